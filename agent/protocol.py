@@ -1,0 +1,153 @@
+"""The four calls between agent and server, `/agent/v1` (design section 8).
+
+Pure models, shared by both sides. Must not import anything but pydantic, the standard
+library and `agent.payloads`.
+
+`POST enrol`  EnrolRequest -> EnrolReply (org secret in the body; no token yet)
+`POST poll`   PollRequest -> PollReply (bearer token; held open up to `wait_seconds`)
+`PUT  jobs/{id}/{attempt}/output?stream=&seq=&offset=`  raw bytes, at most 64 KiB -> 204
+`POST jobs/{id}/{attempt}/state`  StateReport -> StateReply; 409 StateReply(accepted=False) when refused
+Errors are RFC 9457 problems: 401 the token is not known (enrol again), 403 the agent was
+decommissioned, 422 a malformed body, 426 the agent's version is too old.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent.payloads import JobPayload
+
+PREFIX = "/agent/v1"
+CHUNK_BYTES = 64 * 1024
+OUTPUT_CAP_BYTES = 10 * 1024 * 1024
+"""Most that is kept of each stream of one attempt; the rest is counted and dropped."""
+INLINE_OUTPUT_BYTES = 16 * 1024
+"""Output up to this size may ride in the `completed` report."""
+POLL_WAIT_SECONDS = 20.0
+
+Stream = Literal["stdout", "stderr"]
+Outcome = Literal["exited", "timeout", "cancelled", "interrupted", "refused"]
+
+
+class Message(BaseModel):
+    """What every message has: unknown keys are ignored, so that versions may differ."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class EnrolRequest(Message):
+    """A host asks to join with the organisation's secret."""
+
+    org_secret: str
+    hostname: Annotated[str, Field(min_length=1, max_length=253)]
+    os: Literal["linux", "darwin", "windows"]
+    arch: str = ""
+    public_key: str
+    """X25519 public key, 32 bytes, standard base64."""
+    version: str
+    facts: dict[str, str] = Field(default_factory=dict)
+
+
+class EnrolReply(Message):
+    """The agent's identity; the token is shown here once and stored as SHA-256."""
+
+    agent_id: int
+    host_id: int
+    token: str
+
+
+class Held(Message):
+    """An attempt the agent has in its journal and has not been told to forget."""
+
+    job_id: int
+    attempt: int
+    state: Literal["accepted", "started", "completed"]
+
+
+class PollRequest(Message):
+    """Heartbeat, claim, cancel delivery and reconciliation in one call."""
+
+    boot_id: str
+    """Fresh at every start of the agent process. On a new one the server takes back what was
+    pending, and ends as `interrupted` what was running and is no longer held."""
+    request_id: str
+    """Fresh per poll; the same when a poll is sent again after a lost reply."""
+    holding: list[Held] = Field(default_factory=list)
+    free_slots: Annotated[int, Field(ge=0, le=64)] = 1
+    wait_seconds: Annotated[float, Field(ge=0, le=POLL_WAIT_SECONDS)] = POLL_WAIT_SECONDS
+    version: str = ""
+
+
+class JobMessage(Message):
+    """One attempt of one job, for this host alone."""
+
+    job_id: int
+    attempt: int
+    payload: JobPayload
+    sealed: str | None = None
+    """HPKE-sealed credential for this attempt on this host; none in this version."""
+
+
+class AttemptRef(Message):
+    """Names one attempt."""
+
+    job_id: int
+    attempt: int
+
+
+class PollReply(Message):
+    """What the server wants of the agent now."""
+
+    jobs: list[JobMessage] = Field(default_factory=list)
+    cancel: list[AttemptRef] = Field(default_factory=list)
+    """Kill these attempts' process trees and report `cancelled`."""
+    forget: list[AttemptRef] = Field(default_factory=list)
+    """The server has these results, or no longer wants them: drop them from the journal.
+    If one of them is still running, kill it."""
+    server_time: datetime
+
+
+class StartedReport(Message):
+    """Asks leave to run: nothing runs before this is acknowledged."""
+
+    state: Literal["started"] = "started"
+    boot_id: str
+
+
+class StreamReport(Message):
+    """What was produced on one stream."""
+
+    length: Annotated[int, Field(ge=0)] = 0
+    """Bytes kept and sent (at most OUTPUT_CAP_BYTES)."""
+    total: Annotated[int, Field(ge=0)] = 0
+    """Bytes the process wrote."""
+    sha256: str = ""
+    """Of the bytes kept, hex."""
+    truncated: bool = False
+    inline: str | None = None
+    """The kept bytes, base64, when not sent as chunks (at most INLINE_OUTPUT_BYTES)."""
+
+
+class CompletedReport(Message):
+    """How an attempt ended. Sent until acknowledged or refused; an identical repeat is accepted."""
+
+    state: Literal["completed"] = "completed"
+    outcome: Outcome
+    exit_code: int | None = None
+    """With `exited`; a process killed by signal n reports 128 + n, as a shell does."""
+    reason: str = ""
+    """One sentence when the outcome is not `exited`."""
+    duration_seconds: float = 0.0
+    stdout: StreamReport = StreamReport()
+    stderr: StreamReport = StreamReport()
+
+
+StateReport = Annotated[StartedReport | CompletedReport, Field(discriminator="state")]
+
+
+class StateReply(Message):
+    """Whether the report moved the job (or repeated what is already so)."""
+
+    accepted: bool
+    reason: str = ""

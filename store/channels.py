@@ -1,0 +1,16 @@
+"""The NOTIFY channels: hints that a fact was written. Nothing depends on one arriving."""
+
+JOBS = "opsgate_jobs"
+"""Payload: host id. A job was queued, or a cancel asked for, on this host."""
+
+INSTANCES = "opsgate_instances"
+"""Payload: instance id. Something this instance waits for has happened."""
+
+OUTBOX = "opsgate_outbox"
+"""Payload: empty. The keeper has something to carry to Prefect."""
+
+RUNS = "opsgate_runs"
+"""Payload: empty. A flow run was scheduled: workers poll Prefect now."""
+
+EVENTS = "opsgate_events"
+"""Payload: `instance:<id>`, `job:<id>` or `approval:<id>`. A page that shows it should look again."""

@@ -1,0 +1,133 @@
+"""The way to PostgreSQL: a pool, transactions, and LISTEN.
+
+Holds no SQL of the domain. JSONB columns are decoded to Python values and back.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+Tx: TypeAlias = PoolConnectionProxy
+"""A connection inside a transaction: what every guarded move runs on."""
+
+Row: TypeAlias = asyncpg.Record
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+
+
+class Database:
+    """A pool of connections to Opsgate's database."""
+
+    def __init__(self, pool: asyncpg.Pool, dsn: str) -> None:
+        self._pool = pool
+        self.dsn = dsn
+
+    @classmethod
+    async def connect(
+        cls, dsn: str, *, min_size: int = 1, max_size: int = 10, name: str = "opsgate"
+    ) -> "Database":
+        """Open the pool. `dsn` is a libpq URL; unix sockets by `?host=/dir`."""
+        pool = await asyncpg.create_pool(
+            dsn,
+            min_size=min_size,
+            max_size=max_size,
+            init=_prepare,
+            server_settings={"application_name": name, "jit": "off"},
+        )
+        return cls(pool, dsn)
+
+    async def close(self) -> None:
+        """Close every connection; waits at most five seconds for those in use."""
+        try:
+            await asyncio.wait_for(self._pool.close(), 5)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A transaction: commits at the end of the block, rolls back on an exception."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Tx]:
+        """A connection in autocommit, for reads and advisory locks."""
+        async with self._pool.acquire() as connection:
+            yield connection
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """All rows of one query."""
+        return await self._pool.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Row | None:
+        """The first row, or None."""
+        return await self._pool.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        """The first column of the first row, or None."""
+        return await self._pool.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> str:
+        """Run one statement in its own transaction; returns PostgreSQL's command tag."""
+        return await self._pool.execute(sql, *args)
+
+
+class Listener:
+    """One connection that LISTENs and calls back; reconnects by itself.
+
+    A notification is a hint and may be missed while reconnecting: after every reconnect each
+    callback is called once with an empty payload, meaning 'look again'.
+    """
+
+    def __init__(self, dsn: str, callbacks: dict[str, Callable[[str], None]]) -> None:
+        self._dsn = dsn
+        self._callbacks = callbacks
+        self._task: asyncio.Task[None] | None = None
+        self._listening = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin listening; returns when the first LISTEN is in place."""
+        self._task = asyncio.create_task(self._run(), name="opsgate-listen")
+        await self._listening.wait()
+
+    async def stop(self) -> None:
+        """Stop listening and close the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen_until_closed()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(0.5)
+
+    async def _listen_until_closed(self) -> None:
+        connection = await asyncpg.connect(self._dsn)
+        closed = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _: closed.set())
+            for channel in self._callbacks:
+                await connection.add_listener(channel, self._deliver)
+            self._listening.set()
+            for callback in self._callbacks.values():
+                callback("")
+            while not closed.is_set():
+                try:
+                    await asyncio.wait_for(closed.wait(), 30)
+                except TimeoutError:
+                    await connection.fetchval("SELECT 1")
+        finally:
+            connection.terminate()
+
+    def _deliver(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
+        self._callbacks[channel](str(payload))

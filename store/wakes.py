@@ -1,0 +1,21 @@
+"""Waking an instance: the one way any fact tells the engine that it has happened.
+
+`wake_seq` rises in the transaction that writes the fact; the engine parks only if it has not
+risen since it looked, and the keeper wakes every parked instance whose counter has. So a lost
+notification, or a wake that arrives before the park, costs seconds and never an instance.
+"""
+
+from store import channels
+from store.connection import Tx
+
+
+async def wake_instance(tx: Tx, instance_id: int) -> None:
+    """Note, in the caller's transaction, that something the instance waits for has happened."""
+    await tx.execute("UPDATE instances SET wake_seq = wake_seq + 1 WHERE id = $1", instance_id)
+    await notify(tx, channels.INSTANCES, str(instance_id))
+    await notify(tx, channels.EVENTS, f"instance:{instance_id}")
+
+
+async def notify(tx: Tx, channel: str, payload: str = "") -> None:
+    """NOTIFY when the transaction commits."""
+    await tx.execute("SELECT pg_notify($1, $2)", channel, payload)
