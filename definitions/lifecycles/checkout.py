@@ -1,0 +1,37 @@
+"""The life of a checkout: every one that becomes active ends."""
+
+from enum import StrEnum
+
+from definitions.lifecycles.moves import Move
+
+
+class CheckoutStatus(StrEnum):
+    """Where a checkout is."""
+
+    REQUESTED = "requested"
+    ACTIVE = "active"
+    ENDED = "ended"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+_S = CheckoutStatus
+
+STATES: dict[CheckoutStatus, str] = {
+    _S.REQUESTED: "Waiting for an approval.",
+    _S.ACTIVE: "Steps may run as the identity.",
+    _S.ENDED: "Checked in.",
+    _S.DENIED: "The approval was refused, or its deadline passed.",
+    _S.FAILED: "The vault could not give it.",
+}
+
+MOVES: tuple[Move, ...] = (
+    Move(_S.REQUESTED, _S.ACTIVE, "check out", "it needs no approval, or was approved"),
+    Move(_S.REQUESTED, _S.DENIED, "deny", "its approval was refused"),
+    Move(_S.REQUESTED, _S.FAILED, "fail", "the vault could not give it"),
+    Move(_S.REQUESTED, _S.ENDED, "check in", "its instance ended before it was approved"),
+    Move(_S.ACTIVE, _S.ENDED, "check in", "a step, a person, its deadline or the instance's end did"),
+)
+
+ENDED = frozenset({_S.ENDED, _S.DENIED, _S.FAILED})
+"""Nothing is held any more."""

@@ -1,0 +1,58 @@
+"""What every step kind has, and the building blocks of their fields.
+
+Numbers are strict: `"3"` or `true` where a number belongs is a mistake worth naming.
+"""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+YEAR_SECONDS = 366 * 24 * 3600
+END, FAIL, CONTINUE, CANCELLED = "end", "fail", "continue", "cancelled"
+TARGET_WORDS = (END, FAIL, CONTINUE, CANCELLED)
+"""Targets that are not a step."""
+
+Count = Annotated[int, Field(strict=True, ge=0, le=1000)]
+Positive = Annotated[int, Field(strict=True, ge=1, le=100_000)]
+Amount = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Minutes = Annotated[Amount, Field(gt=0, le=YEAR_SECONDS // 60)]
+Seconds = Annotated[Amount, Field(ge=0, le=YEAR_SECONDS)]
+JobTimeout = Annotated[int, Field(strict=True, ge=1, le=7 * 24 * 3600)]
+Text = Annotated[str, Field(min_length=1, max_length=64 * 1024)]
+StepId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+Target = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+HostRef = Annotated[int, Field(strict=True, ge=1)] | Annotated[str, Field(min_length=1, max_length=253)]
+Ref = Annotated[int, Field(strict=True, ge=1)] | Annotated[str, Field(min_length=1, max_length=200)]
+"""An id or a unique name."""
+Values = dict[str, JsonValue]
+
+
+class StepFields(BaseModel):
+    """Common to all kinds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: StepId
+    name: str = Field(default="", max_length=200)
+    on_success: Target = CONTINUE
+    on_failure: Target = FAIL
+    retries: Count = 0
+    retry_delay_seconds: Seconds = 0
+    retry_backoff: Annotated[Amount, Field(ge=1, le=100)] = 1
+    timeout_minutes: Minutes | None = None
+
+    @property
+    def label(self) -> str:
+        """What people call the step."""
+        return self.name or self.id
+
+
+class JobFields(StepFields):
+    """Common to the kinds that create one job per host."""
+
+    hosts: tuple[HostRef, ...] = ()
+    """Empty: the instance's hosts."""
+    run_as: str | None = Field(default=None, min_length=1, max_length=200)
+    max_parallel: Positive | None = None
+    max_failures: Count | None = None
+    timeout_seconds: JobTimeout | None = None
