@@ -94,6 +94,7 @@ CREATE TABLE hosts (
     arch              text NOT NULL DEFAULT '',
     facts             jsonb NOT NULL DEFAULT '{}',
     tags              text[] NOT NULL DEFAULT '{}',
+    groups            text[] NOT NULL DEFAULT '{}',
     reenrol_until     timestamptz,      -- an operator's yes to enrolling this name again
     decommissioned_at timestamptz,
     created_at        timestamptz NOT NULL DEFAULT now()
@@ -105,6 +106,7 @@ CREATE TABLE agents (
     public_key      bytea NOT NULL CHECK (length(public_key) = 32),
     version         text NOT NULL,
     boot_id         text,
+    previous_boot_id text,                     -- a late poll of the process before is refused
     last_seen_at    timestamptz,
     enrolled_at     timestamptz NOT NULL DEFAULT now(),
     revoked_at      timestamptz
@@ -132,7 +134,7 @@ CREATE TABLE script_versions (
 CREATE TABLE workflows (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name              text NOT NULL UNIQUE,
-    draft             jsonb NOT NULL,
+    draft             json NOT NULL,            -- as written, problems and all
     revision          int NOT NULL DEFAULT 1,   -- of the draft; the ETag
     published_version int,
     deployment_id     uuid,                     -- in Prefect
@@ -143,7 +145,7 @@ CREATE TABLE workflows (
 CREATE TABLE workflow_versions (
     workflow_id  bigint NOT NULL REFERENCES workflows,
     version      int NOT NULL,
-    definition   jsonb NOT NULL,
+    definition   json NOT NULL,                 -- canonical, scripts by id
     published_by bigint REFERENCES users,
     published_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (workflow_id, version)
@@ -189,6 +191,7 @@ CREATE TABLE instances (
     flow_run_id      uuid UNIQUE,
     flow_run_n       int NOT NULL DEFAULT 0,        -- flow runs created so far: the idempotency key
     nudged_at        timestamptz,                   -- when the keeper last brought Prefect along
+    nudges           int NOT NULL DEFAULT 0,        -- how often, since a worker last took the lease
     run_closed       boolean NOT NULL DEFAULT false,-- Prefect's run has ended as the instance did
     FOREIGN KEY (workflow_id, workflow_version) REFERENCES workflow_versions (workflow_id, version)
 );
@@ -210,8 +213,8 @@ CREATE TABLE step_results (
     kind        text NOT NULL,
     name        text NOT NULL,
     status      text NOT NULL CHECK (status IN ('waiting', 'running', 'completed', 'failed', 'skipped', 'cancelled')),
-    input       jsonb NOT NULL DEFAULT '{}',   -- the step's templates resolved, as sent
-    facts       jsonb,                         -- what later steps may refer to
+    input       json NOT NULL DEFAULT '{}',   -- the step's templates resolved, as sent
+    facts       json,                          -- what later steps may refer to
     outcome     text,                          -- success, failure, true, false
     reason      text NOT NULL DEFAULT '',      -- why it ended so, and why the next step was taken
     routed_to   text,
@@ -249,10 +252,10 @@ CREATE TABLE jobs (
     started_at      timestamptz,
     ended_at        timestamptz,
     cancel_requested_at timestamptz,
+    cancel_told_at  timestamptz,               -- when the agent was last told
     outcome         text,
     exit_code       int,
     reason          text NOT NULL DEFAULT '',
-    report_sha256   bytea,                     -- of the `completed` report: an identical repeat is accepted
     stdout_length   bigint NOT NULL DEFAULT 0,
     stderr_length   bigint NOT NULL DEFAULT 0,
     stdout_truncated boolean NOT NULL DEFAULT false,
@@ -280,6 +283,7 @@ CREATE TABLE job_attempts (                    -- attempts that have ended
     claimed_at timestamptz,
     started_at timestamptz,
     ended_at   timestamptz NOT NULL,
+    report_sha256 bytea,                       -- of the `completed` report: an identical repeat is accepted
     PRIMARY KEY (job_id, attempt)
 );
 CREATE TABLE job_output (
@@ -316,7 +320,7 @@ CREATE TABLE approval_requests (
     approval_type text NOT NULL,
     quorum        int NOT NULL CHECK (quorum > 0),
     eligible      bigint[] NOT NULL CHECK (cardinality(eligible) > 0),   -- user ids, frozen
-    frozen        jsonb NOT NULL,              -- what the person says yes to
+    frozen        json NOT NULL,               -- what the person says yes to, as it was digested
     digest        text NOT NULL,               -- SHA-256 of `frozen`, hex
     created_at    timestamptz NOT NULL DEFAULT now(),
     deadline      timestamptz,

@@ -1,0 +1,154 @@
+"""The keeper: brings Prefect along with the store, and owns every deadline.
+
+One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
+reads from the facts what is to be done, so a lost notification, a dead worker or an engine
+outage costs seconds, never an instance. A failing part of a round is logged and tried again in
+the next one; it never stops the other parts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+
+from flows import prefect_runs
+from flows.deploy import deploy
+from flows.process import EngineProcess, log
+from store import approvals, channels, jobs, outbox
+from store.connection import Listener, Tx
+from store.engine import attention, workers
+from store.engine.attention import Idle
+from store.wakes import notify
+
+_LOCK = 0x6F70736B
+"""Advisory lock of the active keeper."""
+
+TICK_SECONDS = 1.0
+"""Longest time between two rounds: deadlines and lost notifications wait no longer than this."""
+
+_SETTLE_SECONDS = 0.01
+"""Rings within this time are answered by one round."""
+
+_AT_ONCE = 8
+"""Instances brought along side by side."""
+
+
+class Keeper:
+    """Runs rounds while it holds the lock; `take_up` hands a flow run to the worker in this process."""
+
+    def __init__(
+        self,
+        process: EngineProcess,
+        client: PrefectClient,
+        take_up: Callable[[FlowRun], bool],
+        has_room: Callable[[], bool],
+    ) -> None:
+        self.process = process
+        self.db = process.db
+        self.client = client
+        self._take_up = take_up
+        self._has_room = has_room
+        self._ring = asyncio.Event()
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._round = 0
+
+    async def run(self) -> None:
+        """Wait for the lock, keep rounds going, give way when the lock's connection is lost."""
+        listener = Listener(
+            self.db.dsn,
+            {channels.OUTBOX: lambda _: self._ring.set(), channels.INSTANCES: lambda _: self._ring.set()},
+        )
+        await listener.start()
+        try:
+            while True:
+                try:
+                    async with self.db.connection() as lock:
+                        if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                            await self._rounds(lock)
+                except Exception as error:
+                    log.warning("the keeper lost the store; trying again", error=repr(error))
+                await asyncio.sleep(TICK_SECONDS)
+        finally:
+            await listener.stop()
+
+    async def _rounds(self, lock: Tx) -> None:
+        log.info("this worker's keeper is active")
+        try:
+            while True:
+                self._ring.clear()
+                await self.round()
+                await lock.fetchval("SELECT 1")
+                try:
+                    await asyncio.wait_for(self._ring.wait(), TICK_SECONDS)
+                    await asyncio.sleep(_SETTLE_SECONDS)
+                except TimeoutError:
+                    continue
+        finally:
+            if not lock.is_closed():
+                await lock.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)
+
+    async def round(self) -> None:
+        """Everything that is due now."""
+        self._round += 1
+        await self._try("errands", self._errands)
+        await self._try("instances", self._instances)
+        await self._try("approvals", lambda: approvals.expire_due(self.db))
+        if self._round % 5 == 1:
+            await self._try("stale jobs", lambda: jobs.fail_stale(self.db))
+            await self._try("running jobs", lambda: jobs.time_out_running(self.db))
+            await self._try("ended runs", self._close_runs)
+        if self._round % 3600 == 1:
+            await self._try("old workers", lambda: workers.forget_old(self.db))
+
+    async def _try(self, part: str, work: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await work()
+        except Exception as error:
+            log.warning(
+                "a part of the keeper's round failed; it is tried again", part=part, error=repr(error)
+            )
+
+    async def _errands(self) -> None:
+        for errand in await outbox.due(self.db):
+            try:
+                await self._carry_out(errand)
+            except Exception as error:
+                await outbox.postpone(self.db, errand, repr(error))
+            else:
+                await outbox.done(self.db, errand)
+
+    async def _carry_out(self, errand: outbox.Errand) -> None:
+        match errand.kind:
+            case "deploy_workflow":
+                await deploy(self.db, self.client, errand.payload["workflow_id"])
+            case "stop_run":
+                # The instance is woken by the cancel itself; its run ends as it does.
+                return
+
+    async def _instances(self) -> None:
+        found = await attention.idle(self.db)
+        if not found:
+            return
+        alone = await workers.live(self.db) <= 1
+        await asyncio.gather(*(self._bring_along(idle, alone) for idle in found))
+
+    async def _bring_along(self, idle: Idle, alone: bool) -> None:
+        async with self._slots:
+            here = alone and self._has_room()
+            # Noted first: a lease taken meanwhile clears the note, and must win.
+            await attention.nudged(self.db, idle.instance_id)
+            try:
+                flow_run = await prefect_runs.set_going(self.db, self.client, idle, here=here)
+            except Exception as error:
+                log.warning(
+                    "Prefect could not be brought along", instance=idle.instance_id, error=repr(error)
+                )
+                return
+            if flow_run is not None and not (here and self._take_up(flow_run)):
+                async with self.db.transaction() as tx:
+                    await notify(tx, channels.RUNS)
+
+    async def _close_runs(self) -> None:
+        for ended in await attention.unclosed(self.db):
+            await prefect_runs.close(self.db, self.client, ended)

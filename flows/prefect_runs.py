@@ -1,0 +1,79 @@
+"""Brings one instance's flow run in Prefect to where the store wants it.
+
+The store decides; Prefect is re-read before every proposal, because `Scheduled` on a live
+Running run is accepted and would execute it twice (the lease would refuse the second).
+"""
+
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled, Pending, Scheduled
+
+from flows.deploy import deploy, deployment_of
+from flows.segment import final_state
+from store.connection import Database
+from store.engine import attention
+from store.engine.attention import Idle, Unclosed
+
+_SETTABLE = frozenset(
+    {StateType.PAUSED, StateType.CRASHED, StateType.CANCELLED, StateType.RUNNING, StateType.PENDING}
+)
+"""States from which Prefect takes `Scheduled` unforced (measured on 3.8.8)."""
+
+
+async def _read(client: PrefectClient, flow_run_id: UUID) -> FlowRun | None:
+    try:
+        return await client.read_flow_run(flow_run_id)
+    except ObjectNotFound:
+        return None
+
+
+async def create_run(db: Database, client: PrefectClient, idle: Idle, *, here: bool) -> FlowRun | None:
+    """Make a flow run for an instance; Pending when this process takes it at once, else Scheduled."""
+    number = idle.flow_run_n + 1
+    state: Any = Pending() if here else Scheduled()
+    for attempt in (1, 2):
+        find = deployment_of if attempt == 1 else deploy
+        deployment_id = await find(db, client, idle.workflow_id)
+        if deployment_id is None:
+            return None
+        try:
+            flow_run = await client.create_flow_run_from_deployment(
+                deployment_id,
+                parameters={"instance_id": idle.instance_id},
+                state=state,
+                name=f"{idle.workflow_name} #{idle.instance_id}",
+                tags=["opsgate", f"instance:{idle.instance_id}"],
+                idempotency_key=f"opsgate-{idle.instance_id}-{number}",
+            )
+        except ObjectNotFound:
+            continue
+        return flow_run if await attention.attach_run(db, idle.instance_id, number, flow_run.id) else None
+    return None
+
+
+async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bool) -> FlowRun | None:
+    """Make Prefect run an idle instance. Returns the run if this process may take it up at once."""
+    flow_run = await _read(client, idle.flow_run_id) if idle.flow_run_id is not None else None
+    if flow_run is None or flow_run.state is None:
+        return await create_run(db, client, idle, here=here)
+    if flow_run.state.type is StateType.SCHEDULED:
+        return flow_run
+    if flow_run.state.type is StateType.CANCELLING:
+        # Set by somebody in Prefect on a run whose executor is gone: it would stay for ever.
+        await client.set_flow_run_state(flow_run.id, Cancelled(message="Cancelled in Prefect."), force=True)
+    elif flow_run.state.type not in _SETTABLE:
+        return await create_run(db, client, idle, here=here)
+    await client.set_flow_run_state(flow_run.id, Scheduled(name="Resuming", message="Woken by Opsgate."))
+    return await _read(client, flow_run.id)
+
+
+async def close(db: Database, client: PrefectClient, ended: Unclosed) -> None:
+    """Make Prefect show that an instance has ended, whatever happened to its run."""
+    flow_run = await _read(client, ended.flow_run_id)
+    if flow_run is not None and (flow_run.state is None or not flow_run.state.is_final()):
+        await client.set_flow_run_state(flow_run.id, final_state(ended.status, ended.reason), force=True)
+    await attention.closed(db, ended.instance_id)

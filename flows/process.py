@@ -1,0 +1,90 @@
+"""One engine process: its identity, its heartbeat, and what its flows share.
+
+A warm worker has one for its whole life; the stock `process` worker makes one per flow run.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import structlog
+
+from flows.settings import EngineSettings
+from store import channels
+from store.connection import Database, Listener
+from store.engine import workers
+
+log = structlog.get_logger("opsgate.engine")
+
+
+class Doorbells:
+    """Wakes whoever waits in memory for an instance. A ring is a hint: look again."""
+
+    def __init__(self) -> None:
+        self._bells: dict[int, set[asyncio.Event]] = {}
+
+    def ring(self, payload: str) -> None:
+        """Ring for one instance, or (empty, after a reconnect) for all."""
+        rung = [self._bells.get(int(payload), set())] if payload else list(self._bells.values())
+        for bells in rung:
+            for bell in bells:
+                bell.set()
+
+    @asynccontextmanager
+    async def listen(self, instance_id: int) -> AsyncIterator[asyncio.Event]:
+        """A bell for the instance; look at the store after taking it, then wait."""
+        bell = asyncio.Event()
+        bells = self._bells.setdefault(instance_id, set())
+        bells.add(bell)
+        try:
+            yield bell
+        finally:
+            bells.discard(bell)
+            if not bells:
+                self._bells.pop(instance_id, None)
+
+
+@dataclass
+class EngineProcess:
+    """What a running flow needs of the process it runs in."""
+
+    settings: EngineSettings
+    db: Database
+    worker_id: UUID
+    bells: Doorbells = field(default_factory=Doorbells)
+    draining: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process is asked to end: nothing waits hot any more."""
+
+
+async def _beat(db: Database, worker_id: UUID) -> None:
+    while True:
+        try:
+            await workers.heartbeat(db, worker_id)
+        except Exception as error:
+            log.warning("heartbeat failed; the leases of this worker may be taken over", error=str(error))
+        await asyncio.sleep(workers.HEARTBEAT_SECONDS)
+
+
+@asynccontextmanager
+async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> AsyncIterator[EngineProcess]:
+    """Open the store, register, beat and listen until the block ends."""
+    db = await Database.connect(settings.database_url, max_size=pool_size, name="opsgate-worker")
+    process = EngineProcess(settings, db, uuid4())
+    await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")
+    listener = Listener(db.dsn, {channels.INSTANCES: process.bells.ring})
+    beating = asyncio.create_task(_beat(db, process.worker_id), name="opsgate-heartbeat")
+    await listener.start()
+    try:
+        yield process
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        await listener.stop()
+        try:
+            await workers.stop(db, process.worker_id)
+        finally:
+            await db.close()

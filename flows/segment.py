@@ -1,0 +1,249 @@
+"""One segment of an instance: from its frontier to the next suspension, or to the end.
+
+Every step of the frontier runs as a Prefect task. When all that is left is waiting, the instance
+is parked: first in the store, then in Prefect. Nothing is kept in memory across segments.
+"""
+
+import asyncio
+from uuid import UUID
+
+import asyncpg
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import StateDetails
+from prefect.context import FlowRunContext
+from prefect.exceptions import Abort
+from prefect.states import Cancelled, Completed, Failed, State
+
+from definitions import routing
+from definitions.errors import NotFound
+from definitions.lifecycles.instance import InstanceStatus
+from definitions.routing import Active
+from flows import forms
+from flows.compile import Call, CompiledWorkflow, current
+from flows.process import EngineProcess, log
+from flows.suspend import NotSuspended, suspend
+from store.engine import commits, leases, situation
+from store.engine.leases import Glance, Lease
+from store.engine.situation import Situation, StepState
+from store.failpoints import failpoint
+from tasks.kinds import KINDS
+from tasks.step_run import Settled, StepRun, Waiting
+
+STORE_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
+"""PostgreSQL is restarting or out of reach: wait, then go on from what it has."""
+
+STORE_PATIENCE_SECONDS = 120
+
+
+def final_state(status: str, reason: str) -> State[None]:
+    """The Prefect state in which a run ends whose instance ended so."""
+    if status == InstanceStatus.COMPLETED:
+        return Completed(message=reason or None)
+    if status == InstanceStatus.CANCELLED:
+        return Cancelled(message=reason or None)
+    return Failed(message=reason or None)
+
+
+async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, instance_id: int) -> State[None]:
+    """Run the instance as far as it goes now. Raises Prefect's `Pause` when it suspends, and
+    `Abort` (which leaves the run's state alone) when somebody else runs the instance."""
+    try:
+        lease = await leases.take(process.db, instance_id, process.worker_id)
+    except leases.AlreadyEnded as ended:
+        return final_state(ended.status, ended.reason)
+    except (leases.LeaseHeld, NotFound) as refusal:
+        raise Abort(str(refusal)) from refusal
+    try:
+        return await _through_outages(process, compiled, lease)
+    except leases.LeaseLost as lost:
+        raise Abort(str(lost)) from lost
+    finally:
+        await _release(process, lease)
+
+
+async def _release(process: EngineProcess, lease: Lease) -> None:
+    try:
+        await leases.release(process.db, lease)
+    except STORE_AWAY as error:
+        log.warning("a lease could not be released; it expires", instance=lease.instance_id, error=str(error))
+
+
+async def _through_outages(process: EngineProcess, compiled: CompiledWorkflow, lease: Lease) -> State[None]:
+    """Begin again at the stored frontier when the store was away, for as long as the patience lasts."""
+    loop = asyncio.get_running_loop()
+    patience_until = loop.time() + STORE_PATIENCE_SECONDS
+    while True:
+        try:
+            return await Segment(process, compiled, lease, await situation.load(process.db, lease)).run()
+        except STORE_AWAY as error:
+            if loop.time() > patience_until:
+                raise
+            log.warning("the store is away; waiting for it", instance=lease.instance_id, error=str(error))
+            await asyncio.sleep(0.5)
+
+
+class Segment:
+    """The state of one segment: the situation as loaded, and what its steps answered."""
+
+    def __init__(
+        self, process: EngineProcess, compiled: CompiledWorkflow, lease: Lease, situation: Situation
+    ) -> None:
+        self.process = process
+        self.compiled = compiled
+        self.lease = lease
+        self.situation = situation
+        self.waiting: dict[Active, Waiting] = {}
+
+    async def run(self) -> State[None]:
+        """Step after step, until the instance ends or only waits."""
+        while True:
+            glance = await commits.glance(self.process.db, self.lease)
+            if glance.cancel_requested:
+                reason = glance.cancel_reason or "Cancelled."
+                await commits.end_cancelled(self.process.db, self.lease, reason)
+                return Cancelled(message=reason)
+            ended = await self._advance()
+            if ended is not None:
+                return ended
+            if self.situation.frontier and all(active in self.waiting for active in self.situation.frontier):
+                await self._park(glance)
+
+    async def _advance(self) -> State[None] | None:
+        """Run every step of the frontier once; returns the final state if that ended the instance."""
+        self.waiting.clear()
+        answers = await asyncio.gather(*(self._run_step(active) for active in self.situation.frontier))
+        for active, (answer, task_run_id) in zip(self.situation.frontier, answers, strict=True):
+            if isinstance(answer, Waiting):
+                self.waiting[active] = answer
+                continue
+            ended = await self._close(active, answer, task_run_id)
+            if ended is not None:
+                return ended
+        return None
+
+    async def _run_step(self, active: Active) -> tuple[Settled | Waiting, UUID | None]:
+        """One task run of a step: begin it or settle it, then wait hot for its jobs."""
+        run = StepRun(self.process.db, self.lease, self.situation, active)
+        call = Call(lambda: self._work(run))
+        token = current.set(call)
+        try:
+            state = await self.compiled.tasks[active.step](wait_for=self._parents(active), return_state=True)
+        finally:
+            current.reset(token)
+        task_run_id = state.state_details.task_run_id
+        if call.answer is None:
+            # The step's own code raised; Prefect has made it a Failed state. Store trouble and a
+            # lost lease must not become a step's failure.
+            await state.aresult()
+            raise RuntimeError(f"step {active.step} gave no answer")
+        if isinstance(call.answer, Waiting) and task_run_id is not None:
+            await commits.note_task_run(self.process.db, self.lease, active, task_run_id)
+            self._remember(active, call.answer, task_run_id)
+        return call.answer, task_run_id
+
+    async def _work(self, run: StepRun) -> Settled | Waiting:
+        kind = KINDS[run.step.type]
+        state = self.situation.results.get(run.active)
+        answer = await (kind.begin(run) if state is None else kind.settle(run))
+        if isinstance(answer, Waiting) and answer.kind == "jobs":
+            answer = await self._wait_hot(run, answer)
+        return answer
+
+    async def _wait_hot(self, run: StepRun, answer: Settled | Waiting) -> Settled | Waiting:
+        """Jobs are usually quick: wait for them in memory before giving up the process."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.process.settings.hot_seconds
+        settle = KINDS[run.step.type].settle
+        async with self.process.bells.listen(self.lease.instance_id) as bell:
+            failpoint("worker.waiting_hot")
+            while isinstance(answer, Waiting) and not self.process.draining.is_set():
+                bell.clear()
+                answer = await settle(run)
+                left = until - loop.time()
+                if isinstance(answer, Settled) or left <= 0:
+                    break
+                glance = await commits.glance(self.process.db, self.lease)
+                if glance.cancel_requested:
+                    break
+                try:
+                    await asyncio.wait_for(bell.wait(), min(left, 5))
+                    failpoint("worker.woken")
+                except TimeoutError:
+                    continue
+        return answer
+
+    def _parents(self, active: Active) -> list[State[int]]:
+        """The task run before this one, as an edge of Prefect's graph, across segments and failures."""
+        state = self.situation.results.get(active)
+        parent = (
+            state.task_run_id if state is not None and state.task_run_id else self.situation.last_task_run_id
+        )
+        context = FlowRunContext.get()
+        if parent is None or context is None or context.flow_run is None:
+            return []
+        details = StateDetails(task_run_id=parent, flow_run_id=context.flow_run.id)
+        return [Completed(data=0, state_details=details)]
+
+    def _remember(self, active: Active, answer: Waiting, task_run_id: UUID) -> None:
+        self.situation.results[active] = StepState(
+            status="waiting",
+            outcome=None,
+            reason="",
+            facts=None,
+            wake_at=answer.wake_at,
+            task_run_id=task_run_id,
+        )
+
+    async def _close(self, active: Active, answer: Settled, task_run_id: UUID | None) -> State[None] | None:
+        """Commit a step's result and where it leads."""
+        run = StepRun(self.process.db, self.lease, self.situation, active)
+        advance = routing.advance(self.situation.workflow, self.situation.frontier, active, answer.outcome)
+        await commits.close_step(
+            self.process.db,
+            self.lease,
+            run.row(answer.input),
+            status=answer.status,
+            outcome=answer.outcome,
+            facts=answer.facts,
+            reason=answer.reason,
+            advance=advance,
+            task_run_id=task_run_id,
+        )
+        failpoint("worker.between_steps")
+        self.situation.frontier = advance.frontier
+        self.situation.results[active] = StepState(
+            answer.status, answer.outcome, answer.reason, answer.facts, None, task_run_id
+        )
+        self.situation.last_task_run_id = task_run_id or self.situation.last_task_run_id
+        if advance.ended is None:
+            return None
+        return final_state(advance.ended, answer.reason or advance.reason)
+
+    async def _park(self, glance: Glance) -> None:
+        """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""
+        waits = list(self.waiting.values())
+        kind: commits.ParkKind = "jobs" if any(wait.kind == "jobs" for wait in waits) else waits[0].kind
+        moments = [wait.wake_at for wait in waits if wait.kind == "delay" and wait.wake_at is not None]
+        number = await commits.park(
+            self.process.db,
+            self.lease,
+            glance.wake_seq,
+            kind,
+            min(moments, default=None),
+            " ".join(wait.sentence for wait in waits),
+        )
+        if number is None:
+            return
+        failpoint("worker.parked")
+        context = FlowRunContext.get()
+        if context is None or context.flow_run is None:
+            raise RuntimeError("a segment runs inside a flow run")
+        client = context.client
+        assert isinstance(client, PrefectClient)
+        form, text = await forms.form_for(self.process, self.situation, waits)
+        try:
+            await suspend(client, context.flow_run.id, number, form, text)
+        except NotSuspended as refusal:
+            log.info("the suspension did not take", instance=self.lease.instance_id, reason=str(refusal))
+            await commits.unpark(self.process.db, self.lease)
+            raise Abort(str(refusal)) from refusal

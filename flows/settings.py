@@ -1,0 +1,43 @@
+"""What the engine's processes are told: where the store and Prefect are, and their limits."""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+WORK_POOL = "opsgate"
+WORKER_TYPE = "opsgate"
+
+
+class EngineSettings(BaseSettings):
+    """`OPSGATE_*` in the environment, or the same names in `opsgate.toml`."""
+
+    model_config = SettingsConfigDict(env_prefix="OPSGATE_", toml_file="opsgate.toml", extra="ignore")
+
+    database_url: str
+    prefect_api_url: str
+    prefect_auth_file: Path | None = None
+    """A file with Prefect's auth string; never the string itself in an environment."""
+    public_url: str = ""
+    """Where people reach our pages; linked from Prefect."""
+    worker_limit: int = Field(default=200, ge=1)
+    """Flow runs one worker process runs at once."""
+    hot_seconds: float = Field(default=30.0, ge=0)
+    """How long a step waits for its jobs in memory before the flow run suspends (design section 4)."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments first, then the environment, then the file."""
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))

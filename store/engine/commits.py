@@ -1,0 +1,193 @@
+"""The engine's commits: a step opens, waits, closes; the instance parks or ends.
+
+Each is one transaction behind the fence, and safe to repeat after a crash: a step's row is
+unique on (instance, step, visit), its jobs on (instance, step, visit, host).
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from definitions.permissions import SYSTEM
+from definitions.routing import Active, Advance
+from definitions.variables import StepFacts
+from store import audit, channels
+from store.connection import Database, Tx
+from store.engine.leases import Glance, Lease, fence
+from store.wakes import notify
+
+ParkKind = Literal["gate", "delay", "jobs"]
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """What a step's row says of the step itself."""
+
+    active: Active
+    kind: str
+    name: str
+    input: dict[str, Any]
+
+
+async def _running(tx: Tx, lease: Lease) -> None:
+    await tx.execute(
+        """UPDATE instances SET status = 'running', reason = '', park_kind = NULL
+           WHERE id = $1 AND status = 'paused'""",
+        lease.instance_id,
+    )
+
+
+async def open_step(
+    db: Database,
+    lease: Lease,
+    row: StepRow,
+    *,
+    wake_at: datetime | None = None,
+    create: Callable[[Tx], Awaitable[None]] | None = None,
+) -> Glance:
+    """Note that a step waits, with what it waits for, made by `create` in the same transaction.
+
+    `create` inserts the jobs or the approval request; it may raise, and then nothing is written.
+    """
+    async with db.transaction() as tx:
+        glance = await fence(tx, lease)
+        await _running(tx, lease)
+        await tx.execute(
+            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
+               VALUES ($1, $2, $3, $4, $5, 'waiting', $6, $7)
+               ON CONFLICT (instance_id, step_id, visit) DO NOTHING""",
+            lease.instance_id,
+            row.active.step,
+            row.active.visit,
+            row.kind,
+            row.name,
+            row.input,
+            wake_at,
+        )
+        if create is not None:
+            await create(tx)
+        await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
+    return glance
+
+
+async def note_task_run(db: Database, lease: Lease, active: Active, task_run_id: UUID) -> None:
+    """Keep the task run of a step's last segment, for the edges of Prefect's graph."""
+    await db.execute(
+        "UPDATE step_results SET task_run_id = $4 WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
+        lease.instance_id,
+        active.step,
+        active.visit,
+        task_run_id,
+    )
+
+
+async def close_step(
+    db: Database,
+    lease: Lease,
+    row: StepRow,
+    *,
+    status: str,
+    outcome: str,
+    facts: StepFacts | None,
+    reason: str,
+    advance: Advance,
+    task_run_id: UUID | None,
+) -> Glance:
+    """Write a step's result and the frontier after it; end the instance if the route does."""
+    async with db.transaction() as tx:
+        glance = await fence(tx, lease)
+        await _running(tx, lease)
+        await tx.execute(
+            """INSERT INTO step_results AS r (instance_id, step_id, visit, kind, name, input, status, outcome,
+                   facts, reason, routed_to, task_run_id, ended_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now())
+               ON CONFLICT (instance_id, step_id, visit) DO UPDATE SET
+                   status = EXCLUDED.status, outcome = EXCLUDED.outcome, facts = EXCLUDED.facts,
+                   reason = EXCLUDED.reason, routed_to = EXCLUDED.routed_to,
+                   task_run_id = coalesce(EXCLUDED.task_run_id, r.task_run_id), ended_at = now()""",
+            lease.instance_id,
+            row.active.step,
+            row.active.visit,
+            row.kind,
+            row.name,
+            row.input,
+            status,
+            outcome,
+            facts.model_dump(mode="json") if facts is not None else None,
+            " ".join(part for part in (reason, advance.reason) if part),
+            advance.target,
+            task_run_id,
+        )
+        await tx.execute(
+            "UPDATE instances SET frontier = $2 WHERE id = $1",
+            lease.instance_id,
+            [{"step": active.step, "visit": active.visit} for active in advance.frontier],
+        )
+        if advance.ended is not None:
+            await _end(tx, lease, str(advance.ended), reason or advance.reason)
+        await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
+    return glance
+
+
+async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:
+    """End an instance whose cancelling a person asked for; open steps end with it."""
+    async with db.transaction() as tx:
+        await fence(tx, lease)
+        await tx.execute(
+            """UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $2
+               WHERE instance_id = $1 AND status IN ('waiting', 'running')""",
+            lease.instance_id,
+            reason,
+        )
+        await _end(tx, lease, "cancelled", reason)
+        await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
+
+
+async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
+    await tx.execute(
+        """UPDATE instances SET status = $2, reason = $3, ended_at = now(), frontier = '[]', park_kind = NULL,
+               wake_at = NULL WHERE id = $1""",
+        lease.instance_id,
+        status,
+        reason,
+    )
+    await audit.record(
+        tx, SYSTEM, "instance.end", "instance", lease.instance_id, status=status, reason=reason
+    )
+
+
+async def park(
+    db: Database, lease: Lease, seen_seq: int, kind: ParkKind, wake_at: datetime | None, waits_for: str
+) -> int | None:
+    """Note that the instance only waits now. Returns the number of the park, or None if it was
+    woken since `seen_seq` and must look again. `paused` when a gate or a delay is what it waits for."""
+    async with db.transaction() as tx:
+        glance = await fence(tx, lease)
+        if glance.wake_seq != seen_seq or glance.cancel_requested:
+            return None
+        number: int = await tx.fetchval(
+            """UPDATE instances SET parked_seq = wake_seq, park_n = park_n + 1, park_kind = $2, wake_at = $3,
+                   reason = $4, status = CASE WHEN $2 = 'jobs' THEN status ELSE 'paused' END
+               WHERE id = $1 RETURNING park_n""",
+            lease.instance_id,
+            kind,
+            wake_at,
+            waits_for,
+        )
+        await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
+        return number
+
+
+async def unpark(db: Database, lease: Lease) -> None:
+    """The suspension did not take: let the keeper look at the run and set it going again."""
+    await db.execute(
+        "UPDATE instances SET parked_seq = NULL WHERE id = $1 AND epoch = $2", lease.instance_id, lease.epoch
+    )
+
+
+async def glance(db: Database, lease: Lease) -> Glance:
+    """Look whether something has happened, without writing; raises `LeaseLost` like a commit."""
+    async with db.transaction() as tx:
+        return await fence(tx, lease)

@@ -1,0 +1,99 @@
+"""What a step's jobs and gate have come to: read by the engine to settle a step."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from definitions.lifecycles.job import JobStatus
+from definitions.routing import Active
+from definitions.script import Script
+from definitions.variables import HostFacts
+from store import scripts
+from store.connection import Database
+
+FACT_BYTES = 1024 * 1024
+"""Most of one host's stream that later steps can refer to; the job keeps up to 10 MiB."""
+
+ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.CANCELLED})
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """How one job of a step ended."""
+
+    job_id: int
+    host: str
+    status: str
+    reason: str
+    exit_code: int | None
+
+
+async def jobs_of_step(db: Database, instance_id: int, active: Active) -> list[JobFacts]:
+    """The jobs of one visit of a step, in the order of its target hosts."""
+    rows = await db.fetch(
+        """SELECT j.id, h.name, j.status, j.reason, j.exit_code FROM jobs j JOIN hosts h ON h.id = j.host_id
+           WHERE j.instance_id = $1 AND j.step_id = $2 AND j.visit = $3 ORDER BY j.id""",
+        instance_id,
+        active.step,
+        active.visit,
+    )
+    return [JobFacts(*row.values()) for row in rows]
+
+
+async def host_facts(db: Database, jobs: list[JobFacts]) -> tuple[HostFacts, ...]:
+    """What each host printed in the job's newest attempt, as text; bytes that are no UTF-8 are replaced."""
+    rows = await db.fetch(
+        """SELECT o.job_id, o.stream, o.data
+           FROM job_output o JOIN jobs j ON j.id = o.job_id AND j.attempt = o.attempt
+           WHERE o.job_id = ANY($1) AND o.byte_offset < $2 ORDER BY o.job_id, o.stream, o.byte_offset""",
+        [job.job_id for job in jobs],
+        FACT_BYTES,
+    )
+    streams: dict[tuple[int, str], bytearray] = {}
+    for row in rows:
+        streams.setdefault((row["job_id"], row["stream"]), bytearray()).extend(row["data"])
+
+    def text(job: JobFacts, stream: str) -> str:
+        return bytes(streams.get((job.job_id, stream), b"")[:FACT_BYTES]).decode("utf-8", "replace")
+
+    return tuple(
+        HostFacts(
+            host=job.host, stdout=text(job, "stdout"), stderr=text(job, "stderr"), exit_code=job.exit_code
+        )
+        for job in jobs
+    )
+
+
+@dataclass(frozen=True)
+class GateFacts:
+    """How a gate stands."""
+
+    request_id: int
+    status: str
+    decision_reason: str
+    deadline: Any
+    title: str
+    description: str
+
+
+async def gate_of_step(db: Database, instance_id: int, active: Active) -> GateFacts | None:
+    """The approval request of one visit of a step."""
+    row = await db.fetchrow(
+        """SELECT id, status, decision_reason, deadline, title, description FROM approval_requests
+           WHERE instance_id = $1 AND step_id = $2 AND visit = $3""",
+        instance_id,
+        active.step,
+        active.visit,
+    )
+    return None if row is None else GateFacts(*row.values())
+
+
+async def pinned_script(
+    db: Database, pinned: dict[int, int], ref: int | str
+) -> tuple[int, int, Script] | None:
+    """The script a step refers to by id or name, at the pinned version: (id, version, script)."""
+    if isinstance(ref, str):
+        ref = await db.fetchval("SELECT id FROM scripts WHERE name = $1", ref) or 0
+    if ref not in pinned:
+        return None
+    version = pinned[ref]
+    return ref, version, await scripts.load_version(db, ref, version)

@@ -1,0 +1,93 @@
+"""All the engine must know of an instance to go on: loaded once, at the start of a segment.
+
+A segment begins at the frontier, never at the top, so this is also what is left after a crash.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from definitions.routing import Active
+from definitions.variables import StepFacts
+from definitions.workflow import Workflow
+from store import workflows
+from store.connection import Database
+from store.engine.leases import Lease
+
+
+@dataclass
+class StepState:
+    """One visit of one step as the store has it."""
+
+    status: str
+    outcome: str | None
+    reason: str
+    facts: StepFacts | None
+    wake_at: datetime | None
+    task_run_id: UUID | None
+
+
+@dataclass
+class Situation:
+    """An instance as one segment sees it. The engine keeps `frontier` and `results` current itself."""
+
+    instance_id: int
+    workflow_id: int
+    workflow_version: int
+    workflow: Workflow
+    inputs: dict[str, Any]
+    host_ids: list[int]
+    pinned_scripts: dict[int, int]
+    started_by: int | None
+    started_by_name: str
+    frontier: tuple[Active, ...]
+    results: dict[Active, StepState] = field(default_factory=dict)
+    last_task_run_id: UUID | None = None
+    """The task run of the step that ended last: the parent of the next in Prefect's graph."""
+
+
+_INSTANCE = """
+SELECT workflow_id, workflow_version, inputs, host_ids, pinned_scripts, started_by, started_by_name, frontier
+FROM instances WHERE id = $1
+"""
+
+_RESULTS = """
+SELECT step_id, visit, status, outcome, reason, facts, wake_at, task_run_id
+FROM step_results WHERE instance_id = $1 ORDER BY coalesce(ended_at, 'infinity'), id
+"""
+
+
+async def load(db: Database, lease: Lease) -> Situation:
+    """Read the instance, its pinned workflow and every step result."""
+    async with db.connection() as tx:
+        row = await tx.fetchrow(_INSTANCE, lease.instance_id)
+        if row is None:
+            raise RuntimeError(f"instance {lease.instance_id} is leased but does not exist")
+        workflow = await workflows.load_version(tx, row["workflow_id"], row["workflow_version"])
+        results = await tx.fetch(_RESULTS, lease.instance_id)
+    situation = Situation(
+        instance_id=lease.instance_id,
+        workflow_id=row["workflow_id"],
+        workflow_version=row["workflow_version"],
+        workflow=workflow,
+        inputs=row["inputs"],
+        host_ids=list(row["host_ids"]),
+        pinned_scripts={int(key): version for key, version in row["pinned_scripts"].items()},
+        started_by=row["started_by"],
+        started_by_name=row["started_by_name"],
+        frontier=tuple(Active(entry["step"], entry["visit"]) for entry in row["frontier"]),
+    )
+    for result in results:
+        state = StepState(
+            status=result["status"],
+            outcome=result["outcome"],
+            reason=result["reason"],
+            facts=StepFacts.model_validate(result["facts"]) if result["facts"] is not None else None,
+            wake_at=result["wake_at"],
+            task_run_id=result["task_run_id"],
+        )
+        situation.results[Active(result["step_id"], result["visit"])] = state
+        if result["status"] != "waiting" and state.task_run_id is not None:
+            situation.last_task_run_id = state.task_run_id
+    return situation

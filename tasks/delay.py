@@ -1,0 +1,45 @@
+"""A delay waits for a moment: after a duration, or until a time."""
+
+from datetime import UTC, datetime, timedelta
+
+from definitions import variables
+from definitions.errors import Invalid
+from definitions.steps import DelayStep
+from store.engine import commits
+from tasks.step_run import Settled, StepRun, Waiting, completed, failed
+
+
+def _moment(step: DelayStep, run: StepRun, now: datetime) -> datetime:
+    if step.until is not None:
+        text = variables.resolve(step.until, run.scope())
+        try:
+            moment = datetime.fromisoformat(str(text))
+        except ValueError:
+            raise Invalid(f"{text!r} is not an ISO 8601 time, as in 2027-01-31T09:00:00+01:00.") from None
+        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return now + timedelta(seconds=step.seconds or 0, minutes=step.minutes or 0, hours=step.hours or 0)
+
+
+async def begin(run: StepRun) -> Settled | Waiting:
+    """Fix the moment once, by the database's clock, and wait for it."""
+    step = run.step
+    assert isinstance(step, DelayStep)
+    now = await run.db.fetchval("SELECT now()")
+    try:
+        moment = _moment(step, run, now)
+    except Invalid as error:
+        return failed(error.message)
+    if moment <= now:
+        return completed("The time had already come.", {"until": moment.isoformat()})
+    await commits.open_step(run.db, run.lease, run.row({"until": moment.isoformat()}), wake_at=moment)
+    return Waiting("delay", f"Waits until {moment.isoformat(timespec='seconds')}.", moment)
+
+
+async def settle(run: StepRun) -> Settled | Waiting:
+    """Over when the database's clock says so."""
+    moment = run.situation.results[run.active].wake_at
+    if moment is None:
+        raise RuntimeError(f"delay {run.active.step} waits without a moment")
+    if await run.db.fetchval("SELECT now() >= $1", moment):
+        return completed("The time has come.", {"until": moment.isoformat()})
+    return Waiting("delay", f"Waits until {moment.isoformat(timespec='seconds')}.", moment)

@@ -1,0 +1,81 @@
+"""One visit of one step as its task sees it, and what the task may answer."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from definitions.lifecycles.instance import StepStatus
+from definitions.routing import Active, Outcome
+from definitions.steps import Step
+from definitions.variables import Scope, StepFacts, scope
+from store.connection import Database
+from store.engine.commits import ParkKind, StepRow
+from store.engine.leases import Lease
+from store.engine.situation import Situation
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The step is over."""
+
+    outcome: Outcome
+    status: StepStatus
+    reason: str = ""
+    facts: StepFacts | None = None
+    input: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The step waits: for its jobs, for people, or for a moment."""
+
+    kind: ParkKind
+    sentence: str
+    """What it waits for, for the page and for Prefect's form."""
+    wake_at: datetime | None = None
+    request_id: int | None = None
+    """With a gate: the approval request."""
+
+
+@dataclass(frozen=True)
+class StepRun:
+    """What a task works with: the step, the instance as loaded, the lease to commit under."""
+
+    db: Database
+    lease: Lease
+    situation: Situation
+    active: Active
+
+    @property
+    def step(self) -> Step:
+        """The step's definition, from the version the instance pinned."""
+        return self.situation.workflow.step(self.active.step)
+
+    def row(self, input: dict[str, Any]) -> StepRow:
+        """The step's row with its input as sent."""
+        step = self.step
+        return StepRow(self.active, step.type, step.name or step.id, input)
+
+    def scope(self) -> Scope:
+        """Everything the step's templates may refer to, from the newest visit of each step."""
+        results: dict[str, StepFacts | None] = {}
+        for active, state in self.situation.results.items():
+            if state.status not in ("waiting", "running"):
+                results[active.step] = state.facts
+        return scope(
+            inputs=self.situation.inputs,
+            instance={"id": self.situation.instance_id, "started_by": self.situation.started_by_name},
+            results=results,
+        )
+
+
+def failed(reason: str, input: dict[str, Any] | None = None, facts: StepFacts | None = None) -> Settled:
+    """The step failed for this reason."""
+    return Settled(Outcome.FAILURE, StepStatus.FAILED, reason, facts, input or {})
+
+
+def completed(
+    reason: str = "", input: dict[str, Any] | None = None, facts: StepFacts | None = None
+) -> Settled:
+    """The step did what it should."""
+    return Settled(Outcome.SUCCESS, StepStatus.COMPLETED, reason, facts, input or {})
