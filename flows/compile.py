@@ -13,7 +13,8 @@ from typing import Any
 
 from prefect import Flow, Task, flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, Failed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from definitions.routing import Outcome
 from definitions.workflow import Workflow, all_steps
@@ -49,7 +50,7 @@ class CompiledWorkflow:
 
     workflow: Workflow
     flow: Flow[Any, Any]
-    tasks: dict[str, Task[[], State[None]]]
+    tasks: dict[str, Task[[], Any]]
 
 
 def compile_workflow(workflow: Workflow, body: Callable[[int], Awaitable[State[None]]]) -> CompiledWorkflow:

@@ -16,6 +16,7 @@ from prefect.flow_engine import run_flow_async
 from prefect.flow_runs import Pause  # type: ignore[attr-defined]  # Prefect re-exports it undeclared
 from prefect.states import Cancelled
 
+from definitions.workflow import Workflow
 from flows.compile import CompiledWorkflow, compile_workflow
 from flows.process import EngineProcess, log
 from flows.segment import run_segment
@@ -101,7 +102,7 @@ class Executor:
         return found
 
 
-def compile_for(process: EngineProcess, workflow: workflows.Workflow) -> CompiledWorkflow:
+def compile_for(process: EngineProcess, workflow: Workflow) -> CompiledWorkflow:
     """Compile a workflow so that its flow runs segments in this process."""
 
     async def body(instance_id: int) -> Any:

@@ -7,10 +7,9 @@ flow finds the instance, and runs one segment of it as that process.
 from typing import Any
 
 from prefect import flow
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
-from prefect.states import State
 
 from flows.execute import Executor, NotOurRun
 from flows.process import engine_process
@@ -30,7 +29,7 @@ async def run_workflow(instance_id: int) -> State[Any]:
     """Run one segment of the instance, in a process of its own."""
     context = FlowRunContext.get()
     flow_run = _flow_run()
-    async with engine_process(EngineSettings(), pool_size=3) as process:  # type: ignore[call-arg]  # from the environment
+    async with engine_process(EngineSettings(), pool_size=3) as process:
         executor = Executor(process, context.client)  # type: ignore[union-attr,arg-type]  # an async flow has the async client
         try:
             bound = await executor.bind(flow_run)

@@ -5,14 +5,15 @@ is parked: first in the store, then in Prefect. Nothing is kept in memory across
 """
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import StateDetails
+from prefect.client.schemas.objects import State, StateDetails
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed
 
 from definitions import routing
 from definitions.errors import NotFound
@@ -127,7 +128,8 @@ class Segment:
         call = Call(lambda: self._work(run))
         token = current.set(call)
         try:
-            state = await self.compiled.tasks[active.step](wait_for=self._parents(active), return_state=True)
+            call_task: Any = self.compiled.tasks[active.step]
+            state: State[Any] = await call_task(wait_for=self._parents(active), return_state=True)
         finally:
             current.reset(token)
         task_run_id = state.state_details.task_run_id

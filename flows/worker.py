@@ -46,7 +46,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
 
     def __init__(self, *args: Any, settings: EngineSettings | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._settings = settings or EngineSettings()  # type: ignore[call-arg]  # filled from the environment
+        self._settings = settings or EngineSettings()
         self._executor: Executor | None = None
         self._process: EngineProcess | None = None
         self._in_flight = 0

@@ -8,6 +8,7 @@ from typing import Any
 from definitions import variables
 from definitions.errors import Invalid, OpsgateError
 from definitions.lifecycles.approval import ApprovalStatus
+from definitions.parameters import Value
 from definitions.steps import ApprovalStep
 from store import approvals, targets
 from store.connection import Tx
@@ -30,7 +31,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
 
     async def create(tx: Tx) -> None:
         hosts = await targets.resolve(tx, run.situation.host_ids)
-        frozen = {
+        frozen: dict[str, Value] = {
             "instance": run.situation.instance_id,
             "workflow": run.situation.workflow.name,
             "workflow_version": run.situation.workflow_version,
