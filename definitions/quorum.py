@@ -1,9 +1,16 @@
-"""How votes become a decision, and the digest of what was voted on."""
+"""How votes become a decision, and the digest of what was voted on.
 
+The decision falls the moment it is certain: as soon as enough have approved, or as soon as too
+few are left who could.
+"""
+
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from definitions.errors import Invalid
 from definitions.parameters import Value
 from definitions.steps.approval import ApprovalType
 
@@ -18,16 +25,46 @@ class Tally:
     sentence: str
 
 
+def shortfall(approval_type: ApprovalType, eligible: int) -> str | None:
+    """Why so many people can never satisfy the gate, or None when they can."""
+    if eligible == 0:
+        return "Nobody may approve."
+    if approval_type == "singular" and eligible != 1:
+        return f"A singular approval is decided by exactly one person, and {eligible} may."
+    if approval_type == "two_of_many" and eligible < 2:
+        return "Two people have to approve, and only one may."
+    return None
+
+
 def needed(approval_type: ApprovalType, eligible: int) -> int:
     """How many must approve; raises `Invalid` when so many people can never do."""
-    raise NotImplementedError
+    refusal = shortfall(approval_type, eligible)
+    if refusal is not None:
+        raise Invalid(refusal)
+    if approval_type == "two_of_many":
+        return 2
+    if approval_type == "all":
+        return eligible
+    if approval_type == "majority":
+        return eligible // 2 + 1
+    return 1
 
 
 def tally(approval_type: ApprovalType, eligible: Collection[int], votes: Mapping[int, Vote]) -> Tally:
-    """Decided as soon as the result is certain or impossible."""
-    raise NotImplementedError
+    """Decided as soon as the result is certain or impossible; votes of others do not count."""
+    people = set(eligible)
+    quorum = needed(approval_type, len(people))
+    counted = [vote for person, vote in votes.items() if person in people]
+    approved = counted.count("approve")
+    rejected = len(counted) - approved
+    if approved >= quorum:
+        return Tally("approved", f"Approved by {approved} of {len(people)}; {quorum} needed.")
+    if len(people) - rejected < quorum:
+        return Tally("rejected", f"Rejected: {rejected} of {len(people)} said no, and {quorum} are needed.")
+    return Tally("pending", f"{approved} of {quorum} approvals.")
 
 
 def digest(frozen: Mapping[str, Value]) -> str:
     """SHA-256, hex, of the canonical JSON of what a person says yes to."""
-    raise NotImplementedError
+    canonical = json.dumps(frozen, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -31,6 +31,14 @@ class Workflow(BaseModel):
     def _by_id(self) -> dict[str, Step]:
         return {step.id: step for step in all_steps(self.steps)}
 
+    @cached_property
+    def _positions(self) -> dict[str, int]:
+        return {step.id: index for index, step in enumerate(self.steps)}
+
+    def position(self, step_id: str) -> int:
+        """Where the step stands in the list; KeyError if it is not at the top level."""
+        return self._positions[step_id]
+
     def step(self, step_id: str) -> Step:
         """The step of that id, in the list or in a branch; KeyError if there is none."""
         return self._by_id[step_id]
