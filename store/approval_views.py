@@ -1,14 +1,20 @@
-"""What a person sees of an approval request, as frozen models.
+"""What a person sees of an approval request: frozen models, and the SQL that fills them.
 
-Holds the shapes and the SQL that fills them; decides nothing (that is `store.votes`).
+Decides nothing (that is `store.votes`); says whether the person asking could.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from definitions import quorum
+from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.parameters import Value
+from definitions.permissions import Actor, may
+from store import people, references
+from store.connection import Row, Tx
 
 Decision = Literal["approve", "reject"]
 
@@ -86,3 +92,86 @@ class VoteView(BaseModel):
     """Whether the request is decided now, by this vote or an earlier one."""
     sentence: str
     """'Your vote is counted: 1 of 2.' or 'Approved.'"""
+
+
+_SELECT = """
+SELECT r.*, coalesce(w.name, '') AS workflow_name, i.started_by,
+       coalesce(i.started_by_name, '') AS started_by_name,
+       coalesce(r.deadline <= clock_timestamp(), false) AS late
+FROM approval_requests r
+LEFT JOIN instances i ON i.id = r.instance_id
+LEFT JOIN workflows w ON w.id = i.workflow_id
+"""
+
+
+async def select(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalView]:
+    """The requests that `condition` (SQL of ours, over `r`) picks, as this person sees them."""
+    rows = await tx.fetch(f"{_SELECT} {condition}", *args)
+    votes = await votes_of(tx, [row["id"] for row in rows])
+    names = await people.names(tx, {user for row in rows for user in row["eligible"]})
+    return [_view(row, votes.get(row["id"], []), names, actor) for row in rows]
+
+
+async def one(tx: Tx, actor: Actor, request_id: int) -> ApprovalView:
+    """One request, or NotFound."""
+    found = await select(tx, actor, "WHERE r.id = $1", request_id)
+    if not found:
+        raise references.missing("approval request", request_id)
+    return found[0]
+
+
+async def votes_of(tx: Tx, request_ids: Sequence[int]) -> dict[int, list[CastVote]]:
+    """The votes of some requests, in the order they were cast."""
+    found: dict[int, list[CastVote]] = {}
+    for row in await tx.fetch(
+        """SELECT v.request_id, v.user_id, u.name, v.decision, v.comment, v.via, v.at
+           FROM votes v JOIN users u ON u.id = v.user_id WHERE v.request_id = ANY ($1) ORDER BY v.at""",
+        list(request_ids),
+    ):
+        found.setdefault(row["request_id"], []).append(CastVote(**row))
+    return found
+
+
+def tally(row: Row, votes: Sequence[CastVote]) -> quorum.Tally:
+    """Where a request stands by its votes."""
+    cast = {vote.user_id: vote.decision for vote in votes}
+    return quorum.tally(row["approval_type"], row["eligible"], cast)
+
+
+def not_asked(row: Row, actor: Actor) -> str | None:
+    """None if the person is among those asked; otherwise why not. `row` has eligible and started_by."""
+    if actor.kind != "user" or actor.id is None:
+        return "Only a person may decide."
+    if actor.id in row["eligible"]:
+        return None
+    if actor.id == row["started_by"]:
+        return "You started this instance, and somebody else has to decide on it."
+    return "You are not among the people asked."
+
+
+def _why_not(row: Row, votes: Sequence[CastVote], actor: Actor) -> str | None:
+    if row["status"] != ApprovalStatus.PENDING:
+        return f"It is {row['status']} already."
+    if row["late"]:
+        return "The deadline has passed."
+    mine = next((vote for vote in votes if vote.user_id == actor.id), None)
+    if mine is not None and actor.kind == "user":
+        return f"You have voted: {mine.decision}."
+    return not_asked(row, actor) or may(actor, people.VOTE)
+
+
+def _view(row: Row, votes: list[CastVote], names: dict[int, str], actor: Actor) -> ApprovalView:
+    why_not = _why_not(row, votes, actor)
+    if row["status"] == ApprovalStatus.PENDING:
+        sentence = tally(row, votes).sentence
+    else:
+        sentence = row["decision_reason"] or STATES[ApprovalStatus(row["status"])]
+    fields: dict[str, Any] = {
+        **row,
+        "eligible": [Person(id=user, name=names.get(user, f"user {user}")) for user in row["eligible"]],
+        "votes": votes,
+        "sentence": sentence,
+        "may_decide": why_not is None,
+        "why_not": why_not,
+    }
+    return ApprovalView(**{name: fields[name] for name in ApprovalView.model_fields})

@@ -1,19 +1,42 @@
 """Approval requests: opened by the engine, looked at by people, withdrawn, expired.
 
-A request freezes what a person says yes to. Voting itself is `store.votes`.
+A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 
+from definitions import quorum
+from definitions.errors import Conflict, Invalid
+from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
-from definitions.permissions import Actor
+from definitions.permissions import SYSTEM, Actor, require
 from definitions.steps.approval import ApprovalStep
+from store import approval_views, audit, channels, frozen_facts, pages, people
 from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
-from store.votes import vote
+from store.votes import decide, vote
+from store.wakes import notify
 
-__all__ = ["expire_due", "listing", "open_request", "show", "vote", "withdraw_all"]
+__all__ = ["electorate", "expire_due", "listing", "open_request", "show", "vote", "withdraw_all"]
+
+
+async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
+    """Who may decide at this gate now, and how many must say yes; Conflict when nobody, or too few, can."""
+    found = await people.resolve(tx, step.approvers)
+    eligible = frozenset[int]().union(*found.values())
+    if started_by is not None and not step.allow_self:
+        eligible -= {started_by}
+    if not eligible:
+        raise Conflict(
+            f"Nobody could decide at step {step.id!r}: {', '.join(step.approvers)} names nobody who may "
+            f"respond to approvals{'' if step.allow_self else ', other than who starts it'}."
+        )
+    try:
+        return eligible, quorum.needed(step.approval_type, len(eligible))
+    except Invalid as error:
+        raise Conflict(f"Step {step.id!r} could never be approved: {error.message}") from error
 
 
 async def open_request(
@@ -28,23 +51,104 @@ async def open_request(
     frozen: Mapping[str, Value],
     started_by: int | None,
 ) -> int:
-    """Open a step's request, or find the one it has; returns its id."""
-    raise NotImplementedError
+    """Open a step's request, or find the one it has; returns its id. The caller holds the instance's lock."""
+    existing: int | None = await tx.fetchval(
+        "SELECT id FROM approval_requests WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
+        instance_id,
+        step_id,
+        visit,
+    )
+    if existing is not None:
+        return existing
+    eligible, needed = await electorate(tx, step, started_by)
+    deadline: datetime | None = None
+    if step.timeout_minutes is not None:
+        deadline = await tx.fetchval(
+            "SELECT clock_timestamp() + make_interval(secs => $1)", float(step.timeout_minutes * 60)
+        )
+    asked: dict[str, Value] = {
+        **frozen,
+        **await frozen_facts.of_instance(tx, instance_id),
+        "step": step_id,
+        "visit": visit,
+        "title": title,
+        "description": description,
+        "approval_type": step.approval_type,
+        "eligible": list[Value](sorted(eligible)),
+        "quorum": needed,
+        "deadline": deadline.isoformat() if deadline is not None else None,
+    }
+    request_id: int = await tx.fetchval(
+        """INSERT INTO approval_requests (instance_id, step_id, visit, title, description, approval_type,
+               quorum, eligible, frozen, digest, deadline)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id""",
+        instance_id,
+        step_id,
+        visit,
+        title,
+        description,
+        step.approval_type,
+        needed,
+        sorted(eligible),
+        asked,
+        quorum.digest(asked),
+        deadline,
+    )
+    detail = {"instance": instance_id, "step": step_id, "quorum": needed, "eligible": len(eligible)}
+    await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
+    await notify(tx, channels.EVENTS, f"approval:{request_id}")
+    return request_id
 
 
-async def withdraw_all(tx: Tx, instance_id: int, reason: str) -> int:
-    """Withdraw every open request of an instance; returns how many."""
-    raise NotImplementedError
+async def withdraw_all(tx: Tx, instance_id: int, reason: str, actor: Actor = SYSTEM) -> int:
+    """Withdraw every open request of an instance, whose lock the caller holds; returns how many."""
+    rows = await tx.fetch(
+        """SELECT * FROM approval_requests WHERE instance_id = $1 AND status = 'pending'
+           ORDER BY id FOR UPDATE""",
+        instance_id,
+    )
+    for row in rows:
+        await decide(tx, row, ApprovalStatus.WITHDRAWN, reason, actor)
+    return len(rows)
 
 
-async def expire_due(db: Database) -> int:
-    """Expire every request whose deadline has passed; returns how many. The keeper calls it."""
-    raise NotImplementedError
+async def expire_due(db: Database, limit: int = 200) -> int:
+    """Expire the requests whose deadline has passed; returns how many. The keeper calls it.
+
+    Locks instances before requests, as a vote does. A vote that got there first has moved the
+    request out of `pending`, or its deadline had not passed when it looked: never both.
+    """
+    due = await db.fetch(
+        """SELECT id, instance_id FROM approval_requests
+           WHERE status = 'pending' AND deadline <= clock_timestamp() ORDER BY deadline LIMIT $1""",
+        limit,
+    )
+    if not due:
+        return 0
+    async with db.transaction() as tx:
+        await _lock_instances(tx, {row["instance_id"] for row in due if row["instance_id"] is not None})
+        rows = await tx.fetch(
+            """SELECT * FROM approval_requests WHERE id = ANY ($1) AND status = 'pending'
+               AND deadline <= clock_timestamp() ORDER BY id FOR UPDATE""",
+            [row["id"] for row in due],
+        )
+        for row in rows:
+            reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
+            await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
+    return len(rows)
+
+
+async def _lock_instances(tx: Tx, instance_ids: Iterable[int]) -> None:
+    await tx.fetch(
+        "SELECT id FROM instances WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", sorted(instance_ids)
+    )
 
 
 async def show(db: Database, actor: Actor, request_id: int) -> ApprovalView:
     """One request, as this person sees it."""
-    raise NotImplementedError
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        return await approval_views.one(tx, actor, request_id)
 
 
 async def listing(
@@ -56,5 +160,21 @@ async def listing(
     limit: int = 50,
     after: str | None = None,
 ) -> Page[ApprovalRow]:
-    """Requests, the newest first; `mine`: those this person may still decide."""
-    raise NotImplementedError
+    """Requests, the newest first; `mine`: those this person is asked and has not voted on."""
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        found = await approval_views.select(
+            tx,
+            actor,
+            """WHERE r.id < $1 AND ($2::text IS NULL OR r.status = $2)
+                 AND (NOT $3 OR ($4 = ANY (r.eligible) AND r.status = 'pending'
+                      AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
+               ORDER BY r.id DESC LIMIT $5""",
+            pages.before(after),
+            status,
+            mine,
+            actor.id if actor.kind == "user" else None,
+            pages.bounded(limit) + 1,
+        )
+    rows = [ApprovalRow(**{name: getattr(view, name) for name in ApprovalRow.model_fields}) for view in found]
+    return pages.cut(rows, limit, lambda row: row.id)

@@ -1,14 +1,19 @@
-"""What a person sees of an instance, as frozen models.
+"""What a person sees of an instance: frozen models, and the SQL that fills them. Changes nothing.
 
-Holds the shapes and the SQL that fills them; changes nothing.
+Somebody without `jobs.view` sees the steps and their results, and no job or output.
 """
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from definitions.parameters import Value
+from definitions.permissions import Actor
+from store import approval_views, frozen_facts, job_views, references, step_jobs, waits
 from store.approval_views import ApprovalView
+from store.connection import Row, Tx
+from store.step_jobs import StepJobView
 
 
 class HostName(BaseModel):
@@ -18,24 +23,6 @@ class HostName(BaseModel):
 
     id: int
     name: str
-
-
-class StepJobView(BaseModel):
-    """A step's job on one host, with the end of what it printed."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: int
-    host: str
-    status: str
-    attempt: int
-    exit_code: int | None
-    reason: str
-    stdout: str
-    """The last few kilobytes; all of it is at the job."""
-    stderr: str
-    duration: float | None
-    """Seconds, once it has ended."""
 
 
 class StepResultView(BaseModel):
@@ -86,7 +73,7 @@ class InstanceRow(BaseModel):
     started_at: datetime | None
     ended_at: datetime | None
     reason: str
-    """Why it ended as it did."""
+    """Why it ended as it did, or what it was last seen waiting for."""
     frontier: list[FrontierStep]
 
 
@@ -103,3 +90,69 @@ class InstanceView(InstanceRow):
     """In the order in which they were reached."""
     approvals: list[ApprovalView]
     """The open requests."""
+
+
+_HOSTS = """(SELECT coalesce(json_agg(json_build_object('id', h.id, 'name', h.name)
+    ORDER BY array_position(i.host_ids, h.id)), '[]') FROM hosts h WHERE h.id = ANY (i.host_ids))"""
+
+_COLUMNS = f"""i.id, i.workflow_id, w.name AS workflow_name, i.workflow_version, i.status, i.started_by_name,
+    i.created_at, i.started_at, i.ended_at, i.reason, i.frontier, {_HOSTS} AS hosts"""
+
+
+async def rows(tx: Tx, condition: str, *args: object) -> list[InstanceRow]:
+    """The instances that `condition` (SQL of ours, over `i` and `w`) picks."""
+    found = await tx.fetch(
+        f"SELECT {_COLUMNS} FROM instances i JOIN workflows w ON w.id = i.workflow_id {condition}", *args
+    )
+    return [InstanceRow(**row) for row in found]
+
+
+async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
+    """Everything about one instance, or NotFound."""
+    row = await tx.fetchrow(
+        f"""SELECT {_COLUMNS}, i.inputs, i.cancel_requested_at, i.cancel_reason,
+                   i.flow_run_id::text AS flow_run_id, coalesce(v.definition -> 'inputs', '[]') AS parameters
+            FROM instances i JOIN workflows w ON w.id = i.workflow_id
+            JOIN workflow_versions v ON v.workflow_id = i.workflow_id AND v.version = i.workflow_version
+            WHERE i.id = $1""",
+        instance_id,
+    )
+    if row is None:
+        raise references.missing("instance", instance_id)
+    steps = await _steps(tx, actor, instance_id)
+    open_requests = await approval_views.select(
+        tx, actor, "WHERE r.instance_id = $1 AND r.status = 'pending' ORDER BY r.id", instance_id
+    )
+    fields: dict[str, Any] = dict(row)
+    fields["inputs"] = frozen_facts.masked(fields.pop("parameters"), row["inputs"])
+    waits_for = None if row["ended_at"] is not None else _waits_for(row, steps, open_requests)
+    return InstanceView(**fields, steps=steps, approvals=open_requests, waits_for=waits_for)
+
+
+async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]:
+    found = await tx.fetch(
+        """SELECT s.step_id, s.visit, s.kind, s.name, s.status, s.input, s.outcome, s.reason, s.routed_to,
+                  s.wake_at, s.started_at, s.ended_at, r.id AS approval_id
+           FROM step_results s LEFT JOIN approval_requests r
+             ON r.instance_id = s.instance_id AND r.step_id = s.step_id AND r.visit = s.visit
+           WHERE s.instance_id = $1 ORDER BY s.id""",
+        instance_id,
+    )
+    jobs = await step_jobs.of_instance(tx, instance_id) if job_views.may_see(actor) else {}
+    return [StepResultView(**row, jobs=jobs.get((row["step_id"], row["visit"]), [])) for row in found]
+
+
+def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalView]) -> str:
+    """One sentence: what an unfinished instance waits for now."""
+    if row["cancel_requested_at"] is not None:
+        return "It is being cancelled."
+    if row["status"] == "queued":
+        return "A worker has to take it up."
+    sentences = [waits.for_request(request) for request in requests]
+    for step in steps:
+        if step.ended_at is None and step.approval_id is None:
+            sentences.append(waits.for_step(step.name or step.step_id, step.wake_at, step.jobs))
+    if sentences:
+        return " ".join(sentences)
+    following = ", ".join(active["step"] for active in row["frontier"])
+    return f"It is about to run {following}." if following else "It is about to end."

@@ -1,14 +1,26 @@
-"""Instances: start one, look at it, cancel it.
+"""Instances: start one, look at it, run it again. Cancelling is `store.instance_cancel`.
 
 The engine's own moves (lease, frontier, results) are in `store.engine`, never here.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
-from definitions.permissions import Actor
-from store.connection import Database
+from definitions import routing
+from definitions.errors import Conflict, Invalid
+from definitions.parameters import Value, bind
+from definitions.permissions import Actor, require
+from definitions.problems import Problem, has_errors
+from definitions.steps import ApprovalStep, ScriptStep
+from definitions.workflow import Workflow, all_steps
+from store import approvals, audit, channels, instance_views, pages, references, targets, workflows
+from store.connection import Database, Row, Tx
+from store.instance_cancel import cancel
 from store.instance_views import InstanceRow, InstanceView
 from store.pages import Page
+from store.wakes import notify
+
+__all__ = ["cancel", "listing", "rerun", "show", "start"]
 
 
 async def start(
@@ -18,13 +30,37 @@ async def start(
     hosts: Sequence[int | str],
     inputs: Mapping[str, object],
 ) -> InstanceView:
-    """Start the published version of a workflow on some hosts."""
-    raise NotImplementedError
+    """Start the published version of a workflow on some hosts.
+
+    Refused when it could not reach its end: nobody may decide at a gate, or a script is gone.
+    """
+    require(actor, "workflows.manage")
+    async with db.transaction() as tx:
+        row = await workflows.find(tx, workflow_ref)
+        workflow = await _published(tx, row)
+        values, problems = bind(workflow.inputs, inputs, "/inputs")
+        if has_errors(problems):
+            raise Invalid(f"The inputs of {row['name']!r} are not valid.", problems)
+        found = await targets.resolve(tx, hosts)
+        instance_id = await _insert(tx, actor, row, workflow, values, [host.id for host in found])
+    async with db.connection() as tx:
+        return await instance_views.one(tx, actor, instance_id)
+
+
+async def rerun(db: Database, actor: Actor, instance_id: int) -> InstanceView:
+    """Start the newest version of the same workflow on the same hosts with the same inputs."""
+    require(actor, "workflows.manage")
+    row = await db.fetchrow("SELECT workflow_id, host_ids, inputs FROM instances WHERE id = $1", instance_id)
+    if row is None:
+        raise references.missing("instance", instance_id)
+    return await start(db, actor, row["workflow_id"], row["host_ids"], row["inputs"])
 
 
 async def show(db: Database, actor: Actor, instance_id: int) -> InstanceView:
     """Everything about one instance."""
-    raise NotImplementedError
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        return await instance_views.one(tx, actor, instance_id)
 
 
 async def listing(
@@ -37,9 +73,79 @@ async def listing(
     after: str | None = None,
 ) -> Page[InstanceRow]:
     """Instances, the newest first."""
-    raise NotImplementedError
+    require(actor, "workflows.view")
+    workflow_id, name = (None, None) if workflow is None else references.split(workflow)
+    async with db.connection() as tx:
+        found = await instance_views.rows(
+            tx,
+            """WHERE i.id < $1 AND (cardinality($2::text[]) = 0 OR i.status = ANY ($2))
+                 AND ($3::bigint IS NULL OR i.workflow_id = $3) AND ($4::text IS NULL OR w.name = $4)
+               ORDER BY i.id DESC LIMIT $5""",
+            pages.before(after),
+            list(status),
+            workflow_id,
+            name,
+            pages.bounded(limit) + 1,
+        )
+    return pages.cut(found, limit, lambda row: row.id)
 
 
-async def cancel(db: Database, actor: Actor, instance_id: int, reason: str = "") -> InstanceView:
-    """Ask for an instance to end: its jobs are cancelled, its open requests withdrawn."""
-    raise NotImplementedError
+async def _published(tx: Tx, row: Row) -> Workflow:
+    if row["archived_at"] is not None:
+        raise Conflict(f"The workflow {row['name']!r} is archived.")
+    if row["published_version"] is None:
+        raise Conflict(f"The workflow {row['name']!r} has no published version yet; publish it first.")
+    return await workflows.load_version(tx, row["id"], row["published_version"])
+
+
+async def _insert(
+    tx: Tx, actor: Actor, row: Row, workflow: Workflow, inputs: dict[str, Value], host_ids: list[int]
+) -> int:
+    started_by = actor.id if actor.kind == "user" else None
+    for step in all_steps(workflow.steps):
+        if isinstance(step, ApprovalStep):
+            await approvals.electorate(tx, step, started_by)
+    instance_id: int = await tx.fetchval(
+        """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts, started_by,
+               started_by_name, frontier)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id""",
+        row["id"],
+        row["published_version"],
+        inputs,
+        host_ids,
+        await _pins(tx, workflow),
+        started_by,
+        actor.name,
+        [asdict(active) for active in routing.start(workflow).frontier],
+    )
+    detail = {"workflow": row["name"], "version": row["published_version"], "hosts": host_ids}
+    await audit.record(tx, actor, "instance.start", "instance", instance_id, **detail)
+    await notify(tx, channels.OUTBOX)
+    await notify(tx, channels.EVENTS, f"instance:{instance_id}")
+    return instance_id
+
+
+async def _pins(tx: Tx, workflow: Workflow) -> dict[str, int]:
+    """The version each script has now, by id; later saves do not touch this instance.
+
+    A script may have changed since the workflow was proved: its parameters are bound again, with the
+    instance's values, when its step runs.
+    """
+    wanted = {step.script: step.id for step in all_steps(workflow.steps) if isinstance(step, ScriptStep)}
+    rows = await tx.fetch(
+        "SELECT id, version FROM scripts WHERE id = ANY ($1)", [ref for ref in wanted if isinstance(ref, int)]
+    )
+    pins = {row["id"]: row["version"] for row in rows}
+    problems = [
+        Problem(
+            pointer="/steps",
+            code="unknown-script",
+            message=f"Step {step_id!r} runs a script that is not there: {ref!r}.",
+            fix="Save the script, or publish the workflow again.",
+        )
+        for ref, step_id in wanted.items()
+        if ref not in pins
+    ]
+    if problems:
+        raise Invalid(problems[0].message, problems)
+    return {str(script_id): version for script_id, version in pins.items()}

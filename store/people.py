@@ -6,8 +6,11 @@ Changes nothing.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from definitions.permissions import Actor, may
+from definitions.errors import OpsgateError
+from definitions.permissions import may
+from store import users
 from store.connection import Database, Tx
+from store.names import normalise
 
 VOTE = "workflows.manage"
 """The permission to respond to approvals."""
@@ -25,8 +28,8 @@ async def resolve(tx: Tx | Database, references: Iterable[str]) -> dict[str, fro
     A role without anybody who may vote is known, and empty.
     """
     wanted = set(references)
-    roles = {text: text[5:].strip().lower() for text in wanted if text.startswith("role:")}
-    people = {text: text.removeprefix("user:").strip().lower() for text in wanted - roles.keys()}
+    roles = {text: normalise(text[5:]) for text in wanted if text.startswith("role:")}
+    people = {text: normalise(text.removeprefix("user:")) for text in wanted - roles.keys()}
     found: dict[str, frozenset[int]] = {}
     for rows, names in (
         (await _of_roles(tx, set(roles.values())), roles),
@@ -75,18 +78,7 @@ async def names(tx: Tx | Database, user_ids: Iterable[int]) -> dict[int, str]:
 
 async def why_not_vote(tx: Tx, user_id: int) -> str | None:
     """None if this person may vote at this moment, whatever their session says; else why not."""
-    row = await tx.fetchrow(
-        """SELECT u.name, u.disabled_at IS NOT NULL AS disabled,
-                  coalesce(array_agg(p) FILTER (WHERE p IS NOT NULL), '{}') AS permissions
-           FROM users u
-           LEFT JOIN user_roles ur ON ur.user_id = u.id
-           LEFT JOIN roles r ON r.id = ur.role_id
-           LEFT JOIN LATERAL unnest(r.permissions) p ON true
-           WHERE u.id = $1 GROUP BY u.id""",
-        user_id,
-    )
-    if row is None:
-        return "This person is no longer known."
-    if row["disabled"]:
-        return f"{row['name']} is disabled."
-    return may(Actor("user", user_id, row["name"], frozenset(row["permissions"])), VOTE)
+    try:
+        return may(await users.actor_of(tx, user_id), VOTE)
+    except OpsgateError as error:  # not known, or disabled
+        return error.message

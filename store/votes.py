@@ -1,8 +1,28 @@
-"""Voting: the one transaction that decides an approval request."""
+"""Voting: the one transaction that decides an approval request.
 
-from definitions.permissions import Actor
+Locks the instance before the request, as the engine does when it opens one, so that the two never
+wait for each other. The deadline is judged by the database's clock, after the lock is held.
+"""
+
+from typing import NamedTuple
+
+from definitions import quorum
+from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
+from definitions.lifecycles.approval import STATES, ApprovalStatus
+from definitions.permissions import Actor, require
+from store import approval_views, audit, channels, people, references
 from store.approval_views import Decision, VoteView
-from store.connection import Database
+from store.connection import Database, Row, Tx
+from store.wakes import notify, wake_instance
+
+MAX_COMMENT = 4000
+
+
+class Counted(NamedTuple):
+    """What a vote led to."""
+
+    status: str
+    sentence: str
 
 
 async def vote(
@@ -15,4 +35,110 @@ async def vote(
     via: str = "api",
 ) -> VoteView:
     """Say yes or no, once. The same again gives the same answer; another decision is refused."""
-    raise NotImplementedError
+    require(actor, people.VOTE)
+    if len(comment) > MAX_COMMENT or "\x00" in comment:
+        raise Invalid(f"A comment has at most {MAX_COMMENT} characters, and no NUL.")
+    async with db.transaction() as tx:
+        row = await lock(tx, request_id)
+        earlier = await _earlier(tx, row, actor)
+        if earlier is None:
+            await _check(tx, row, actor, digest)
+            counted = await _cast(tx, row, actor, decision, comment, via)
+        elif earlier == decision:
+            counted = await _stands(tx, row)
+        else:
+            raise Conflict(f"You have voted already ({earlier}), and votes are final.")
+    decided = counted.status != ApprovalStatus.PENDING
+    return VoteView(request_id=request_id, status=counted.status, decided=decided, sentence=counted.sentence)
+
+
+async def lock(tx: Tx, request_id: int) -> Row:
+    """Lock a request and, before it, its instance."""
+    await tx.execute(
+        """SELECT 1 FROM instances WHERE id = (SELECT instance_id FROM approval_requests WHERE id = $1)
+           FOR NO KEY UPDATE""",
+        request_id,
+    )
+    row = await tx.fetchrow("SELECT * FROM approval_requests WHERE id = $1 FOR UPDATE", request_id)
+    if row is None:
+        raise references.missing("approval request", request_id)
+    return row
+
+
+async def _earlier(tx: Tx, row: Row, actor: Actor) -> str | None:
+    if actor.kind != "user":
+        return None
+    decision: str | None = await tx.fetchval(
+        "SELECT decision FROM votes WHERE request_id = $1 AND user_id = $2", row["id"], actor.id
+    )
+    return decision
+
+
+async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> None:
+    """Everything that may stand against this vote, with the locks held."""
+    if row["status"] != ApprovalStatus.PENDING:
+        raise Conflict(f"This request is {row['status']} already. {row['decision_reason']}".strip())
+    facts = await tx.fetchrow(
+        """SELECT $1::bigint[] AS eligible, i.started_by, coalesce($2 <= clock_timestamp(), false) AS late
+           FROM (SELECT) one LEFT JOIN instances i ON i.id = $3""",
+        row["eligible"],
+        row["deadline"],
+        row["instance_id"],
+    )
+    if facts is None:
+        raise NotFound("The request's instance is gone.")
+    if facts["late"]:
+        raise Conflict("The deadline of this request has passed; it counts as rejected.")
+    refusal = approval_views.not_asked(facts, actor)
+    if refusal is None and actor.id is not None:
+        refusal = await people.why_not_vote(tx, actor.id)
+    if refusal is not None:
+        raise NotPermitted(refusal)
+    if digest != row["digest"] or quorum.digest(row["frozen"]) != row["digest"]:
+        raise Conflict("What you saw has changed; look again before you decide.")
+
+
+async def _cast(tx: Tx, row: Row, actor: Actor, decision: Decision, comment: str, via: str) -> Counted:
+    await tx.execute(
+        "INSERT INTO votes (request_id, user_id, decision, comment, via) VALUES ($1, $2, $3, $4, $5)",
+        row["id"],
+        actor.id,
+        decision,
+        comment,
+        via,
+    )
+    detail = {"decision": decision, "via": via, "instance": row["instance_id"], "step": row["step_id"]}
+    await audit.record(tx, actor, "approval.vote", "approval", row["id"], **detail)
+    votes = (await approval_views.votes_of(tx, [row["id"]]))[row["id"]]
+    tally = approval_views.tally(row, votes)
+    if tally.status != ApprovalStatus.PENDING:
+        await decide(tx, row, ApprovalStatus(tally.status), tally.sentence, actor)
+        return Counted(tally.status, tally.sentence)
+    await notify(tx, channels.EVENTS, f"approval:{row['id']}")
+    if row["instance_id"] is not None:
+        await notify(tx, channels.EVENTS, f"instance:{row['instance_id']}")
+    return Counted(tally.status, f"Your vote is counted. {tally.sentence}")
+
+
+async def _stands(tx: Tx, row: Row) -> Counted:
+    """The answer to a repeated vote: as if it were the first."""
+    if row["status"] != ApprovalStatus.PENDING:
+        return Counted(row["status"], row["decision_reason"] or STATES[ApprovalStatus(row["status"])])
+    votes = (await approval_views.votes_of(tx, [row["id"]]))[row["id"]]
+    return Counted(row["status"], f"Your vote is counted. {approval_views.tally(row, votes).sentence}")
+
+
+async def decide(tx: Tx, row: Row, status: ApprovalStatus, reason: str, actor: Actor) -> None:
+    """End a pending request, whose lock the caller holds, and wake what waits for it."""
+    await tx.execute(
+        """UPDATE approval_requests SET status = $2, decided_at = clock_timestamp(), decision_reason = $3
+           WHERE id = $1""",
+        row["id"],
+        status,
+        reason,
+    )
+    detail = {"status": str(status), "instance": row["instance_id"], "step": row["step_id"]}
+    await audit.record(tx, actor, "approval.decide", "approval", row["id"], **detail)
+    await notify(tx, channels.EVENTS, f"approval:{row['id']}")
+    if row["instance_id"] is not None:
+        await wake_instance(tx, row["instance_id"])

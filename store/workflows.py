@@ -1,15 +1,27 @@
-"""Workflows: drafts that may have problems, and published versions that have been proved."""
+"""Workflows: drafts that may have problems, and published versions that have been proved.
 
+A draft is kept as written, and replaced only by somebody who has seen its newest revision. A
+published version never changes; in it scripts are named by id, so a renamed script is still found.
+"""
+
+import json
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 from pydantic import BaseModel, ConfigDict
 
-from definitions.permissions import Actor
-from definitions.problems import Problem
-from definitions.workflow import Workflow
-from store.connection import Database, Tx
+from definitions.errors import Conflict, Invalid
+from definitions.permissions import Actor, require
+from definitions.problems import Problem, has_errors
+from definitions.proof import Catalogue, prove
+from definitions.steps import ParallelStep, ScriptStep, Step
+from definitions.workflow import Workflow, parse
+from store import audit, catalogue, outbox, pages, references
+from store.connection import Database, Row, Tx
 from store.pages import Page
+
+MAX_DOCUMENT_BYTES = 1024 * 1024
 
 
 class WorkflowRow(BaseModel):
@@ -35,17 +47,7 @@ class WorkflowView(WorkflowRow):
     problems: list[Problem]
     """Of the draft; publishing needs it to have no errors."""
     changed_since_published: bool
-
-
-class WorkflowVersionView(BaseModel):
-    """One published version."""
-
-    model_config = ConfigDict(frozen=True)
-
-    version: int
-    definition: dict[str, Any]
-    published_by_name: str | None
-    published_at: datetime
+    """Whether publishing the draft would make a new version."""
 
 
 async def save_draft(
@@ -56,50 +58,259 @@ async def save_draft(
     revision: int | None = None,
 ) -> WorkflowView:
     """Create a workflow (no id), or replace the draft of one whose revision the caller has seen."""
-    raise NotImplementedError
+    require(actor, "workflows.manage")
+    name, draft = _checked(document)
+    async with db.transaction() as tx:
+        if workflow_id is None:
+            row = await _create(tx, actor, name, draft)
+            if row is None:
+                raise Conflict(f"There is a workflow named {name!r} already.")
+        else:
+            row = await find(tx, workflow_id, lock=True)
+            _check_revision(row, revision)
+            await _replace(tx, actor, row, name, draft)
+        return await _view(tx, row["id"])
 
 
 async def put(
     db: Database, actor: Actor, document: dict[str, Any], *, publish: bool = False
 ) -> tuple[WorkflowView, bool]:
     """Make the workflow of this name be this definition; says whether anything changed."""
-    raise NotImplementedError
+    require(actor, "workflows.manage")
+    name, draft = _checked(document)
+    async with db.transaction() as tx:
+        created = await _create(tx, actor, name, draft)
+        row = created or await find(tx, name, lock=True)
+        changed = created is not None or await _replace(tx, actor, row, name, draft)
+        if publish:
+            changed = await _publish(tx, actor, await find(tx, row["id"], lock=True)) or changed
+        return await _view(tx, row["id"]), changed
 
 
 async def validate(db: Database, actor: Actor, document: dict[str, Any]) -> list[Problem]:
     """Every problem of a definition, saved nowhere."""
-    raise NotImplementedError
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        return (await _examine(tx, document))[2]
 
 
 async def publish(
     db: Database, actor: Actor, workflow_ref: int | str, revision: int | None = None
 ) -> WorkflowView:
     """Prove the draft and make it the version that new instances run."""
-    raise NotImplementedError
+    require(actor, "workflows.manage")
+    async with db.transaction() as tx:
+        row = await find(tx, workflow_ref, lock=True)
+        if revision is not None:
+            _check_revision(row, revision)
+        await _publish(tx, actor, row)
+        return await _view(tx, row["id"])
 
 
 async def show(db: Database, actor: Actor, workflow_ref: int | str) -> WorkflowView:
     """One workflow, by id or name."""
-    raise NotImplementedError
-
-
-async def versions(db: Database, actor: Actor, workflow_ref: int | str) -> list[WorkflowVersionView]:
-    """The published versions, the newest first."""
-    raise NotImplementedError
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        row = await find(tx, workflow_ref)
+        return await _view(tx, row["id"])
 
 
 async def listing(
     db: Database, actor: Actor, *, limit: int = 50, after: str | None = None, archived: bool = False
 ) -> Page[WorkflowRow]:
     """Workflows, the newest first."""
-    raise NotImplementedError
+    require(actor, "workflows.view")
+    rows = await db.fetch(
+        f"{_ROWS} WHERE w.id < $1 AND (w.archived_at IS NOT NULL) = $2 ORDER BY w.id DESC LIMIT $3",
+        pages.before(after),
+        archived,
+        pages.bounded(limit) + 1,
+    )
+    return pages.cut([WorkflowRow(**row) for row in rows], limit, lambda row: row.id)
 
 
 async def archive(db: Database, actor: Actor, workflow_ref: int | str) -> None:
     """Hide a workflow and start no more of it; its instances go on."""
-    raise NotImplementedError
+    require(actor, "workflows.manage")
+    async with db.transaction() as tx:
+        row = await find(tx, workflow_ref, lock=True)
+        if row["archived_at"] is None:
+            await tx.execute("UPDATE workflows SET archived_at = now() WHERE id = $1", row["id"])
+            await audit.record(tx, actor, "workflow.archive", "workflow", row["id"], name=row["name"])
+
+
+async def find(tx: Tx, ref: int | str, *, lock: bool = False) -> Row:
+    """The workflow's row, or NotFound."""
+    workflow_id, name = references.split(ref)
+    row = await tx.fetchrow(
+        f"""SELECT id, name, draft, revision, published_version, archived_at FROM workflows
+            WHERE id = $1 OR name = $2 {"FOR UPDATE" if lock else ""}""",
+        workflow_id,
+        name,
+    )
+    if row is None:
+        raise references.missing("workflow", ref)
+    return row
 
 
 async def load_version(tx: Tx | Database, workflow_id: int, version: int) -> Workflow:
     """A published definition, for the engine."""
-    raise NotImplementedError
+    document = await tx.fetchval(
+        "SELECT definition FROM workflow_versions WHERE workflow_id = $1 AND version = $2",
+        workflow_id,
+        version,
+    )
+    if document is None:
+        raise references.missing(f"version {version} of workflow", workflow_id)
+    workflow, problems = parse(document)
+    if workflow is None:
+        raise RuntimeError(
+            f"published version {version} of workflow {workflow_id} does not parse: {problems}"
+        )
+    return workflow
+
+
+def _checked(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name, and the draft to keep. All else that may be wrong with it is a problem of the draft."""
+    name = document.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= 200:
+        problem = Problem(
+            pointer="/name", code="missing-name", message="A workflow needs a name.", fix='Add "name".'
+        )
+        raise Invalid("A workflow needs a name of at most 200 characters.", [problem])
+    references.check_name(name)
+    draft = {key: value for key, value in document.items() if key != "kind"}
+    try:
+        text = json.dumps(draft, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise Invalid(f"The definition of {name!r} is not JSON: {error}.") from error
+    if b"\\u0000" in text:  # the escape; the database keeps no NUL in text
+        raise Invalid(f"The definition of {name!r} has a NUL character in a text.")
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise Invalid(f"The definition of {name!r} is larger than {MAX_DOCUMENT_BYTES // 1024} KiB.")
+    return name, draft
+
+
+def _check_revision(row: Row, seen: int | None) -> None:
+    if seen != row["revision"]:
+        raise Conflict(
+            f"The draft of {row['name']!r} is at revision {row['revision']}, and you edited "
+            f"revision {seen}: look at what changed and save again."
+        )
+
+
+async def _create(tx: Tx, actor: Actor, name: str, draft: dict[str, Any]) -> Row | None:
+    row = await tx.fetchrow(
+        """INSERT INTO workflows (name, draft) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING
+           RETURNING id, name, draft, revision, published_version, archived_at""",
+        name,
+        draft,
+    )
+    if row is not None:
+        await audit.record(tx, actor, "workflow.save", "workflow", row["id"], name=name, revision=1)
+    return row
+
+
+async def _replace(tx: Tx, actor: Actor, row: Row, name: str, draft: dict[str, Any]) -> bool:
+    if _canonical(row["draft"]) == _canonical(draft) and row["archived_at"] is None:
+        return False
+    try:
+        revision = await tx.fetchval(
+            """UPDATE workflows SET name = $2, draft = $3, revision = revision + 1, archived_at = NULL
+               WHERE id = $1 RETURNING revision""",
+            row["id"],
+            name,
+            draft,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(f"There is a workflow named {name!r} already.") from error
+    await audit.record(tx, actor, "workflow.save", "workflow", row["id"], name=name, revision=revision)
+    return True
+
+
+async def _examine(
+    tx: Tx, document: dict[str, Any]
+) -> tuple[Workflow | None, Catalogue | None, list[Problem]]:
+    workflow, problems = parse(document)
+    if workflow is None:
+        return None, None, problems
+    known = await catalogue.load(tx, workflow)
+    return workflow, known, [*problems, *prove(workflow, known)]
+
+
+async def _publish(tx: Tx, actor: Actor, row: Row) -> bool:
+    """Prove and publish under the workflow's lock; whether that made a version."""
+    if row["archived_at"] is not None:
+        raise Conflict(f"The workflow {row['name']!r} is archived; save it again to bring it back.")
+    workflow, known, problems = await _examine(tx, row["draft"])
+    if workflow is None or known is None or has_errors(problems):
+        raise Invalid(f"The workflow {row['name']!r} can't be published as it is.", problems)
+    definition = _by_id(workflow, known).document()
+    current = await tx.fetchval(
+        "SELECT definition FROM workflow_versions WHERE workflow_id = $1 AND version = $2",
+        row["id"],
+        row["published_version"],
+    )
+    if current is not None and _canonical(current) == _canonical(definition):
+        return False
+    version = (row["published_version"] or 0) + 1
+    await tx.execute(
+        """INSERT INTO workflow_versions (workflow_id, version, definition, published_by)
+           VALUES ($1, $2, $3, $4)""",
+        row["id"],
+        version,
+        definition,
+        actor.id,
+    )
+    await tx.execute("UPDATE workflows SET published_version = $2 WHERE id = $1", row["id"], version)
+    await outbox.add(tx, "deploy_workflow", {"workflow_id": row["id"]})
+    await audit.record(
+        tx, actor, "workflow.publish", "workflow", row["id"], name=row["name"], version=version
+    )
+    return True
+
+
+def _by_id(workflow: Workflow, known: Catalogue) -> Workflow:
+    """The same workflow with every script named by its id."""
+    ids = {script.name: script.id for script in known.scripts or ()}
+
+    def named(step: Step) -> Step:
+        if isinstance(step, ScriptStep):
+            return step.model_copy(update={"script": ids.get(str(step.script), step.script)})
+        if isinstance(step, ParallelStep):
+            branches = tuple(
+                branch.model_copy(update={"steps": tuple(named(inner) for inner in branch.steps)})
+                for branch in step.branches
+            )
+            return step.model_copy(update={"branches": branches})
+        return step
+
+    fields = {name: getattr(workflow, name) for name in Workflow.model_fields}
+    return Workflow(**{**fields, "steps": tuple(named(step) for step in workflow.steps)})
+
+
+def _canonical(document: object) -> str:
+    """Text to compare by: for Python `1 == True`, for a reader of JSON not."""
+    return json.dumps(document, sort_keys=True)
+
+
+_COLUMNS = """w.id, w.name, coalesce(w.draft ->> 'description', '') AS description, w.revision,
+    w.published_version, v.published_at, w.archived_at IS NOT NULL AS archived, w.created_at"""
+_FROM = """FROM workflows w
+    LEFT JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.published_version"""
+_ROWS = f"SELECT {_COLUMNS} {_FROM}"
+
+
+async def _view(tx: Tx, workflow_id: int) -> WorkflowView:
+    row = await tx.fetchrow(f"SELECT {_COLUMNS}, w.draft, v.definition {_FROM} WHERE w.id = $1", workflow_id)
+    if row is None:
+        raise references.missing("workflow", workflow_id)
+    workflow, known, problems = await _examine(tx, row["draft"])
+    fields = dict(row)
+    published = fields.pop("definition")
+    changed = (
+        workflow is None
+        or known is None
+        or _canonical(_by_id(workflow, known).document()) != _canonical(published)
+    )
+    return WorkflowView(**fields, problems=problems, changed_since_published=changed)

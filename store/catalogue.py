@@ -1,0 +1,53 @@
+"""What exists, for the proof of a workflow: scripts, hosts, and the people its gates name.
+
+Only reads. What instances may not use any more (archived scripts, decommissioned hosts) is left out.
+"""
+
+from definitions.parameters import Parameter
+from definitions.proof import Catalogue, ScriptFacts
+from definitions.steps import ApprovalStep
+from definitions.workflow import Workflow, all_steps
+from store import people
+from store.connection import Database, Tx
+
+
+async def load(tx: Tx | Database, workflow: Workflow | None = None) -> Catalogue:
+    """The catalogue; people are those the workflow refers to (no workflow: not known)."""
+    return Catalogue(
+        scripts=await _scripts(tx),
+        hosts=await _hosts(tx),
+        people=None if workflow is None else await people.resolve(tx, approvers(workflow)),
+    )
+
+
+def approvers(workflow: Workflow) -> set[str]:
+    """Every approver reference of a workflow."""
+    steps = all_steps(workflow.steps)
+    return {name for step in steps if isinstance(step, ApprovalStep) for name in step.approvers}
+
+
+async def _scripts(tx: Tx | Database) -> tuple[ScriptFacts, ...]:
+    rows = await tx.fetch(
+        """SELECT s.id, s.name, v.definition ->> 'language' AS language,
+                  v.definition -> 'parameters' AS parameters
+           FROM scripts s JOIN script_versions v ON v.script_id = s.id AND v.version = s.version
+           WHERE s.archived_at IS NULL"""
+    )
+    return tuple(
+        ScriptFacts(
+            row["id"],
+            row["name"],
+            tuple(Parameter.model_validate(parameter) for parameter in row["parameters"]),
+            row["language"],
+        )
+        for row in rows
+    )
+
+
+async def _hosts(tx: Tx | Database) -> frozenset[str]:
+    """Names, ids as text, `tag:x` and `group:x`: what a step may say."""
+    known: set[str] = set()
+    for row in await tx.fetch("SELECT id, name, tags, groups FROM hosts WHERE decommissioned_at IS NULL"):
+        known |= {row["name"], str(row["id"])}
+        known |= {f"tag:{tag}" for tag in row["tags"]} | {f"group:{group}" for group in row["groups"]}
+    return frozenset(known)

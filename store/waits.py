@@ -1,0 +1,43 @@
+"""What an instance waits for, in one sentence a person can act on. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from store.approval_views import ApprovalView
+from store.step_jobs import StepJobView
+
+_NAMED = 5
+"""Names listed before 'and n more'."""
+
+
+def for_request(request: ApprovalView) -> str:
+    """An open gate: what is asked, of whom, how far it is, until when."""
+    voted = {vote.user_id for vote in request.votes}
+    asked = [person.name for person in request.eligible if person.id not in voted]
+    until = f", until {_moment(request.deadline)}" if request.deadline is not None else ""
+    approved = sum(vote.decision == "approve" for vote in request.votes)
+    count = f" ({approved} of {request.quorum})" if request.quorum > 1 else ""
+    return f"Approval of {request.title!r}{count} by {_named(asked, 'or')}{until}."
+
+
+def for_step(name: str, wake_at: datetime | None, jobs: Sequence[StepJobView]) -> str:
+    """An open step: a delay's end, or the hosts whose jobs are not over."""
+    if wake_at is not None and not jobs:
+        return f"{name}: waiting until {_moment(wake_at)}."
+    left = [job for job in jobs if job.duration is None and job.status in ("queued", "pending", "running")]
+    if not left:
+        return f"{name}: about to go on."
+    doing = _named([f"{job.host} ({job.status})" for job in left], "and")
+    held_up = next((f" {job.waits}" for job in left if job.waits), "")
+    return f"{name}: {len(left)} of {len(jobs)} jobs not over, on {doing}.{held_up}"
+
+
+def _named(names: Sequence[str], last: str) -> str:
+    shown = list(names[:_NAMED])
+    if len(names) > _NAMED:
+        return f"{', '.join(shown)} {last} {len(names) - _NAMED} more"
+    return f" {last} ".join(part for part in (", ".join(shown[:-1]), *shown[-1:]) if part)
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
