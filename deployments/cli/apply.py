@@ -1,0 +1,128 @@
+"""`opsgate apply -f DIR`: bring a server's scripts and workflows to what a folder of files says.
+
+Works over REST and in the order scripts, workflows; unchanged things are left alone. Everything is
+checked before the first write.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from definitions.errors import Invalid
+from definitions.problems import Problem, has_errors
+from deployments.cli.connection import Connection, segment
+from deployments.cli.errors import Refused, WrongUse
+from deployments.cli.output import Json, print_json
+from deployments.definition_files import DefinitionFile, load_folder
+
+Change = Literal["created", "changed", "unchanged"]
+
+_PATHS = {"script": "/scripts", "workflow": "/workflows"}
+
+
+def apply(
+    *,
+    folder: Annotated[Path, Parameter(name=["--folder", "-f"])],
+    dry_run: bool = False,
+    json: Json = False,
+) -> None:
+    """Apply every definition in a folder; with --dry-run only say what would change."""
+    if not folder.is_dir():
+        raise WrongUse(f"There is no folder {folder}.")
+    report = apply_folder(Connection.find(), folder, dry_run=dry_run)
+    if json:
+        print_json(report)
+        return
+    for entry in report:
+        would = "would be " if dry_run and entry["change"] != "unchanged" else ""
+        print(f"{entry['kind']:<9} {entry['name']:<32} {would}{entry['change']}")
+
+
+def apply_folder(connection: Connection, folder: Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
+    """Apply a folder and say of each definition what happened to it."""
+    found = load_folder(folder)
+    for one in found:
+        _check(one)
+    report: list[dict[str, Any]] = []
+    for one in found:
+        change = _bring(connection, one, dry_run)
+        report.append({"kind": one.kind, "name": str(one.document["name"]), "change": change})
+    return report
+
+
+def _check(one: DefinitionFile) -> None:
+    """Everything that can be seen without the server; what a script file itself names comes with it."""
+    from definitions.script import parse_script
+    from definitions.workflow import parse
+
+    problems: list[Problem]
+    if one.kind == "script":
+        _, problems = parse_script(one.document)
+    elif one.kind == "workflow":
+        _, problems = parse(one.document)
+    else:
+        raise Invalid(f"{one.path}: {one.kind} definitions can't be applied yet.")
+    if has_errors(problems):
+        raise Invalid(f"{one.path} is not valid; nothing was applied.", problems)
+
+
+def _bring(connection: Connection, one: DefinitionFile, dry_run: bool) -> Change:
+    path = _PATHS[one.kind]
+    name = segment(one.document["name"])
+    try:
+        before: dict[str, Any] | None = connection.get(f"{path}/{name}")
+    except Refused as refusal:
+        if refusal.status != 404:
+            raise
+        before = None
+    if dry_run:
+        return _would(one, before)
+    return _script(connection, one, before) if one.kind == "script" else _workflow(connection, one, before)
+
+
+def _would(one: DefinitionFile, before: dict[str, Any] | None) -> Change:
+    if before is None:
+        return "created"
+    return "unchanged" if _same(one, before) else "changed"
+
+
+def _script(connection: Connection, one: DefinitionFile, before: dict[str, Any] | None) -> Change:
+    if before is None:
+        connection.post("/scripts", one.document)
+        return "created"
+    if _same(one, before):
+        return "unchanged"
+    connection.put(f"/scripts/{before['id']}", one.document)
+    return "changed"
+
+
+def _workflow(connection: Connection, one: DefinitionFile, before: dict[str, Any] | None) -> Change:
+    """Save the draft if it differs, and publish it unless just that is published already."""
+    saved = before
+    if before is None:
+        saved = connection.post("/workflows", one.document)
+    elif not _same(one, before):
+        seen = {"If-Match": f'"{before["revision"]}"'}
+        saved = connection.put(f"/workflows/{before['id']}", one.document, headers=seen)
+    assert saved is not None
+    if saved["changed_since_published"]:
+        connection.post(f"/workflows/{saved['id']}/publish")
+    elif saved is before:
+        return "unchanged"
+    return "created" if before is None else "changed"
+
+
+def _same(one: DefinitionFile, before: dict[str, Any]) -> bool:
+    """Whether the server already has this, whatever way it is written down."""
+    from definitions.script import parse_script
+    from definitions.workflow import parse
+
+    if one.kind == "script":
+        script, _ = parse_script(one.document)
+        kept, _ = parse_script(before["definition"])
+        return script is not None and script == kept and not before.get("archived")
+    workflow, _ = parse(one.document)
+    draft, _ = parse(before["draft"])
+    published = not before["changed_since_published"] and before["published_version"] is not None
+    return workflow is not None and workflow == draft and published and not before.get("archived")

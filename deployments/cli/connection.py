@@ -1,0 +1,104 @@
+"""The REST client of the command line: one server, one token, problems turned into errors.
+
+Knows paths under `/api/v1` only as they are given; holds no rule.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+from urllib.parse import quote
+
+import httpx2
+
+from deployments.cli import profile
+from deployments.cli.errors import Refused
+
+QueryValue: TypeAlias = str | int | bool | None
+
+API = "/api/v1"
+_TIMEOUT = httpx2.Timeout(30, connect=5)
+
+
+class Connection:
+    """A connection to one server as one person."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        headers = {"User-Agent": "opsgate-cli"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        self.url = url.rstrip("/")
+        self._client = httpx2.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+
+    @classmethod
+    def find(cls) -> "Connection":
+        """To the server the profile names."""
+        found = profile.find()
+        return cls(found.url, found.token)
+
+    def get(self, path: str, **query: QueryValue) -> Any:
+        """The decoded answer of a GET; None values of the query are left out."""
+        return self._ask("GET", path, query=query)
+
+    def post(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """POST once: the key makes a repeat after a lost answer harmless."""
+        return self._ask(
+            "POST", path, body=body, headers={"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
+        )
+
+    def put(self, path: str, body: object, *, headers: Mapping[str, str] | None = None) -> Any:
+        """PUT a document."""
+        return self._ask("PUT", path, body=body, headers=headers)
+
+    def patch(self, path: str, body: object) -> Any:
+        """PATCH a document."""
+        return self._ask("PATCH", path, body=body)
+
+    def delete(self, path: str) -> Any:
+        """DELETE a thing."""
+        return self._ask("DELETE", path)
+
+    def items(self, path: str, limit: int | None = None, **query: QueryValue) -> Iterator[dict[str, Any]]:
+        """Every item of a list, page by page, at most `limit`."""
+        after, seen = None, 0
+        while True:
+            page = self.get(path, after=after, limit=min(limit or 100, 100), **query)
+            for item in page["items"]:
+                yield item
+                seen += 1
+                if limit is not None and seen >= limit:
+                    return
+            after = page.get("next")
+            if after is None:
+                return
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        answer = self._client.request(
+            method, API + path, params=given, json=body, headers=dict(headers or {})
+        )
+        if answer.is_error:
+            raise Refused(answer.status_code, _problem(answer))
+        return answer.json() if answer.content else None
+
+
+def segment(value: object) -> str:
+    """An id or a name as one part of a path."""
+    return quote(str(value), safe="")
+
+
+def _problem(answer: httpx2.Response) -> dict[str, Any]:
+    try:
+        document = answer.json()
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        return document
+    return {"title": f"The server answered {answer.status_code} {answer.reason_phrase}."}

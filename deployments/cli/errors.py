@@ -1,0 +1,80 @@
+"""What a user sees when a command fails: one sentence, every problem, and an exit code."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx2
+from pydantic import ValidationError
+
+from definitions.errors import Invalid, OpsgateError
+
+
+class WrongUse(OpsgateError):
+    """The command was called in a way that can't work: a missing file, no server known. Exit code 2."""
+
+    title = "Wrong use"
+
+
+class Refused(OpsgateError):
+    """The server said no; `problem` is its RFC 9457 document."""
+
+    title = "Refused"
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        message = str(problem.get("detail") or problem.get("title") or f"The server answered {status}.")
+        super().__init__(message)
+        self.status = status
+        self.problem = dict(problem)
+
+    @property
+    def problems(self) -> list[dict[str, Any]]:
+        """Every problem the server named."""
+        found = self.problem.get("problems") or []
+        return [entry for entry in found if isinstance(entry, dict)]
+
+
+def report(error: Exception, *, as_json: bool) -> int:
+    """Tell the user; returns the exit code. An error that is a bug of ours is raised again."""
+    document = _document(error)
+    if document is None:
+        raise error
+    if as_json:
+        print(json.dumps(document, indent=2))
+    else:
+        print(f"{document['title']}: {document['detail']}", file=sys.stderr)
+        for line in problem_lines(document["problems"]):
+            print(line, file=sys.stderr)
+    return 2 if isinstance(error, WrongUse) else 1
+
+
+def problem_lines(problems: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Each problem as a person reads it: where, what, and how to mend it."""
+    for problem in problems:
+        where = problem.get("pointer") or "/"
+        yield f"  {problem.get('severity', 'error')} at {where}: {problem.get('message', '')}"
+        if problem.get("fix"):
+            yield f"    fix: {problem['fix']}"
+
+
+def _document(error: Exception) -> dict[str, Any] | None:
+    if isinstance(error, Refused):
+        title = str(error.problem.get("title") or error.title)
+        return {
+            "title": title,
+            "status": error.status,
+            "detail": error.message if error.message != title else "",
+            "problems": error.problems,
+        }
+    if isinstance(error, OpsgateError):
+        found = error.problems if isinstance(error, Invalid) else ()
+        problems = [problem.model_dump() for problem in found]
+        return {"title": error.title, "detail": error.message, "problems": problems}
+    if isinstance(error, httpx2.HTTPError):
+        sentence = f"The server does not answer ({str(error) or type(error).__name__}). Is it running?"
+        return {"title": "Not available now", "detail": sentence, "problems": []}
+    if isinstance(error, ValidationError):
+        names = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return {"title": "A setting is missing or wrong", "detail": f"OPSGATE_ {names}", "problems": []}
+    return None

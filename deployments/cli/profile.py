@@ -1,0 +1,57 @@
+"""Where the server is and who we are: environment, then the stack beside us, then `opsgate login`."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from deployments.cli.errors import WrongUse
+from deployments.stack.data_folder import default_path, write_private
+
+NAME = "cli.json"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A server and a token for it."""
+
+    url: str
+    token: str
+
+
+def find() -> Profile:
+    """The profile to use now, or `WrongUse` with what to do."""
+    url, token = os.environ.get("OPSGATE_URL"), os.environ.get("OPSGATE_TOKEN")
+    if url and token:
+        return Profile(url, token)
+    for path in (default_path() / NAME, login_path()):
+        kept = read(path)
+        if kept is not None:
+            return Profile(url or kept.url, token or kept.token)
+    raise WrongUse(
+        "No server is known. Start one here (`opsgate up`), sign in (`opsgate login URL`), "
+        "or set OPSGATE_URL and OPSGATE_TOKEN."
+    )
+
+
+def read(path: Path) -> Profile | None:
+    """The profile kept in a file, or None if there is none."""
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Profile(str(kept["url"]), str(kept["token"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise WrongUse(f"{path} is not a profile any more; delete it and sign in again.") from None
+
+
+def keep(profile: Profile, path: Path) -> None:
+    """Write the profile; only the owner can read it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_private(path, json.dumps(asdict(profile)))
+
+
+def login_path() -> Path:
+    """Where `opsgate login` keeps its profile."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return Path(base) / "opsgate" / NAME

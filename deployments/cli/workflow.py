@@ -1,0 +1,88 @@
+"""`opsgate workflow`: validate a file offline; list, show, publish and start on a server."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from deployments.cli.connection import Connection, segment
+from deployments.cli.errors import WrongUse, problem_lines
+from deployments.cli.output import Hosts, Json, Limit, pairs, print_facts, print_json, print_rows
+
+app = App(name="workflow", help_format="plaintext")
+
+Inputs = Annotated[
+    list[str], Parameter(name="--input", negative="", help="An input, name=value; repeatable.")
+]
+
+
+@app.command
+def validate(file: Path, *, json: Json = False) -> int:
+    """Check a definition file without a server, and print every problem at once."""
+    from definitions.problems import has_errors
+    from definitions.proof import prove
+    from definitions.workflow import parse
+    from deployments.definition_files import load
+
+    if not file.is_file():
+        raise WrongUse(f"There is no file {file}.")
+    document = load(file)
+    if isinstance(document, dict) and document.get("kind") == "workflow":
+        document = {key: value for key, value in document.items() if key != "kind"}
+    workflow, problems = parse(document)
+    if workflow is not None:
+        problems = [*problems, *prove(workflow, None)]
+    wrong = workflow is None or has_errors(problems)
+    found = [problem.model_dump() for problem in problems]
+    if json:
+        print_json({"valid": not wrong, "problems": found})
+    else:
+        print(f"{file}: {'not valid' if wrong else 'valid'}")
+        for line in problem_lines(found):
+            print(line)
+    return 1 if wrong else 0
+
+
+@app.command(name="list")
+def list_(*, limit: Limit = 100, json: Json = False) -> None:
+    """List the workflows."""
+    columns = ("id", "name", "published_version", "published_at", "description")
+    print_rows(Connection.find().items("/workflows", limit), columns, as_json=json)
+
+
+@app.command
+def show(workflow: str, *, json: Json = False) -> None:
+    """Show a workflow, its draft's problems included."""
+    found = Connection.find().get(f"/workflows/{segment(workflow)}")
+    print_facts(found, as_json=json, leave_out=("draft", "problems"))
+    if not json:
+        for line in problem_lines(found.get("problems", [])):
+            print(line)
+
+
+@app.command
+def publish(workflow: str, *, json: Json = False) -> None:
+    """Prove the draft and make it the version that new instances run."""
+    found = Connection.find().post(f"/workflows/{segment(workflow)}/publish")
+    if json:
+        print_json(found)
+    else:
+        print(f"Published {found.get('name', workflow)}, version {found.get('published_version')}.")
+
+
+@app.command
+def start(workflow: str, *, host: Hosts, input: Inputs = [], watch: bool = False, json: Json = False) -> int:  # noqa: B006
+    """Start an instance on hosts; with --watch, follow it to its end."""
+    from deployments.cli.instance import follow
+
+    connection = Connection.find()
+    body = {"hosts": host, "inputs": pairs(input, "--input")}
+    instance: dict[str, Any] = connection.post(f"/workflows/{segment(workflow)}/start", body)
+    if watch:
+        return follow(connection, instance["id"], as_json=json)
+    if json:
+        print_json(instance)
+    else:
+        print(f"Started instance {instance['id']} of {instance['workflow_name']}.")
+        print(f"  {connection.url}/instances/{instance['id']}")
+    return 0

@@ -1,0 +1,116 @@
+"""Starts the whole embedded stack in order, in parallel where nothing depends, and stops it again.
+
+    PostgreSQL ─┬─ Prefect server ───────────── worker (waits for Prefect by itself)
+                └─ schema, people, profile ─ web
+
+The children get their settings by environment; secrets they read from files of the data folder.
+"""
+
+import asyncio
+import http.client
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.stack.data_folder import DataFolder
+from deployments.stack.first_start import Welcome, prepare
+from deployments.stack.postgres import Postgres
+from deployments.stack.prefect_server import PrefectServer, prefect_environment
+from deployments.stack.processes import Child, Processes
+
+START_LIMIT = 120.0
+"""Seconds a part may take to answer; a cold disk and a first migration of Prefect included."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that answers."""
+
+    folder: DataFolder
+    processes: Processes
+    url: str
+    prefect: PrefectServer
+    welcome: Welcome
+    environment: Mapping[str, str]
+
+    def program(self, name: str, *arguments: str, folder: Path | None = None) -> Child:
+        """A further child in the same environment, e.g. an agent: `python -m ...`."""
+        command = [sys.executable, "-m", *arguments]
+        return Child(name, command, self.folder.log(name), self.environment, folder)
+
+
+@asynccontextmanager
+async def running(
+    folder: DataFolder, *, second_person: bool, say: Callable[[str], None]
+) -> AsyncIterator[Stack]:
+    """The stack on one data folder, for as long as the block lasts. Leaves no process behind."""
+    with folder.claim():
+        processes = Processes()
+        try:
+            yield await _start(folder, processes, second_person, say)
+        finally:
+            await asyncio.shield(processes.stop())
+
+
+async def _start(
+    folder: DataFolder,
+    processes: Processes,
+    second_person: bool,
+    say: Callable[[str], None],
+) -> Stack:
+    ports = folder.ports()
+    url = f"http://127.0.0.1:{ports.web}"
+    say(f"Starting in {folder.path}: PostgreSQL, Prefect, web, worker.")
+    postgres = Postgres(folder)
+    await postgres.start(processes)
+    prefect = PrefectServer(folder, ports.prefect, postgres.url("prefect"))
+    server = await prefect.start(processes)
+    welcome = await prepare(postgres.url("opsgate"), folder, url, second_person=second_person)
+    _introduce(welcome, say)
+    environment = {
+        **_own_environment(),
+        **prefect_environment(prefect.client_home),
+        "OPSGATE_DATA_DIR": str(folder.path),
+        "OPSGATE_DATABASE_URL": postgres.url("opsgate"),
+        "OPSGATE_PUBLIC_URL": url,
+        "OPSGATE_WEB_HOST": "127.0.0.1",
+        "OPSGATE_WEB_PORT": str(ports.web),
+        "OPSGATE_PREFECT_API_URL": prefect.api_url,
+        "OPSGATE_PREFECT_UI_URL": prefect.url,
+        "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),
+    }
+    stack = Stack(folder, processes, url, prefect, welcome, environment)
+    web = stack.program("web", "deployments.cli", "web")
+    await processes.start(web)
+    await processes.start(stack.program("worker", "deployments.cli", "worker"))
+    await processes.until(lambda: _web_answers(ports.web), web, START_LIMIT)
+    await processes.until(prefect.answers, server, START_LIMIT)
+    return stack
+
+
+def _own_environment() -> dict[str, str]:
+    """Where Python finds this program, whatever folder a child starts in."""
+    root = str(Path(__file__).parents[2])
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([root, inherited] if inherited else [root])}
+
+
+def _introduce(welcome: Welcome, say: Callable[[str], None]) -> None:
+    if welcome.admin_password is not None:
+        say(f"  Created admin, password {welcome.admin_password} (shown only now).")
+    if welcome.second_password is not None:
+        say(f"  Created bob, who may approve, password {welcome.second_password}")
+
+
+def _web_answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

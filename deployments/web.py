@@ -1,0 +1,36 @@
+"""The web process: the API for agents and people and the pages, as one application on one port."""
+
+import uvicorn
+from agent_api.app import create_api
+from fastapi import FastAPI
+
+from approvals_ui.app import create_pages
+from deployments.settings import WebSettings
+from store.connection import Database
+
+
+def create_app(db: Database, settings: WebSettings) -> FastAPI:
+    """The composed application; the pages come last and take what the API has no route for."""
+    app = create_api(db, settings)
+    app.mount("/", create_pages(db, settings))
+    return app
+
+
+async def serve(settings: WebSettings) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web")
+    try:
+        config = uvicorn.Config(
+            create_app(db, settings),
+            host=settings.web_host,
+            port=settings.web_port,
+            log_level="warning",
+            # Forwarded headers are a caller's claim until an operator names a trusted proxy.
+            proxy_headers=False,
+            server_header=False,
+            # Long polls are held open: don't wait for them when stopping.
+            timeout_graceful_shutdown=2,
+        )
+        await uvicorn.Server(config).serve()
+    finally:
+        await db.close()
