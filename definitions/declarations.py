@@ -1,0 +1,69 @@
+"""A list of declared parameters as a document says it: read, and checked beyond the shape of each."""
+
+from collections.abc import Sequence
+
+from definitions.nearest import pointer_to
+from definitions.parameters import Parameter, Unfit, coerce, environment_name
+from definitions.problems import Problem
+from definitions.reading import read
+
+
+def read_parameters(document: object, pointer: str) -> tuple[tuple[Parameter, ...], list[Problem]]:
+    """The parameters that have the right shape, and every problem of the list."""
+    if document is None:
+        return (), []
+    if not isinstance(document, list):
+        return (), [_problem(pointer, "wrong-type", "Parameters are a list.", "Write a list of parameters.")]
+    parameters: list[Parameter] = []
+    problems: list[Problem] = []
+    for index, item in enumerate(document):
+        parameter, found = read(Parameter, item, pointer_to(pointer, index), "parameter")
+        problems += found
+        if parameter is not None:
+            parameters.append(parameter)
+    if not problems:
+        problems += declared_badly(parameters, pointer)
+    return tuple(parameters), problems
+
+
+def declared_badly(parameters: Sequence[Parameter], pointer: str) -> list[Problem]:
+    """What is wrong with a list of parameters beyond the shape of each."""
+    problems: list[Problem] = []
+    variables: dict[str, str] = {}
+    for index, parameter in enumerate(parameters):
+        where = pointer_to(pointer, index)
+        variable = environment_name(parameter.name)
+        other = variables.setdefault(variable, parameter.name)
+        if other != parameter.name:
+            message = f"`{parameter.name}` and `{other}` would both arrive as {variable}."
+            problems.append(_problem(f"{where}/name", "name-clash", message, "Rename one of them."))
+        elif parameter.name in [earlier.name for earlier in parameters[:index]]:
+            message = f"There are two parameters named `{parameter.name}`."
+            problems.append(_problem(f"{where}/name", "duplicate-name", message, "Rename or remove one."))
+        problems += _declared_badly(parameter, where)
+    return problems
+
+
+def _declared_badly(parameter: Parameter, where: str) -> list[Problem]:
+    problems: list[Problem] = []
+    if parameter.type == "choice" and not parameter.choices:
+        message = f"`{parameter.name}` is a choice without choices."
+        problems.append(_problem(f"{where}/choices", "no-choices", message, "List the choices."))
+    elif parameter.type != "choice" and parameter.choices:
+        message = f"`{parameter.name}` has choices, and its type is {parameter.type}."
+        problems.append(_problem(f"{where}/choices", "unused-choices", message, "Make the type choice."))
+    elif parameter.default is not None:
+        if parameter.type == "secret":
+            message = f"`{parameter.name}` is a secret with a default, which everybody could read."
+            problems.append(_problem(f"{where}/default", "secret-default", message, "Remove the default."))
+            return problems
+        try:
+            coerce(parameter, parameter.default)
+        except Unfit as unfit:
+            message = f"The default of `{parameter.name}` {unfit}"
+            problems.append(_problem(f"{where}/default", "bad-default", message, "Give another default."))
+    return problems
+
+
+def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code=code, message=message, fix=fix)

@@ -1,0 +1,200 @@
+"""From a part of a document to a model: what pydantic finds wrong, said in our words.
+
+Pydantic's own messages never leave this module, and neither does what was written: it could be
+a secret in the wrong place.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from definitions.nearest import nearest, pointer_to
+from definitions.problems import Problem
+
+M = TypeVar("M", bound=BaseModel)
+MAX_DEPTH = 40
+ROOT = ""
+
+
+def kind_of(value: object) -> str:
+    """What a value of a document is, in words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, str):
+        return "a text"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "an object" if isinstance(value, dict) else "a date or another type that JSON does not have"
+
+
+def not_json(document: object, pointer: str = ROOT) -> list[Problem]:
+    """What in a document could not be stored as JSON: odd keys and types, NUL, NaN, endless depth."""
+    problems: list[Problem] = []
+    waiting: list[tuple[object, str, int]] = [(document, pointer, 0)]
+    while waiting:
+        value, where, depth = waiting.pop()
+        fault = _fault(value, depth)
+        if fault is not None:
+            problems.append(Problem(pointer=where, code="not-json", message=fault[0], fix=fault[1]))
+        elif isinstance(value, dict):
+            waiting += [(inner, pointer_to(where, str(key)), depth + 1) for key, inner in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [(inner, pointer_to(where, index), depth + 1) for index, inner in enumerate(value)]
+    return problems
+
+
+def _fault(value: object, depth: int) -> tuple[str, str] | None:
+    if depth > MAX_DEPTH:
+        return f"This is nested deeper than {MAX_DEPTH} levels.", "Flatten it."
+    if isinstance(value, dict):
+        if any(not isinstance(key, str) or _odd(key) for key in value):
+            return (
+                "A key here is not a plain text.",
+                "Write keys in quotes (YAML reads `on` and `1` otherwise).",
+            )
+        return None
+    if isinstance(value, str):
+        if not _odd(value):
+            return None
+        return "This text holds a NUL or half a surrogate pair.", "Remove the character."
+    if isinstance(value, float) and not math.isfinite(value):
+        return "This number is not finite.", "Write a finite number."
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return "This number is too large.", "Write it as a text, in quotes."
+    if value is None or isinstance(value, bool | int | float | list | tuple):
+        return None
+    return f"This is {kind_of(value)}.", "Write it as a text, in quotes."
+
+
+def _odd(text: str) -> bool:
+    return "\x00" in text or any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def read(
+    model: type[M], document: object, pointer: str, noun: str, places: Mapping[str, str] | None = None
+) -> tuple[M | None, list[Problem]]:
+    """The model, if the document fits it, and every problem.
+
+    `places` says where a field really stands, when the document was rearranged before.
+    """
+    if not isinstance(document, dict):
+        message = f"A {noun} is an object with named fields, not {kind_of(document)}."
+        return None, [_problem(pointer, "wrong-type", message, f"Write the {noun} as `name: value` pairs.")]
+    known = list(model.model_fields)
+    problems = [
+        unknown_key(key, known, _place(pointer, key, places), noun) for key in document if key not in known
+    ]
+    fields = {key: value for key, value in document.items() if key in known}
+    try:
+        return model.model_validate(fields), problems
+    except ValidationError as error:
+        seen: set[str] = set()
+        for detail in error.errors(include_url=False):
+            path = _path(fields, detail["loc"])
+            where = _place(pointer, str(path[0]), places, *path[1:])
+            if where not in seen:
+                seen.add(where)
+                problems.append(_say(where, str(path[-1]), model, dict(detail), noun))
+        return None, problems
+
+
+def unknown_key(key: str, known: list[str], pointer: str, noun: str) -> Problem:
+    """The problem of a key that is none of ours."""
+    fix = nearest(key, known) or f"Known: {', '.join(known)}."
+    return _problem(pointer, "unknown-key", f"A {noun} has no field `{key}`.", fix)
+
+
+def _place(pointer: str, key: str, places: Mapping[str, str] | None, *rest: str | int) -> str:
+    start = (places or {}).get(key, pointer_to(pointer, key))
+    return pointer_to(start, *rest)
+
+
+def _path(document: object, loc: tuple[int | str, ...]) -> list[int | str]:
+    """The part of pydantic's location that is in the document: it also names members of unions."""
+    path: list[int | str] = [loc[0]]
+    here: Any = document.get(loc[0]) if isinstance(document, dict) else None
+    for part in loc[1:]:
+        if (isinstance(here, dict) and part in here) or (
+            isinstance(here, list) and isinstance(part, int) and part < len(here)
+        ):
+            here = here[part]
+        else:
+            continue
+        path.append(part)
+    return path
+
+
+_WANTED = {
+    "string_type": ("a text", "Write it in quotes."),
+    "int_type": ("a whole number", "Write a whole number, without quotes."),
+    "float_type": ("a number", "Write a number, without quotes."),
+    "bool_type": ("true or false", "Write true or false, without quotes."),
+    "tuple_type": ("a list", "Write a list, even for one entry."),
+    "dict_type": ("an object", "Write `name: value` pairs."),
+}
+_LIMITS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+_PATTERNS = {
+    "approvers": (
+        "An approver is `role:NAME`, `user:NAME` or `user:ID`.",
+        "Write for example `role:admin` or `user:5`.",
+    ),
+    "name": (
+        "A name here has letters, digits, `_` and `-`, starts with a letter or `_`, and is at most 64 long.",
+        "Choose another name.",
+    ),
+}
+_IDENTIFIER = (
+    "This has letters, digits, `_` and `-`, starts with a letter, and is at most 64 long.",
+    "Write a name of that form.",
+)
+
+
+def _say(where: str, key: str, model: type[BaseModel], detail: dict[str, Any], noun: str) -> Problem:
+    kind: str = detail["type"]
+    context: dict[str, Any] = detail.get("ctx", {})
+    field = str(detail["loc"][0])
+    if kind == "missing":
+        return _problem(where, "missing-field", f"A {noun} needs the field `{key}`.", f"Add `{key}`.")
+    if kind in _WANTED:
+        wanted, fix = _WANTED[kind]
+        return _problem(
+            where, "wrong-type", f"`{key}` must be {wanted}, not {kind_of(detail['input'])}.", fix
+        )
+    if kind in _LIMITS:
+        name, words = _LIMITS[kind]
+        limit = f"{words} {context[name]:g}"
+        return _problem(
+            where, "out-of-range", f"`{key}` must be {limit}.", f"Write a number that is {limit}."
+        )
+    if kind == "literal_error":
+        choices = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
+        hint = nearest(detail["input"], choices) if isinstance(detail["input"], str) else ""
+        message = f"`{key}` must be one of {', '.join(choices)}."
+        return _problem(where, "unknown-word", message, hint or "Choose one of them.")
+    if kind == "string_pattern_mismatch":
+        return _problem(where, "bad-form", *_PATTERNS.get(field, _IDENTIFIER))
+    if kind in ("string_too_short", "too_short"):
+        return _problem(where, "empty", f"`{key}` must not be empty.", "Fill it in.")
+    if kind in ("string_too_long", "too_long"):
+        most = context["max_length"]
+        return _problem(
+            where, "too-long", f"`{key}` is longer than {most}.", f"Shorten it to {most} or less."
+        )
+    return _problem(
+        where, "bad-form", f"`{key}` has a form that does not fit.", f"See what a {noun} may say there."
+    )
+
+
+def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code=code, message=message, fix=fix)
