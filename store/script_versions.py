@@ -11,8 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.permissions import Actor, require
 from definitions.script import Script
-from store import scripts
+from store import job_views, pages, scripts
 from store.connection import Database
+from store.job_views import JobRow
+from store.pages import Page
 from store.scripts import ScriptRow, ScriptView
 
 
@@ -61,6 +63,22 @@ async def rollback(db: Database, actor: Actor, ref: int | str, version: int) -> 
         row = await scripts.find(tx, ref)
         wanted = await scripts.load_version(tx, row["id"], version)
     return await scripts.save(db, actor, wanted, row["id"])
+
+
+async def executions(
+    db: Database, actor: Actor, ref: int | str, *, limit: int = 50, after: str | None = None
+) -> Page[JobRow]:
+    """The jobs that ran a script by hand or in a workflow, the newest first."""
+    require(actor, "scripts.view")
+    async with db.connection() as tx:
+        row = await scripts.find(tx, ref)
+        rows = await tx.fetch(
+            f"{job_views.SELECT} WHERE j.script_id = $1 AND j.id < $2 ORDER BY j.id DESC LIMIT $3",
+            row["id"],
+            pages.before(after),
+            pages.bounded(limit) + 1,
+        )
+    return pages.cut([job_views.row_view(row) for row in rows], limit, lambda job: job.id)
 
 
 def _settings(script: Script) -> str:

@@ -111,7 +111,7 @@ async def _cast(tx: Tx, row: Row, actor: Actor, decision: Decision, comment: str
     await audit.record(tx, actor, "approval.vote", "approval", row["id"], **detail)
     votes = (await approval_views.votes_of(tx, [row["id"]]))[row["id"]]
     tally = approval_views.tally(row, votes)
-    if tally.status != ApprovalStatus.PENDING:
+    if tally.status != "pending":
         await decide(tx, row, ApprovalStatus(tally.status), tally.sentence, actor)
         return Counted(tally.status, tally.sentence)
     await notify(tx, channels.EVENTS, f"approval:{row['id']}")

@@ -1,0 +1,50 @@
+"""`/api/v1/approvals`: what waits for a decision, and deciding it. Deciding is POST only."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_api.authentication import Db, Person
+from agent_api.guarded import GuardedRouter
+from definitions.lifecycles.approval import ApprovalStatus
+from store import approvals, pages
+from store.approval_views import ApprovalRow, ApprovalView, VoteView
+from store.pages import Page
+from store.votes import MAX_COMMENT
+
+router = GuardedRouter(prefix="/api/v1/approvals", tags=["approvals"])
+
+
+class Vote(BaseModel):
+    """A yes or a no to what was seen."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    decision: Literal["approve", "reject"]
+    comment: str = Field(default="", max_length=MAX_COMMENT)
+    digest: str = Field(max_length=64, description="The digest of the request, as it was shown.")
+
+
+@router.get("", permission="workflows.view")
+async def list_approvals(
+    db: Db,
+    actor: Person,
+    status: ApprovalStatus | None = None,
+    mine: bool = False,
+    limit: int = pages.DEFAULT_LIMIT,
+    after: str | None = None,
+) -> Page[ApprovalRow]:
+    """Approval requests, the newest first; `mine`: those that wait for your vote."""
+    return await approvals.listing(db, actor, status=status, mine=mine, limit=limit, after=after)
+
+
+@router.get("/{request_id}", permission="workflows.view")
+async def show_approval(db: Db, actor: Person, request_id: int) -> ApprovalView:
+    """One request: what is asked, of whom, and the digest a vote hands back."""
+    return await approvals.show(db, actor, request_id)
+
+
+@router.post("/{request_id}/vote", permission="workflows.manage")
+async def vote_on_approval(db: Db, actor: Person, request_id: int, body: Vote) -> VoteView:
+    """Vote, once. The same vote again gets the same answer; another one 409."""
+    return await approvals.vote(db, actor, request_id, body.decision, body.comment, body.digest)

@@ -1,0 +1,98 @@
+"""`/api/v1/instances`: runs of workflows, and a live stream of one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+
+from agent_api.authentication import Db, Person
+from agent_api.events import Events
+from agent_api.guarded import GuardedRouter
+from definitions.lifecycles.instance import InstanceStatus
+from store import instances, pages
+from store.instance_cancel import MAX_REASON
+from store.instance_views import InstanceRow, InstanceView
+from store.pages import Page
+
+router = GuardedRouter(prefix="/api/v1/instances", tags=["instances"])
+
+COALESCE_SECONDS = 1.0
+"""Changes closer together than this are sent as one."""
+LOOK_AGAIN_SECONDS = 15.0
+"""A notification may be lost: look by ourselves this often. FastAPI sends a keep-alive as often."""
+STREAM_SECONDS = 600.0
+"""Then the stream ends and the browser connects again, which checks the person anew."""
+
+
+class Cancellation(BaseModel):
+    """Why somebody cancels."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field(default="", max_length=MAX_REASON)
+
+
+@router.get("", permission="workflows.view")
+async def list_instances(
+    db: Db,
+    actor: Person,
+    status: Annotated[list[InstanceStatus] | None, Query()] = None,
+    workflow: str | None = None,
+    limit: int = pages.DEFAULT_LIMIT,
+    after: str | None = None,
+) -> Page[InstanceRow]:
+    """Instances, the newest first."""
+    return await instances.listing(
+        db, actor, status=status or [], workflow=workflow, limit=limit, after=after
+    )
+
+
+@router.get("/{instance_id}", permission="workflows.view")
+async def show_instance(db: Db, actor: Person, instance_id: int) -> InstanceView:
+    """One instance: steps, results, reasons, jobs, open requests."""
+    return await instances.show(db, actor, instance_id)
+
+
+@router.post("/{instance_id}/cancel", permission="workflows.manage")
+async def cancel_instance(
+    db: Db, actor: Person, instance_id: int, body: Cancellation | None = None
+) -> InstanceView:
+    """Ask for an instance to end: jobs are cancelled, open requests withdrawn."""
+    return await instances.cancel(db, actor, instance_id, body.reason if body is not None else "")
+
+
+@router.post("/{instance_id}/rerun", permission="workflows.manage", creates=True, status_code=201)
+async def rerun_instance(db: Db, actor: Person, instance_id: int) -> InstanceView:
+    """Start the newest version of the same workflow on the same hosts with the same inputs."""
+    return await instances.rerun(db, actor, instance_id)
+
+
+@router.get("/{instance_id}/events", permission="workflows.view", response_class=EventSourceResponse)
+async def instance_events(
+    request: Request, db: Db, actor: Person, first: Annotated[InstanceView, Depends(show_instance)]
+) -> AsyncIterator[ServerSentEvent]:
+    """The instance now and after every change, as `instance` events; ends when the instance has."""
+    events: Events = request.app.state.events
+    until = time.monotonic() + STREAM_SECONDS
+    sent: InstanceView | None = None
+    with events.subscribe(_topics(first)) as subscription:
+        # Looked at anew once subscribed: what happened since `first` was read is not missed.
+        while sent is None or (sent.ended_at is None and time.monotonic() < until):
+            view = await instances.show(db, actor, first.id)
+            if view != sent:
+                sent = view
+                subscription.topics = _topics(view)
+                yield ServerSentEvent(event="instance", raw_data=view.model_dump_json())
+                await asyncio.sleep(0 if view.ended_at is not None else COALESCE_SECONDS)
+            if view.ended_at is None:
+                await subscription.wait(LOOK_AGAIN_SECONDS)
+
+
+def _topics(view: InstanceView) -> frozenset[str]:
+    jobs = {f"job:{job.id}" for step in view.steps if step.ended_at is None for job in step.jobs}
+    return frozenset({f"instance:{view.id}", *jobs, *(f"approval:{each.id}" for each in view.approvals)})

@@ -1,0 +1,130 @@
+"""`/api/v1/workflows`: drafts, problems, published versions, starting an instance."""
+
+from typing import Annotated, Any
+
+from fastapi import Body, Header, HTTPException, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from agent_api.authentication import Db, Person
+from agent_api.guarded import GuardedRouter
+from definitions.errors import Invalid
+from definitions.problems import Problem, has_errors
+from store import instances, pages, workflow_versions, workflows
+from store.instance_views import InstanceView
+from store.pages import Page
+from store.workflow_versions import WorkflowVersionView
+from store.workflows import WorkflowRow, WorkflowView
+
+router = GuardedRouter(prefix="/api/v1/workflows", tags=["workflows"])
+
+Document = Annotated[dict[str, Any], Body(description="A workflow as in a definition file.")]
+Seen = Annotated[str | None, Header(alias="If-Match", description="The revision seen, as the ETag gave it.")]
+
+
+class Start(BaseModel):
+    """Where to run a workflow, and with what."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    hosts: list[int | str] = Field(max_length=10_000)
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Validation(BaseModel):
+    """What is wrong with a definition."""
+
+    valid: bool
+    """Whether it could be published: warnings do not stand against it."""
+    problems: list[Problem]
+
+
+def _tag(view: WorkflowView, response: Response) -> WorkflowView:
+    response.headers["ETag"] = f'"{view.revision}"'
+    return view
+
+
+def _revision(seen: str) -> int:
+    text = seen.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise Invalid("If-Match holds one revision, as the ETag gave it.")
+    return int(text)
+
+
+@router.get("", permission="workflows.view")
+async def list_workflows(
+    db: Db,
+    actor: Person,
+    limit: int = pages.DEFAULT_LIMIT,
+    after: str | None = None,
+    archived: bool = False,
+) -> Page[WorkflowRow]:
+    """Workflows, the newest first."""
+    return await workflows.listing(db, actor, limit=limit, after=after, archived=archived)
+
+
+@router.post("", permission="workflows.manage", creates=True, status_code=201)
+async def create_workflow(db: Db, actor: Person, document: Document, response: Response) -> WorkflowView:
+    """Save a new workflow as a draft; it may have problems."""
+    return _tag(await workflows.save_draft(db, actor, document), response)
+
+
+@router.post("/validate", permission="workflows.view")
+async def validate_workflow(db: Db, actor: Person, document: Document) -> Validation:
+    """Every problem of a definition, against what exists here. Saves nothing."""
+    problems = await workflows.validate(db, actor, document)
+    return Validation(valid=not has_errors(problems), problems=problems)
+
+
+@router.put("/by-name/{name}", permission="workflows.manage")
+async def put_workflow(
+    db: Db, actor: Person, name: str, document: Document, response: Response, publish: bool = False
+) -> WorkflowView:
+    """Make the workflow of this name be this. 201: created or changed it; 200: it was so already."""
+    if document.get("name", name) != name:
+        raise Invalid(f"The workflow is named {document['name']!r} and the address says {name!r}.")
+    view, changed = await workflows.put(db, actor, {**document, "name": name}, publish=publish)
+    response.status_code = 201 if changed else 200
+    return _tag(view, response)
+
+
+@router.get("/{ref}", permission="workflows.view")
+async def show_workflow(db: Db, actor: Person, ref: str, response: Response) -> WorkflowView:
+    """One workflow with its draft; the ETag is the draft's revision."""
+    return _tag(await workflows.show(db, actor, ref), response)
+
+
+@router.put("/{ref}", permission="workflows.manage")
+async def save_workflow(
+    db: Db, actor: Person, ref: str, document: Document, response: Response, seen: Seen = None
+) -> WorkflowView:
+    """Replace a draft. `If-Match` says which revision was edited: 428 without, 409 when it is stale."""
+    if seen is None:
+        raise HTTPException(428, "Send If-Match with the revision you edited, as the ETag gave it.")
+    return _tag(await workflows.save_draft(db, actor, document, ref, _revision(seen)), response)
+
+
+@router.delete("/{ref}", permission="workflows.manage", status_code=204)
+async def archive_workflow(db: Db, actor: Person, ref: str) -> None:
+    """Archive a workflow; its instances go on."""
+    await workflows.archive(db, actor, ref)
+
+
+@router.get("/{ref}/versions", permission="workflows.view")
+async def list_workflow_versions(db: Db, actor: Person, ref: str) -> list[WorkflowVersionView]:
+    """The published versions, the newest first."""
+    return await workflow_versions.versions(db, actor, ref)
+
+
+@router.post("/{ref}/publish", permission="workflows.manage", creates=True)
+async def publish_workflow(
+    db: Db, actor: Person, ref: str, response: Response, seen: Seen = None
+) -> WorkflowView:
+    """Publish the draft; 422 with every problem when it has errors."""
+    revision = None if seen is None else _revision(seen)
+    return _tag(await workflows.publish(db, actor, ref, revision), response)
+
+
+@router.post("/{ref}/start", permission="workflows.manage", creates=True, status_code=201)
+async def start_workflow(db: Db, actor: Person, ref: str, body: Start) -> InstanceView:
+    """Start an instance of the published version."""
+    return await instances.start(db, actor, ref, body.hosts, body.inputs)
