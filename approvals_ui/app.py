@@ -1,0 +1,34 @@
+"""The web pages as one application, to be mounted at `/` after the API.
+
+    app.mount("/", create_pages(db, PagesSettings(...)))
+
+Composes and configures; every page is a module of `approvals_ui.pages`.
+"""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from approvals_ui import error_pages, sign_in
+from approvals_ui.changes import Changes
+from approvals_ui.pages import ROUTERS
+from approvals_ui.security_headers import SecurityHeaders
+from approvals_ui.settings import PagesSettings
+from store.connection import Database
+
+STATIC = Path(__file__).parent / "static"
+
+
+def create_pages(db: Database, settings: PagesSettings) -> FastAPI:
+    """The pages over a database. Needs no start-up or shut-down of its own."""
+    app = FastAPI(title="Opsgate pages", openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.db = db
+    app.state.settings = settings
+    app.state.changes = Changes(db.dsn)
+    for router in (sign_in.router, *ROUTERS):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    error_pages.install(app)
+    app.add_middleware(SecurityHeaders)
+    return app

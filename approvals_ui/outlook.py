@@ -1,0 +1,62 @@
+"""What lies ahead: what a decision leads to, and which steps an instance has not reached.
+
+Asks `definitions.routing`, the same rule the engine goes by. Pure.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from definitions import routing
+from definitions.lifecycles.instance import InstanceStatus
+from definitions.routing import Active, Outcome
+from definitions.steps import CommandStep, ScriptStep, Step
+from definitions.workflow import Workflow
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What comes after a decision."""
+
+    sentence: str
+    text: str = ""
+    """The command or script that comes next, as the definition writes it."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Both ways on from a gate."""
+
+    approved: Ahead
+    rejected: Ahead
+
+
+ENDS = {
+    InstanceStatus.COMPLETED: "The instance completes.",
+    InstanceStatus.FAILED: "The instance ends as failed.",
+    InstanceStatus.CANCELLED: "The instance ends as cancelled.",
+}
+
+
+def of_gate(workflow: Workflow, step_id: str, visit: int = 1) -> Outlook:
+    """Where a gate leads."""
+    gate = Active(step_id, visit)
+    return Outlook(_ahead(workflow, gate, Outcome.SUCCESS), _ahead(workflow, gate, Outcome.FAILURE))
+
+
+def _ahead(workflow: Workflow, gate: Active, outcome: Outcome) -> Ahead:
+    advance = routing.advance(workflow, (gate,), gate, outcome)
+    if advance.ended is not None:
+        return Ahead(ENDS.get(advance.ended, advance.reason))
+    step = workflow.step(advance.frontier[0].step)
+    return Ahead(f"Goes on with the step “{step.label}”.", _text(step))
+
+
+def _text(step: Step) -> str:
+    if isinstance(step, CommandStep):
+        return step.command
+    return f"script {step.script}" if isinstance(step, ScriptStep) else ""
+
+
+def not_reached(workflow: Workflow, reached: Collection[str]) -> list[Step]:
+    """The steps that have no result, in the order of the definition."""
+    return [step for step in workflow.steps if step.id not in reached]

@@ -1,0 +1,15 @@
+"""The pages, one file each. A page asks the store's use-cases and shows the answer; it holds no rule."""
+
+from agent_api.guarded import GuardedRouter
+from approvals_ui.pages import approval, home, inbox, instance, instances, live, workflow, workflows
+
+ROUTERS: tuple[GuardedRouter, ...] = (
+    home.router,
+    inbox.router,
+    approval.router,
+    instances.router,
+    instance.router,
+    workflows.router,
+    workflow.router,
+    live.router,
+)

@@ -1,0 +1,96 @@
+"""`/workflows/{id}`: a workflow's steps, and the form that starts it.
+
+What was given is bound and refused by `instances.start`; here it only travels.
+"""
+
+from fastapi import Request
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from agent_api.authentication import Db, Person
+from agent_api.problem_responses import status_of
+from approvals_ui.forms import form, text
+from approvals_ui.rendering import page
+from approvals_ui.visitor import pages_router
+from definitions.errors import Invalid, OpsgateError
+from definitions.permissions import Actor, may
+from store import hosts, instances, workflows
+from store.connection import Database
+from store.hosts import HostView
+
+router = pages_router()
+HOSTS_SHOWN = 200
+INPUT = "input."
+
+
+@router.get("/workflows/{workflow_id}", permission="workflows.view")
+async def show(request: Request, db: Db, actor: Person, workflow_id: int) -> Response:
+    """The workflow and its start form."""
+    return await _page(request, db, actor, workflow_id)
+
+
+@router.post("/workflows/{workflow_id}/start", permission="workflows.manage")
+async def start(request: Request, db: Db, actor: Person, workflow_id: int) -> Response:
+    """Start an instance; a refusal comes back with its reasons and what was filled in."""
+    fields = await form(request)
+    given = {
+        name.removeprefix(INPUT): text(fields, name)
+        for name in fields
+        if name.startswith(INPUT) and text(fields, name)
+    }
+    try:
+        started = await instances.start(db, actor, workflow_id, _targets(fields), given)
+    except OpsgateError as refused:
+        return await _page(request, db, actor, workflow_id, fields, refused)
+    return RedirectResponse(f"/instances/{started.id}", 303)
+
+
+def _targets(fields: FormData) -> list[str]:
+    """The hosts that were ticked, and those named in words."""
+    ticked = [value for value in fields.getlist("host") if isinstance(value, str)]
+    return [*ticked, *text(fields, "targets").replace(",", " ").split()]
+
+
+async def _page(
+    request: Request,
+    db: Database,
+    actor: Actor,
+    workflow_id: int,
+    fields: FormData | None = None,
+    refused: OpsgateError | None = None,
+) -> Response:
+    view = await workflows.show(db, actor, workflow_id)
+    published = None
+    if view.published_version is not None:
+        published = await workflows.load_version(db, view.id, view.published_version)
+    filled = fields if fields is not None else FormData()
+    return page(
+        request,
+        "workflow.html",
+        status_of(refused) if refused else 200,
+        workflow=view,
+        published=published,
+        may_start=may(actor, "workflows.manage") is None,
+        hosts=await _hosts(db, actor),
+        ticked=filled.getlist("host"),
+        filled={name: text(filled, name) for name in filled},
+        wrong=_wrong(refused),
+        refused=refused,
+    )
+
+
+async def _hosts(db: Database, actor: Actor) -> list[HostView]:
+    """The hosts to choose from, for those who may see them."""
+    if may(actor, "hosts.view") is not None:
+        return []
+    return (await hosts.listing(db, actor, limit=HOSTS_SHOWN)).items
+
+
+def _wrong(refused: OpsgateError | None) -> dict[str, str]:
+    """What is wrong with each input, by its name."""
+    problems = refused.problems if isinstance(refused, Invalid) else ()
+    return {
+        problem.pointer.removeprefix("/inputs/"): problem.message
+        for problem in problems
+        if problem.pointer.startswith("/inputs/")
+    }

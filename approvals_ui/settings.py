@@ -1,0 +1,20 @@
+"""What the pages need to know of their installation."""
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PagesSettings(BaseSettings):
+    """Settings of the web pages, prefix `OPSGATE_`."""
+
+    model_config = SettingsConfigDict(env_prefix="OPSGATE_", extra="ignore", frozen=True)
+
+    public_url: str = "http://127.0.0.1:8080"
+    """Where people reach the pages; https makes the cookies secure."""
+
+    prefect_ui_url: str | None = None
+    """Where people reach Prefect's own pages; None: no links to runs."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach the pages by TLS, so that cookies must not travel without it."""
+        return self.public_url.startswith("https://")
