@@ -1,0 +1,36 @@
+"""Every router of the API, in one list: what is not here does not exist."""
+
+from agent_api.guarded import GuardedRouter
+from agent_api.routes import (
+    agent,
+    approvals,
+    audit,
+    health,
+    hosts,
+    instances,
+    jobs,
+    me,
+    org_secrets,
+    scripts,
+    sessions,
+    tokens,
+    users,
+    workflows,
+)
+
+ROUTERS: tuple[GuardedRouter, ...] = (
+    agent.router,
+    scripts.router,
+    jobs.router,
+    workflows.router,
+    instances.router,
+    approvals.router,
+    hosts.router,
+    users.router,
+    tokens.router,
+    org_secrets.router,
+    audit.router,
+    me.router,
+    sessions.router,
+    health.router,
+)

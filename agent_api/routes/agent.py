@@ -1,0 +1,137 @@
+"""`/agent/v1`: the four calls of agents. See `agent.protocol`; the rules are in the store."""
+
+import asyncio
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import Path, Query
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from agent.protocol import (
+    CHUNK_BYTES,
+    PREFIX,
+    EnrolReply,
+    EnrolRequest,
+    PollReply,
+    PollRequest,
+    StateReply,
+    StateReport,
+    Stream,
+)
+from agent_api.authentication import Agent, Db
+from agent_api.bells import HostBells
+from agent_api.guarded import GuardedRouter
+from agent_api.ids import Id
+from definitions.errors import NotAuthenticated
+from definitions.permissions import Actor
+from store import agents, claims, job_output, jobs
+from store.connection import Database
+
+RECHECK_SECONDS = 5.0
+"""How often a held-open poll looks again unrung: jobs become due, notifications get lost."""
+
+router = GuardedRouter(prefix=PREFIX, tags=["agents"])
+
+Attempt = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+
+@router.post("/enrol", public="the organisation secret in the body is the credential")
+async def enrol(db: Db, request: Request, body: EnrolRequest) -> EnrolReply:
+    """Let a host join."""
+    _check_version(request, body.version)
+    address = request.client.host if request.client else ""
+    request.app.state.enrol_guesses.check(address)
+    try:
+        return await agents.enrol(db, body)
+    except NotAuthenticated:
+        request.app.state.enrol_guesses.note(address)
+        raise
+
+
+@router.post("/poll", agent=True)
+async def poll(db: Db, agent: Agent, request: Request, body: PollRequest) -> PollReply:
+    """Say what the agent should do; held open while there is nothing to say."""
+    if body.version:
+        _check_version(request, body.version)
+    reply = await claims.poll(db, agent, body)
+    if _says_something(reply) or body.wait_seconds == 0:
+        return reply
+    gone = asyncio.create_task(_disconnected(request))
+    try:
+        return await _held_open(db, agent, body, request.app.state.bells, gone)
+    finally:
+        gone.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+
+
+@router.put("/jobs/{job_id}/{attempt}/output", agent=True, status_code=204)
+async def output(
+    db: Db,
+    agent: Agent,
+    request: Request,
+    job_id: Id,
+    attempt: Attempt,
+    stream: Stream,
+    seq: Annotated[int, Query(ge=0, le=2**31 - 1)],
+    offset: Annotated[int, Query(ge=0, le=2**62)],
+) -> None:
+    """Take one chunk of what an attempt prints."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > CHUNK_BYTES:
+            raise HTTPException(413, f"A chunk has at most {CHUNK_BYTES} bytes.")
+    await job_output.append(db, agent, job_id, attempt, stream, seq, offset, bytes(data))
+
+
+@router.post("/jobs/{job_id}/{attempt}/state", agent=True, response_model=StateReply)
+async def state(db: Db, agent: Agent, job_id: Id, attempt: Attempt, body: StateReport) -> Response:
+    """Take the agent's word that an attempt starts or has ended; 409 when it does not fit."""
+    reply = await jobs.report(db, agent, job_id, attempt, body)
+    return JSONResponse(reply.model_dump(), 200 if reply.accepted else 409)
+
+
+async def _held_open(
+    db: Database, agent: Actor, body: PollRequest, bells: HostBells, gone: asyncio.Task[None]
+) -> PollReply:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + body.wait_seconds
+    with bells.listening(agent.host_id or 0) as rung:
+        while True:
+            # Look after the bell hangs and each time it was rung: what came in between is not missed.
+            rung.clear()
+            reply = await claims.poll(db, agent, body, again=True)
+            left = until - loop.time()
+            if _says_something(reply) or left <= 0 or gone.done():
+                return reply
+            ring = asyncio.create_task(rung.wait())
+            await asyncio.wait(
+                {ring, gone}, timeout=min(left, RECHECK_SECONDS), return_when="FIRST_COMPLETED"
+            )
+            ring.cancel()
+            if gone.done():
+                return reply
+
+
+async def _disconnected(request: Request) -> None:
+    """Return when the agent has hung up: nothing must be claimed into a dead connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _says_something(reply: PollReply) -> bool:
+    return bool(reply.jobs or reply.cancel or reply.forget)
+
+
+def _check_version(request: Request, version: str) -> None:
+    needed: str = request.app.state.settings.minimum_agent_version
+    if _numbers(version) < _numbers(needed):
+        raise HTTPException(426, f"This agent is version {version[:50]}; at least {needed} is needed.")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    parts = version.split("+")[0].split("-")[0].split(".")[:4]
+    return tuple(int(part) if part.isascii() and part.isdigit() and len(part) < 9 else 0 for part in parts)

@@ -1,0 +1,47 @@
+"""`/api/v1/tokens`: API tokens, one's own; with `users.manage` everybody's."""
+
+from typing import Annotated
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from agent_api.authentication import Db, Person
+from agent_api.guarded import GuardedRouter
+from agent_api.ids import After, Id, Limit
+from store import tokens, users
+from store.pages import Page
+from store.tokens import NewToken, TokenView
+
+router = GuardedRouter(prefix="/api/v1/tokens", tags=["people"])
+
+
+class TokenRequest(BaseModel):
+    """A token to make; for oneself unless `user` says for whom."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(max_length=200)]
+    user: int | str | None = None
+    expires_at: AwareDatetime | None = None
+
+
+@router.post(
+    "", signed_in="for oneself; another's takes users.manage", creates=True, secret=True, status_code=201
+)
+async def create(db: Db, actor: Person, body: TokenRequest) -> NewToken:
+    """Make a token. It is shown this once."""
+    user_id = actor.id or 0
+    if body.user is not None and str(body.user) not in (str(actor.id), actor.name):
+        user_id = await users.find(db, actor, body.user)
+    return await tokens.create(db, actor, body.name, user_id, body.expires_at)
+
+
+@router.get("", signed_in="one's own; everybody's takes users.manage")
+async def listing(db: Db, actor: Person, limit: Limit = 50, after: After = None) -> Page[TokenView]:
+    """Tokens, newest first."""
+    return await tokens.listing(db, actor, limit, after)
+
+
+@router.delete("/{token_id}", signed_in="one's own; another's takes users.manage", status_code=204)
+async def revoke(db: Db, actor: Person, token_id: Id) -> None:
+    """End a token for good."""
+    await tokens.revoke(db, actor, token_id)

@@ -1,0 +1,186 @@
+"""Hosts: look at them, tag and group them, let one enrol again, decommission one."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from definitions.errors import Invalid, NotFound
+from definitions.lifecycles.job import JobStatus
+from definitions.permissions import Actor, require
+from definitions.problems import Problem
+from store import agents, audit, job_endings
+from store.connection import Database, Tx
+from store.names import normalise
+from store.pages import Page, before, bounded, cut
+from store.targets import ONLINE_SECONDS
+
+REENROL_WINDOW = timedelta(hours=1)
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+
+_VIEW = f"""SELECT h.id, h.name, h.os, h.arch, h.facts, h.tags, h.groups, h.created_at, h.decommissioned_at,
+        h.reenrol_until, a.id AS agent_id, a.version AS agent_version, a.last_seen_at, a.enrolled_at,
+        coalesce(a.last_seen_at > now() - interval '{ONLINE_SECONDS} seconds', false) AS online,
+        (SELECT count(*) FROM jobs j WHERE j.host_id = h.id AND j.status = 'queued') AS queued,
+        (SELECT count(*) FROM jobs j WHERE j.agent_id = a.id AND j.status IN ('pending', 'running')) AS active
+    FROM hosts h LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL"""
+
+
+class HostView(BaseModel):
+    """A host, its agent, and how much there is to do."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    name: str
+    os: str
+    arch: str
+    facts: dict[str, Any]
+    tags: list[str]
+    groups: list[str]
+    created_at: datetime
+    decommissioned_at: datetime | None
+    reenrol_until: datetime | None
+    agent_id: int | None
+    agent_version: str | None
+    enrolled_at: datetime | None
+    last_seen_at: datetime | None
+    online: bool
+    queued: int
+    active: int
+
+
+class GroupView(BaseModel):
+    """A group: a name that hosts carry."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    hosts: list[str]
+
+
+async def show(db: Database, actor: Actor, host: int | str) -> HostView:
+    """One host, by id or name."""
+    require(actor, "hosts.view")
+    async with db.connection() as connection:
+        return await _load(connection, host)
+
+
+async def listing(
+    db: Database,
+    actor: Actor,
+    *,
+    tag: str | None = None,
+    group: str | None = None,
+    online: bool | None = None,
+    decommissioned: bool = False,
+    limit: int = 50,
+    after: str | None = None,
+) -> Page[HostView]:
+    """Hosts, newest first."""
+    require(actor, "hosts.view")
+    rows = await db.fetch(
+        f"""SELECT * FROM ({_VIEW}) AS host
+            WHERE id < $1 AND ($2::text IS NULL OR $2 = ANY(tags)) AND ($3::text IS NULL OR $3 = ANY(groups))
+              AND ($4::boolean IS NULL OR online = $4) AND (decommissioned_at IS NOT NULL) = $5
+            ORDER BY id DESC LIMIT $6""",
+        before(after),
+        tag,
+        group,
+        online,
+        decommissioned,
+        bounded(limit) + 1,
+    )
+    return cut([HostView(**row) for row in rows], limit, lambda host: host.id)
+
+
+async def groups(db: Database, actor: Actor) -> list[GroupView]:
+    """Every group that some host is in."""
+    require(actor, "hosts.view")
+    rows = await db.fetch(
+        """SELECT label AS name, array_agg(h.name ORDER BY h.name) AS hosts FROM hosts h, unnest(h.groups) label
+           WHERE h.decommissioned_at IS NULL GROUP BY label ORDER BY label"""
+    )
+    return [GroupView(**row) for row in rows]
+
+
+async def label(
+    db: Database,
+    actor: Actor,
+    host: int | str,
+    *,
+    tags: Sequence[str] | None = None,
+    groups: Sequence[str] | None = None,
+) -> HostView:
+    """Set the tags or the groups of a host; what is not given stays."""
+    require(actor, "hosts.manage")
+    wanted = {
+        key: sorted(set(_checked(key, value)))
+        for key, value in (("tags", tags), ("groups", groups))
+        if value is not None
+    }
+    async with db.transaction() as tx:
+        before_ = await _load(tx, host)
+        for column, value in wanted.items():
+            await tx.execute(f"UPDATE hosts SET {column} = $2 WHERE id = $1", before_.id, value)
+        await audit.record(tx, actor, "host.label", "host", before_.id, name=before_.name, **wanted)
+        return await _load(tx, before_.id)
+
+
+async def allow_reenrolment(db: Database, actor: Actor, host: int | str) -> HostView:
+    """Let a host of this name enrol again within the next hour; its agent of now ends when it does."""
+    require(actor, "hosts.manage")
+    async with db.transaction() as tx:
+        found = await _load(tx, host)
+        await tx.execute(
+            "UPDATE hosts SET reenrol_until = now() + $2 WHERE id = $1", found.id, REENROL_WINDOW
+        )
+        await audit.record(tx, actor, "host.allow_reenrolment", "host", found.id, name=found.name)
+        return await _load(tx, found.id)
+
+
+async def decommission(db: Database, actor: Actor, host: int | str) -> HostView:
+    """Take a host out of service: its agent is refused from now on, its unfinished jobs have failed."""
+    require(actor, "hosts.manage")
+    async with db.transaction() as tx:
+        found = await _load(tx, host)
+        await tx.execute(
+            "UPDATE hosts SET decommissioned_at = coalesce(decommissioned_at, now()), reenrol_until = NULL WHERE id = $1",
+            found.id,
+        )
+        why = "The host was decommissioned."
+        await agents.revoke_of_host(tx, found.id, why)
+        queued = await tx.fetch(
+            "SELECT id FROM jobs WHERE host_id = $1 AND status = 'queued' ORDER BY instance_id, id", found.id
+        )
+        for row in queued:
+            job = await job_endings.lock(tx, row["id"])
+            if job is not None and job["status"] == JobStatus.QUEUED:
+                await job_endings.end(tx, job, JobStatus.FAILED, why)
+        await audit.record(tx, actor, "host.decommission", "host", found.id, name=found.name)
+        return await _load(tx, found.id)
+
+
+async def _load(tx: Tx, host: int | str) -> HostView:
+    row = await tx.fetchrow(f"{_VIEW} WHERE h.id::text = $1 OR h.name = $2", str(host), normalise(str(host)))
+    if row is None:
+        raise NotFound(f"There is no host {str(host)[:80]}.")
+    return HostView(**row)
+
+
+def _checked(what: str, labels: Sequence[str]) -> Sequence[str]:
+    problems = [
+        Problem(
+            pointer=f"/{what}/{position}",
+            code="bad-label",
+            message="A tag or group has letters, digits and . _ / - only, at most 63.",
+            fix="Choose such a name.",
+        )
+        for position, text in enumerate(labels)
+        if not _LABEL.fullmatch(text)
+    ]
+    if problems:
+        raise Invalid(problems[0].message, problems)
+    return labels

@@ -1,0 +1,300 @@
+"""Jobs: one piece of work for one host. What people do to them, and the primitive that makes them.
+
+The agent's side is in `claims` and `job_reports`, deadlines in `job_deadlines`, output in
+`job_output`, the views in `job_views`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent.payloads import JobPayload
+from definitions.errors import Conflict, Invalid, NotFound
+from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY
+from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
+from definitions.permissions import Actor, require
+from definitions.problems import Problem
+from store import audit, channels, job_endings, job_views, targets
+from store.connection import Database, Row, Tx
+from store.job_deadlines import fail_stale as fail_stale
+from store.job_deadlines import time_out_running as time_out_running
+from store.job_reports import report as report
+from store.job_views import JobRow, JobView
+from store.names import normalise
+from store.pages import Page, before, bounded, cut
+from store.wakes import notify
+
+_PAYLOAD: TypeAdapter[JobPayload] = TypeAdapter(JobPayload)
+
+
+class NewJob(NamedTuple):
+    """A job to make. `scheduled_at` None: now."""
+
+    type: str
+    host_id: int
+    payload: JobPayload
+    priority: int
+    scheduled_at: datetime | None = None
+    script_id: int | None = None
+    script_version: int | None = None
+
+
+async def insert(
+    tx: Tx,
+    actor_name: str,
+    created_by: int | None,
+    jobs: Sequence[NewJob],
+    instance_id: int | None = None,
+    step_id: str | None = None,
+    visit: int | None = None,
+) -> list[int]:
+    """Make jobs, in the order given, and ring for their hosts' agents.
+
+    A primitive: permission and audit are the caller's. For a step it may be called again: a job
+    that this visit of the step already has on a host is returned, not made twice.
+    """
+    ids: list[int] = []
+    for job in jobs:
+        job_id = await tx.fetchval(
+            """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
+                                 script_version, created_by_name, created_by, instance_id, step_id, visit)
+               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13)
+               ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
+               RETURNING id""",
+            job.type,
+            job.host_id,
+            job.payload.model_dump(mode="json"),
+            job.payload.timeout_seconds,
+            job.priority,
+            job.scheduled_at,
+            job.script_id,
+            job.script_version,
+            actor_name,
+            created_by,
+            instance_id,
+            step_id,
+            visit,
+        )
+        if job_id is None:
+            job_id = await tx.fetchval(
+                "SELECT id FROM jobs WHERE instance_id = $1 AND step_id = $2 AND visit = $3 AND host_id = $4",
+                instance_id,
+                step_id,
+                visit,
+                job.host_id,
+            )
+        ids.append(job_id)
+    for host_id in {job.host_id for job in jobs}:
+        await notify(tx, channels.JOBS, str(host_id))
+    return ids
+
+
+async def dispatch(
+    db: Database,
+    actor: Actor,
+    type: str,
+    hosts: Sequence[str | int],
+    payload: Mapping[str, Any],
+    priority: int | None = None,
+    scheduled_at: datetime | None = None,
+) -> list[int]:
+    """Make one job a host, by hand."""
+    require(actor, "jobs.manage")
+    checked = _checked_payload(type, payload)
+    if type in ALWAYS_CRITICAL or priority is None:
+        priority = CRITICAL if type in ALWAYS_CRITICAL else PRIORITY[type]
+    async with db.transaction() as tx:
+        found = await targets.resolve(tx, hosts)
+        ids = await insert(
+            tx,
+            actor.name,
+            actor.id if actor.kind == "user" else None,
+            [NewJob(type, host.id, checked, priority, scheduled_at) for host in found],
+        )
+        for job_id, host in zip(ids, found, strict=True):
+            await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
+    return ids
+
+
+async def cancel(db: Database, actor: Actor, job_id: int) -> JobView:
+    """Stop a job: at once if it has not started, otherwise by telling the agent."""
+    require(actor, "jobs.manage")
+    async with db.transaction() as tx:
+        job = await _locked(tx, job_id)
+        if job["status"] not in CANCELLABLE:
+            raise Conflict(f"Job {job_id} has ended as {job['status']}; there is nothing to cancel.")
+        await _stop(tx, job, f"Cancelled by {actor.name}.")
+        await audit.record(tx, actor, "job.cancel", "job", job_id)
+        return await _view(tx, job_id)
+
+
+async def cancel_of_instance(tx: Tx, instance_id: int, reason: str) -> int:
+    """Stop every unfinished job of an instance whose row the caller has locked; how many there were."""
+    rows = await tx.fetch(
+        """SELECT * FROM jobs WHERE instance_id = $1 AND status IN ('queued', 'pending', 'running')
+           ORDER BY id FOR UPDATE""",
+        instance_id,
+    )
+    for job in rows:
+        await _stop(tx, job, reason)
+    return len(rows)
+
+
+async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
+    """Run a failed job once more, as its next attempt."""
+    require(actor, "jobs.manage")
+    async with db.transaction() as tx:
+        job = await _locked(tx, job_id)
+        if job["status"] not in RETRYABLE:
+            raise Conflict(
+                f"Job {job_id} is {job['status']}; only one that failed or timed out can be retried."
+            )
+        if job["instance_id"] is not None and await _settled(tx, job):
+            raise Conflict(
+                f"Job {job_id} belongs to step {job['step_id']} of instance {job['instance_id']}, which has gone on "
+                "without it: resume the instance instead."
+            )
+        await requeue(tx, job_id)
+        await audit.record(tx, actor, "job.retry", "job", job_id, attempt=job["attempt"] + 1)
+        return await _view(tx, job_id)
+
+
+async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> None:
+    """Queue the next attempt of a failed or timed-out job. A primitive, for `retry` and for a step's retries."""
+    host_id = await tx.fetchval(
+        """UPDATE jobs SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
+               request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL, cancel_requested_at = NULL,
+               cancel_told_at = NULL, outcome = NULL, exit_code = NULL, reason = '', stdout_length = 0,
+               stderr_length = 0, stdout_truncated = false, stderr_truncated = false
+           WHERE id = $1 RETURNING host_id""",
+        job_id,
+        timedelta(seconds=delay_seconds),
+    )
+    await job_endings.announce(tx, job_id)
+    await notify(tx, channels.JOBS, str(host_id))
+
+
+async def delete(db: Database, actor: Actor, job_id: int) -> None:
+    """Remove the record of a job that has ended. The audit trail keeps that there was one."""
+    require(actor, "jobs.manage")
+    async with db.transaction() as tx:
+        job = await _locked(tx, job_id)
+        if job["status"] not in ENDED:
+            raise Conflict(f"Job {job_id} is {job['status']}; cancel it first.")
+        if job["instance_id"] is not None:
+            raise Conflict(f"Job {job_id} is part of the record of instance {job['instance_id']}.")
+        await tx.execute("DELETE FROM jobs WHERE id = $1", job_id)
+        await audit.record(tx, actor, "job.delete", "job", job_id, type=job["type"], status=job["status"])
+
+
+async def show(db: Database, actor: Actor, job_id: int) -> JobView:
+    """One job, whole."""
+    require(actor, "jobs.view")
+    async with db.connection() as connection:
+        return await _view(connection, job_id)
+
+
+async def listing(
+    db: Database,
+    actor: Actor,
+    *,
+    status: Sequence[str] = (),
+    host: int | str | None = None,
+    type: str | None = None,
+    instance_id: int | None = None,
+    script_id: int | None = None,
+    limit: int = 50,
+    after: str | None = None,
+) -> Page[JobRow]:
+    """Jobs, newest first."""
+    require(actor, "jobs.view")
+    rows = await db.fetch(
+        f"""{job_views.SELECT}
+            WHERE j.id < $1 AND (cardinality($2::text[]) = 0 OR j.status = ANY($2))
+              AND ($3::text IS NULL OR h.id::text = $3 OR h.name = $3) AND ($4::text IS NULL OR j.type = $4)
+              AND ($5::bigint IS NULL OR j.instance_id = $5) AND ($6::bigint IS NULL OR j.script_id = $6)
+            ORDER BY j.id DESC LIMIT $7""",
+        before(after),
+        list(status),
+        None if host is None else normalise(str(host)),
+        type,
+        instance_id,
+        script_id,
+        bounded(limit) + 1,
+    )
+    return cut([job_views.row_view(row) for row in rows], limit, lambda job: job.id)
+
+
+async def _stop(tx: Tx, job: Row, reason: str) -> None:
+    """Cancel a locked job; one that runs is only asked to, and ends when its agent says so."""
+    if job["status"] != JobStatus.RUNNING:
+        await job_endings.end(tx, job, JobStatus.CANCELLED, reason, outcome="cancelled")
+        return
+    await tx.execute(
+        """UPDATE jobs SET cancel_requested_at = coalesce(cancel_requested_at, now()), reason = $2
+           WHERE id = $1""",
+        job["id"],
+        reason,
+    )
+    await job_endings.announce(tx, job["id"])
+    await notify(tx, channels.JOBS, str(job["host_id"]))
+
+
+async def _settled(tx: Tx, job: Row) -> bool:
+    settled: bool = await tx.fetchval(
+        """SELECT EXISTS (SELECT 1 FROM instances WHERE id = $1 AND ended_at IS NOT NULL) OR EXISTS (
+               SELECT 1 FROM step_results
+               WHERE instance_id = $1 AND step_id = $2 AND visit = $3 AND ended_at IS NOT NULL)""",
+        job["instance_id"],
+        job["step_id"],
+        job["visit"],
+    )
+    return settled
+
+
+async def _locked(tx: Tx, job_id: int) -> Row:
+    job = await job_endings.lock(tx, job_id)
+    if job is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return job
+
+
+async def _view(tx: Tx, job_id: int) -> JobView:
+    view = await job_views.load(tx, job_id)
+    if view is None:
+        raise NotFound(f"There is no job {job_id}.")
+    return view
+
+
+def _checked_payload(type_: str, payload: Mapping[str, Any]) -> JobPayload:
+    if type_ not in PRIORITY:
+        raise Invalid(
+            f"There is no job type {type_[:80]}.",
+            [_problem("/type", "unknown-job-type", "Not a job type.", "Choose from: " + ", ".join(PRIORITY))],
+        )
+    try:
+        checked = _PAYLOAD.validate_python({**payload, "type": type_})
+    except ValidationError as error:
+        # Never the input itself: a payload may hold somebody's secret.
+        problems = [
+            _problem(
+                "/payload" + "".join(f"/{part}" for part in each["loc"][1:]),
+                each["type"].replace("_", "-"),
+                f"{each['msg']}.",
+                f"See the payload of {type_} jobs.",
+            )
+            for each in error.errors(include_input=False, include_url=False, include_context=False)
+        ]
+        raise Invalid(f"The payload is not one of a {type_} job.", problems) from None
+    if "\\u0000" in checked.model_dump_json():
+        raise Invalid(
+            "A value holds a NUL character.",
+            [_problem("/payload", "nul-character", "A value holds a NUL character.", "Remove it.")],
+        )
+    return checked
+
+
+def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code=code, message=message, fix=fix)
