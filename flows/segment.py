@@ -28,10 +28,16 @@ from store.engine.leases import Glance, Lease
 from store.engine.situation import Situation, StepState
 from store.failpoints import failpoint
 from tasks.kinds import KINDS
-from tasks.step_run import Settled, StepRun, Waiting
+from tasks.step_run import Settled, StepRun, Waiting, failed
 
-STORE_AWAY = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError)
-"""PostgreSQL is restarting or out of reach: wait, then go on from what it has."""
+STORE_AWAY = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+)
+"""PostgreSQL is restarting, out of reach, or asks to try again: wait, then go on from what it has."""
 
 STORE_PATIENCE_SECONDS = 120
 
@@ -134,14 +140,23 @@ class Segment:
             current.reset(token)
         task_run_id = state.state_details.task_run_id
         if call.answer is None:
-            # The step's own code raised; Prefect has made it a Failed state. Store trouble and a
-            # lost lease must not become a step's failure.
-            await state.aresult()
-            raise RuntimeError(f"step {active.step} gave no answer")
+            call.answer = await self._broken(active, state)
         if isinstance(call.answer, Waiting) and task_run_id is not None:
             await commits.note_task_run(self.process.db, self.lease, active, task_run_id)
             self._remember(active, call.answer, task_run_id)
         return call.answer, task_run_id
+
+    async def _broken(self, active: Active, state: State[Any]) -> Settled:
+        """The step's own code raised. Store trouble and a lost lease are not the step's failure;
+        anything else is a mistake of ours that would only happen again: fail the step, say so."""
+        try:
+            await state.aresult()
+        except (*STORE_AWAY, leases.LeaseLost):
+            raise
+        except Exception as error:
+            log.exception("a step broke", instance=self.lease.instance_id, step=active.step)
+            return failed(f"Opsgate itself failed here ({type(error).__name__}); the worker's log has more.")
+        raise RuntimeError(f"step {active.step} gave no answer")
 
     async def _work(self, run: StepRun) -> Settled | Waiting:
         kind = KINDS[run.step.type]
