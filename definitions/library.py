@@ -1,11 +1,10 @@
 """A library: functions put in front of the scripts that name it."""
 
-from typing import Annotated
+from pydantic import BaseModel, ConfigDict
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from definitions.names import Name
 from definitions.problems import Problem
-from definitions.script import Language
+from definitions.script import Content, Language, parse_named
 
 
 class Library(BaseModel):
@@ -13,15 +12,15 @@ class Library(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Name
     language: Language
-    content: Annotated[str, Field(min_length=1, max_length=1024 * 1024)]
+    content: Content
 
     def document(self) -> dict[str, object]:
         """The canonical document: `parse_library` gives this library back for it."""
-        raise NotImplementedError
+        return {"kind": "library", **self.model_dump(mode="json")}
 
 
 def parse_library(document: object) -> tuple[Library | None, list[Problem]]:
     """The library, if the document has the right shape, and everything found on the way."""
-    raise NotImplementedError
+    return parse_named(Library, document, "library")

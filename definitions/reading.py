@@ -84,7 +84,7 @@ def read(
     `places` says where a field really stands, when the document was rearranged before.
     """
     if not isinstance(document, dict):
-        message = f"A {noun} is an object with named fields, not {kind_of(document)}."
+        message = f"{_a(noun)} is an object with named fields, not {kind_of(document)}."
         return None, [_problem(pointer, "wrong-type", message, f"Write the {noun} as `name: value` pairs.")]
     known = list(model.model_fields)
     problems = [
@@ -94,20 +94,19 @@ def read(
     try:
         return model.model_validate(fields), problems
     except ValidationError as error:
-        seen: set[str] = set()
+        found: dict[tuple[int | str, ...], list[dict[str, Any]]] = {}
         for detail in error.errors(include_url=False):
-            path = _path(fields, detail["loc"])
+            found.setdefault(_path(fields, detail["loc"]), []).append(dict(detail))
+        for path, details in found.items():
             where = _place(pointer, str(path[0]), places, *path[1:])
-            if where not in seen:
-                seen.add(where)
-                problems.append(_say(where, str(path[-1]), model, dict(detail), noun))
+            problems.append(_say(where, str(path[-1]), details, noun))
         return None, problems
 
 
 def unknown_key(key: str, known: list[str], pointer: str, noun: str) -> Problem:
     """The problem of a key that is none of ours."""
     fix = nearest(key, known) or f"Known: {', '.join(known)}."
-    return _problem(pointer, "unknown-key", f"A {noun} has no field `{key}`.", fix)
+    return _problem(pointer, "unknown-key", f"{_a(noun)} has no field `{key}`.", fix)
 
 
 def _place(pointer: str, key: str, places: Mapping[str, str] | None, *rest: str | int) -> str:
@@ -115,19 +114,18 @@ def _place(pointer: str, key: str, places: Mapping[str, str] | None, *rest: str 
     return pointer_to(start, *rest)
 
 
-def _path(document: object, loc: tuple[int | str, ...]) -> list[int | str]:
+def _path(document: object, loc: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The part of pydantic's location that is in the document: it also names members of unions."""
-    path: list[int | str] = [loc[0]]
-    here: Any = document.get(loc[0]) if isinstance(document, dict) else None
-    for part in loc[1:]:
-        if (isinstance(here, dict) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
-            here = here[part]
+    path: list[int | str] = []
+    for part in loc:
+        if isinstance(document, dict) and (part in document or not path):
+            document = document.get(part)
+        elif isinstance(document, list) and isinstance(part, int):
+            document = document[part]
         else:
             continue
         path.append(part)
-    return path
+    return tuple(path)
 
 
 _WANTED = {
@@ -160,17 +158,19 @@ _IDENTIFIER = (
 )
 
 
-def _say(where: str, key: str, model: type[BaseModel], detail: dict[str, Any], noun: str) -> Problem:
+def _say(where: str, key: str, details: list[dict[str, Any]], noun: str) -> Problem:
+    """One sentence for what every member of the field's union has against the value."""
+    other = [detail for detail in details if detail["type"] not in _WANTED]
+    if not other:
+        details = [detail for detail in details if detail["type"] != "int_type"] or details
+        wanted = " or ".join(dict.fromkeys(_WANTED[detail["type"]][0] for detail in details))
+        message = f"`{key}` must be {wanted}, not {kind_of(details[0]['input'])}."
+        return _problem(where, "wrong-type", message, _WANTED[details[-1]["type"]][1])
+    detail = other[0]
     kind: str = detail["type"]
     context: dict[str, Any] = detail.get("ctx", {})
-    field = str(detail["loc"][0])
     if kind == "missing":
-        return _problem(where, "missing-field", f"A {noun} needs the field `{key}`.", f"Add `{key}`.")
-    if kind in _WANTED:
-        wanted, fix = _WANTED[kind]
-        return _problem(
-            where, "wrong-type", f"`{key}` must be {wanted}, not {kind_of(detail['input'])}.", fix
-        )
+        return _problem(where, "missing-field", f"{_a(noun)} needs the field `{key}`.", f"Add `{key}`.")
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         limit = f"{words} {context[name]:g}"
@@ -183,7 +183,7 @@ def _say(where: str, key: str, model: type[BaseModel], detail: dict[str, Any], n
         message = f"`{key}` must be one of {', '.join(choices)}."
         return _problem(where, "unknown-word", message, hint or "Choose one of them.")
     if kind == "string_pattern_mismatch":
-        return _problem(where, "bad-form", *_PATTERNS.get(field, _IDENTIFIER))
+        return _problem(where, "bad-form", *_PATTERNS.get(str(detail["loc"][0]), _IDENTIFIER))
     if kind in ("string_too_short", "too_short"):
         return _problem(where, "empty", f"`{key}` must not be empty.", "Fill it in.")
     if kind in ("string_too_long", "too_long"):
@@ -198,3 +198,7 @@ def _say(where: str, key: str, model: type[BaseModel], detail: dict[str, Any], n
 
 def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
     return Problem(pointer=pointer, code=code, message=message, fix=fix)
+
+
+def _a(noun: str) -> str:
+    return f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}"

@@ -1,13 +1,18 @@
 """A script as people write it: its model, and how a document becomes one."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from definitions.declarations import read_parameters
+from definitions.names import Name, check_kind, check_name
 from definitions.parameters import Parameter
-from definitions.problems import Problem
+from definitions.problems import Problem, has_errors
+from definitions.reading import kind_of, not_json, read
 
 Language = Literal["bash", "python", "powershell"]
+Content = Annotated[str, Field(min_length=1, max_length=1024 * 1024)]
+M = TypeVar("M", bound=BaseModel)
 
 
 class Script(BaseModel):
@@ -15,20 +20,37 @@ class Script(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Name
     language: Language
-    content: Annotated[str, Field(min_length=1, max_length=1024 * 1024)]
+    content: Content
     timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=7 * 24 * 3600)] = 300
     parameters: tuple[Parameter, ...] = ()
-    run_as: str | None = None
+    run_as: Annotated[str, Field(min_length=1, max_length=200)] | None = None
     requires_elevation: Annotated[bool, Field(strict=True)] = False
-    libraries: tuple[str, ...] = ()
+    libraries: tuple[Name, ...] = ()
 
     def document(self) -> dict[str, object]:
         """The canonical document: `parse_script` gives this script back for it."""
-        raise NotImplementedError
+        return {"kind": "script", **self.model_dump(mode="json")}
 
 
 def parse_script(document: object) -> tuple[Script | None, list[Problem]]:
     """The script, if the document has the right shape, and everything found on the way."""
-    raise NotImplementedError
+    return parse_named(Script, document, "script")
+
+
+def parse_named(model: type[M], document: object, kind: str) -> tuple[M | None, list[Problem]]:
+    """A script or a library from its document."""
+    odd = not_json(document)
+    if odd or not isinstance(document, dict):
+        message = f"A {kind} is an object with named fields, not {kind_of(document)}."
+        wrong = Problem(pointer="", code="wrong-type", message=message, fix="Write `name` and `content`.")
+        return None, odd or [wrong]
+    problems = [*check_kind(document, kind), *check_name(document)]
+    rest = {key: value for key, value in document.items() if value is not None and key != "kind"}
+    declared: list[Problem] = []
+    if "parameters" in model.model_fields:
+        rest["parameters"], declared = read_parameters(rest.get("parameters"), "/parameters")
+    made, found = read(model, rest, "", kind)
+    problems += [*found, *declared]
+    return (None if has_errors(problems) else made), problems

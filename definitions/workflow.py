@@ -9,11 +9,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from definitions.declarations import read_parameters
+from definitions.names import Name, check_kind, check_name
 from definitions.parameters import Parameter
-from definitions.problems import Problem
-from definitions.steps import ParallelStep, Step
-
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+from definitions.problems import Problem, has_errors
+from definitions.reading import kind_of, not_json, read
+from definitions.step_documents import STAND_IN, check_ids, read_steps, walk, write_step
+from definitions.steps import Step
 
 
 class Workflow(BaseModel):
@@ -22,7 +24,7 @@ class Workflow(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Name
-    description: str = ""
+    description: Annotated[str, Field(max_length=20_000)] = ""
     inputs: tuple[Parameter, ...] = ()
     outputs: dict[str, str] = Field(default_factory=dict)
     steps: Annotated[tuple[Step, ...], Field(min_length=1)]
@@ -44,19 +46,40 @@ class Workflow(BaseModel):
         return self._by_id[step_id]
 
     def document(self) -> dict[str, object]:
-        """The canonical document: `parse` gives this workflow back for it."""
-        raise NotImplementedError
+        """The canonical document, defaults written out: `parse` gives this workflow back for it."""
+        return {
+            "kind": "workflow",
+            "name": self.name,
+            "description": self.description,
+            "inputs": [parameter.model_dump(mode="json") for parameter in self.inputs],
+            "outputs": dict(self.outputs),
+            "steps": [write_step(step) for step in self.steps],
+        }
 
 
 def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:
     """Every step, those of branches after the step that holds them."""
-    for step in steps:
-        yield step
-        if isinstance(step, ParallelStep):
-            for branch in step.branches:
-                yield from all_steps(branch.steps)
+    return (step for step, _ in walk(steps, ""))
 
 
 def parse(document: object) -> tuple[Workflow | None, list[Problem]]:
     """The workflow, if the document has the right shape, and everything found on the way."""
-    raise NotImplementedError
+    odd = not_json(document)
+    if odd or not isinstance(document, dict):
+        message = f"A workflow is an object with named fields, not {kind_of(document)}."
+        wrong = Problem(
+            pointer="", code="wrong-type", message=message, fix="Write `name`, `steps` and so on."
+        )
+        return None, odd or [wrong]
+    rest = {key: value for key, value in document.items() if value is not None and key != "kind"}
+    inputs, problems_of_inputs = read_parameters(rest.get("inputs"), "/inputs")
+    steps, problems_of_steps = read_steps(rest["steps"], "/steps") if "steps" in rest else ((), [])
+    problems_of_steps += check_ids(rest.get("steps"), "/steps")
+    if problems_of_steps:
+        rest["steps"] = STAND_IN.steps  # so that the rest is still looked at
+    elif steps:
+        rest["steps"] = steps
+    workflow, problems = read(Workflow, {**rest, "inputs": inputs}, "", "workflow")
+    problems = [*check_kind(document, "workflow"), *check_name(document), *problems]
+    problems += [*problems_of_inputs, *problems_of_steps]
+    return (None if has_errors(problems) else workflow), problems

@@ -12,6 +12,7 @@ from definitions.steps.pam_checkin import PamCheckinStep
 from definitions.steps.pam_checkout import PamCheckoutStep
 from definitions.steps.parallel import Branch, ParallelStep
 from definitions.steps.script import ScriptStep
+from definitions.steps.step import StepFields
 
 __all__ = [
     "KINDS",
@@ -45,7 +46,7 @@ Step = Annotated[
 Branch.model_rebuild(_types_namespace={"Step": Step})
 ParallelStep.model_rebuild()
 
-KINDS = {
+KINDS: dict[str, type[StepFields]] = {
     "script": ScriptStep,
     "command": CommandStep,
     "approval": ApprovalStep,

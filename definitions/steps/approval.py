@@ -20,3 +20,8 @@ class ApprovalStep(StepFields):
     approvers: tuple[Approver, ...] = Field(min_length=1, max_length=500)
     allow_self: Annotated[bool, Field(strict=True)] = False
     """Whether the person who started the instance may vote."""
+
+    @property
+    def label(self) -> str:
+        """What people call the gate."""
+        return self.name or self.title or self.id
