@@ -24,6 +24,8 @@ from definitions.permissions import PERMISSIONS, Actor, require
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 Authenticate = Callable[[Request], Awaitable[Actor]]
 
+_GUARD, _PERSON = "__opsgate_guard__", "__opsgate_person__"
+
 
 @dataclass(frozen=True)
 class Guard:
@@ -55,7 +57,7 @@ class GuardedRoute(APIRoute):
         guard = guard_of(self.endpoint)
         if guard is None:
             raise TypeError(f"{self.path} has no guard.")
-        authenticate: Authenticate = getattr(self.endpoint, "__opsgate_person__")  # noqa: B009
+        authenticate: Authenticate = vars(self.endpoint)[_PERSON]
 
         async def guarded(request: Request) -> Response:
             if guard.public is not None:
@@ -94,8 +96,8 @@ class GuardedRouter(APIRouter):
         def register(endpoint: Endpoint) -> Endpoint:
             if guard_of(endpoint) not in (None, guard):
                 raise TypeError(f"{endpoint.__name__} is already routed with another guard.")
-            endpoint.__opsgate_guard__ = guard  # type: ignore[attr-defined]
-            endpoint.__opsgate_person__ = self._person  # type: ignore[attr-defined]
+            vars(endpoint)[_GUARD] = guard
+            vars(endpoint)[_PERSON] = self._person
             extra = {"x-opsgate-guard": describe(guard), **given.pop("openapi_extra", {})}
             self.add_api_route(path, endpoint, methods=list(methods), openapi_extra=extra, **given)
             return endpoint
@@ -125,7 +127,7 @@ class GuardedRouter(APIRouter):
 
 def guard_of(endpoint: Callable[..., Any] | None) -> Guard | None:
     """The guard an endpoint was registered with."""
-    return getattr(endpoint, "__opsgate_guard__", None)
+    return getattr(endpoint, _GUARD, None)
 
 
 def describe(guard: Guard) -> str:

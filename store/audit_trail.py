@@ -41,7 +41,8 @@ async def listing(
     require(actor, "audit.view")
     rows = await db.fetch(
         """SELECT * FROM audit
-           WHERE id < $1 AND ($2::text IS NULL OR subject_kind = $2) AND ($3::bigint IS NULL OR subject_id = $3)
+           WHERE id < $1 AND ($2::text IS NULL OR subject_kind = $2)
+             AND ($3::bigint IS NULL OR subject_id = $3)
              AND ($4::text IS NULL OR action = $4) AND ($5::text IS NULL OR actor_name = $5)
            ORDER BY id DESC LIMIT $6""",
         before(after),

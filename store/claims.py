@@ -40,7 +40,8 @@ async def poll(db: Database, agent: Actor, request: PollRequest, *, again: bool 
             return PollReply(server_time=await tx.fetchval("SELECT now()"))
         # What was claimed and never arrived: the reply was lost, or this is the same poll once more.
         rows = await tx.fetch(
-            "SELECT id, attempt, payload, priority, scheduled_at FROM jobs WHERE agent_id = $1 AND status = 'pending'",
+            """SELECT id, attempt, payload, priority, scheduled_at FROM jobs
+               WHERE agent_id = $1 AND status = 'pending'""",
             agent.id,
         )
         held = _held(request)
@@ -69,9 +70,10 @@ async def _present(tx: Tx, agent: Actor, request: PollRequest, again: bool) -> b
     if row["previous_boot_id"] == request.boot_id:
         raise Conflict("A newer process of this agent has polled already.")
     await tx.execute(
-        """UPDATE agents SET last_seen_at = clock_timestamp(), version = coalesce(nullif($3, ''), version),
-               previous_boot_id = CASE WHEN boot_id IS DISTINCT FROM $2 THEN boot_id ELSE previous_boot_id END,
-               boot_id = $2 WHERE id = $1""",
+        """UPDATE agents
+           SET last_seen_at = clock_timestamp(), version = coalesce(nullif($3, ''), version), boot_id = $2,
+               previous_boot_id = CASE WHEN boot_id IS DISTINCT FROM $2 THEN boot_id ELSE previous_boot_id END
+           WHERE id = $1""",
         agent.id,
         request.boot_id,
         request.version,

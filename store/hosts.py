@@ -100,8 +100,9 @@ async def groups(db: Database, actor: Actor) -> list[GroupView]:
     """Every group that some host is in."""
     require(actor, "hosts.view")
     rows = await db.fetch(
-        """SELECT label AS name, array_agg(h.name ORDER BY h.name) AS hosts FROM hosts h, unnest(h.groups) label
-           WHERE h.decommissioned_at IS NULL GROUP BY label ORDER BY label"""
+        """SELECT label AS name, array_agg(h.name ORDER BY h.name) AS hosts
+           FROM hosts h, unnest(h.groups) label WHERE h.decommissioned_at IS NULL
+             GROUP BY label ORDER BY label"""
     )
     return [GroupView(**row) for row in rows]
 
@@ -147,7 +148,8 @@ async def decommission(db: Database, actor: Actor, host: int | str) -> HostView:
     async with db.transaction() as tx:
         found = await _load(tx, host)
         await tx.execute(
-            "UPDATE hosts SET decommissioned_at = coalesce(decommissioned_at, now()), reenrol_until = NULL WHERE id = $1",
+            """UPDATE hosts SET decommissioned_at = coalesce(decommissioned_at, now()), reenrol_until = NULL
+               WHERE id = $1""",
             found.id,
         )
         why = "The host was decommissioned."

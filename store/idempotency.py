@@ -42,9 +42,7 @@ async def begin(db: Database, user_id: int, key: str, route: str, body_sha256: b
     if row["route"] != route or row["body_sha256"] != body_sha256:
         raise Invalid("This Idempotency-Key was used for another request.")
     if row["status"] is None:
-        raise Conflict(
-            "A request with this Idempotency-Key is under way, or was cut off; look before you repeat it."
-        )
+        raise Conflict("A request with this Idempotency-Key is under way, or was cut off: look first.")
     if row["response"] is None:
         raise Conflict("A request with this Idempotency-Key has succeeded; its secret was shown once.")
     return Answered(row["status"], row["response"])

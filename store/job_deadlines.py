@@ -20,7 +20,8 @@ BATCH = 500
 _STALE = f"""(j.status = 'queued' AND j.scheduled_at < now() - interval '{PICK_UP_MINUTES} minutes')
     OR (j.status = 'pending' AND j.claimed_at < now() - interval '{PICK_UP_MINUTES} minutes')"""
 _OVERDUE = "j.status = 'running' AND j.started_at < now() - 2 * j.timeout_seconds * interval '1 second'"
-_UNANSWERED = f"""j.status = 'running' AND j.cancel_requested_at < now() - interval '{CANCEL_GRACE_SECONDS} seconds'
+_UNANSWERED = f"""j.status = 'running'
+    AND j.cancel_requested_at < now() - interval '{CANCEL_GRACE_SECONDS} seconds'
     AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.id = j.agent_id
                     AND a.last_seen_at > now() - interval '{CANCEL_GRACE_SECONDS} seconds')"""
 

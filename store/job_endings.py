@@ -33,12 +33,13 @@ async def end(
     """End the current attempt of a locked job, keep it in the history, wake who waits for it."""
     await tx.execute(
         """WITH ended AS (
-               UPDATE jobs SET status = $2, reason = $3, outcome = $4, exit_code = $5, ended_at = clock_timestamp()
+               UPDATE jobs
+               SET status = $2, reason = $3, outcome = $4, exit_code = $5, ended_at = clock_timestamp()
                WHERE id = $1 RETURNING *)
            INSERT INTO job_attempts (job_id, attempt, agent_id, status, outcome, exit_code, reason,
                                      claimed_at, started_at, ended_at, report_sha256)
-           SELECT id, attempt, agent_id, status, outcome, exit_code, reason, claimed_at, started_at, ended_at, $6
-           FROM ended""",
+           SELECT id, attempt, agent_id, status, outcome, exit_code, reason,
+                  claimed_at, started_at, ended_at, $6 FROM ended""",
         job["id"],
         str(status),
         reason,

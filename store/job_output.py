@@ -75,7 +75,8 @@ async def store(
 ) -> None:
     """Store a new chunk of a job the caller has locked, up to the cap; the rest is dropped and flagged."""
     kept: int = await tx.fetchval(
-        "SELECT coalesce(sum(length(data)), 0) FROM job_output WHERE job_id = $1 AND attempt = $2 AND stream = $3",
+        """SELECT coalesce(sum(length(data)), 0) FROM job_output
+           WHERE job_id = $1 AND attempt = $2 AND stream = $3""",
         job_id,
         attempt,
         stream,

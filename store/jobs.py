@@ -153,8 +153,8 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
             )
         if job["instance_id"] is not None and await _settled(tx, job):
             raise Conflict(
-                f"Job {job_id} belongs to step {job['step_id']} of instance {job['instance_id']}, which has gone on "
-                "without it: resume the instance instead."
+                f"Job {job_id} belongs to step {job['step_id']} of instance {job['instance_id']}, which has "
+                "gone on without it: resume the instance instead."
             )
         await requeue(tx, job_id)
         await audit.record(tx, actor, "job.retry", "job", job_id, attempt=job["attempt"] + 1)
@@ -162,12 +162,13 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
 
 
 async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> None:
-    """Queue the next attempt of a failed or timed-out job. A primitive, for `retry` and for a step's retries."""
+    """Queue the next attempt of a failed or timed-out job: for `retry`, and for a step's own retries."""
     host_id = await tx.fetchval(
-        """UPDATE jobs SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
-               request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL, cancel_requested_at = NULL,
-               cancel_told_at = NULL, outcome = NULL, exit_code = NULL, reason = '', stdout_length = 0,
-               stderr_length = 0, stdout_truncated = false, stderr_truncated = false
+        """UPDATE jobs
+           SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
+               request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL,
+               cancel_requested_at = NULL, cancel_told_at = NULL, outcome = NULL, exit_code = NULL,
+               reason = '', stdout_length = 0, stderr_length = 0, stdout_truncated = false, stderr_truncated = false
            WHERE id = $1 RETURNING host_id""",
         job_id,
         timedelta(seconds=delay_seconds),

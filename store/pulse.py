@@ -25,7 +25,8 @@ async def ready(db: Database) -> bool:
 async def pulse(db: Database) -> Pulse:
     """The counts of now; only of what is unfinished, so that history does not slow it."""
     jobs = await db.fetch(
-        "SELECT status, count(*) AS n FROM jobs WHERE status IN ('queued', 'pending', 'running') GROUP BY status"
+        """SELECT status, count(*) AS n FROM jobs
+           WHERE status IN ('queued', 'pending', 'running') GROUP BY status"""
     )
     instances = await db.fetch(
         "SELECT status, count(*) AS n FROM instances WHERE ended_at IS NULL GROUP BY status"
@@ -33,7 +34,8 @@ async def pulse(db: Database) -> Pulse:
     row = await db.fetchrow(
         """SELECT (SELECT count(*) FROM approval_requests WHERE status = 'pending') AS approvals_pending,
                   count(*) FILTER (WHERE a.last_seen_at > now() - interval '60 seconds') AS hosts_online,
-                  count(*) FILTER (WHERE a.last_seen_at > now() - interval '60 seconds' IS NOT TRUE) AS hosts_offline,
+                  count(*) FILTER (WHERE coalesce(a.last_seen_at < now() - interval '60 seconds', true))
+                      AS hosts_offline,
                   coalesce((SELECT extract(epoch FROM now() - min(scheduled_at))::float FROM jobs
                             WHERE status = 'queued' AND scheduled_at < now()), 0) AS oldest_queued_seconds,
                   (SELECT count(*) FROM outbox WHERE done_at IS NULL) AS outbox_due

@@ -36,18 +36,20 @@ class NewToken(BaseModel):
 
 
 async def create(
-    db: Database, actor: Actor, name: str, user_id: int, expires_at: datetime | None = None
+    db: Database, actor: Actor, name: str, user: int | str, expires_at: datetime | None = None
 ) -> NewToken:
-    """Make a token for oneself, or with `users.manage` for somebody else."""
-    if actor.kind != "user" or actor.id != user_id:
+    """Make a token for oneself, or with `users.manage` for somebody else, by id or name."""
+    if actor.kind != "user" or user not in (actor.id, actor.name):
         require(actor, "users.manage")
     if not name.strip() or len(name) > 200:
         raise Invalid("A token needs a name of at most 200 characters, to know it by.")
     token = shown_once.fresh("ogt_")
     async with db.transaction() as tx:
+        user_id = await users.find(tx, user)
         owner = await users.actor_of(tx, user_id)
         token_id: int = await tx.fetchval(
-            "INSERT INTO tokens (name, token_sha256, user_id, expires_at) VALUES ($1, $2, $3, $4) RETURNING id",
+            """INSERT INTO tokens (name, token_sha256, user_id, expires_at) VALUES ($1, $2, $3, $4)
+               RETURNING id""",
             name.strip(),
             shown_once.digest(token),
             user_id,
@@ -88,7 +90,8 @@ async def revoke(db: Database, actor: Actor, token_id: int) -> None:
 async def listing(db: Database, actor: Actor, limit: int = 50, after: str | None = None) -> Page[TokenView]:
     """One's own tokens, newest first; everybody's with `users.manage`."""
     rows = await db.fetch(
-        """SELECT t.id, t.name, t.user_id, u.name AS user, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
+        """SELECT t.id, t.name, t.user_id, u.name AS user, t.created_at, t.expires_at, t.last_used_at,
+                  t.revoked_at
            FROM tokens t JOIN users u ON u.id = t.user_id
            WHERE t.id < $1 AND ($2 OR t.user_id = $3) ORDER BY t.id DESC LIMIT $4""",
         before(after),

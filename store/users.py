@@ -17,7 +17,8 @@ from store.names import checked, normalise
 from store.pages import Page, before, bounded, cut
 
 ACTOR_COLUMNS = """u.id, u.name, coalesce((
-    SELECT array_agg(DISTINCT granted) FROM user_roles JOIN roles r ON r.id = role_id, unnest(r.permissions) granted
+    SELECT array_agg(DISTINCT granted)
+    FROM user_roles JOIN roles r ON r.id = role_id, unnest(r.permissions) granted
     WHERE user_id = u.id), '{}') AS permissions"""
 """Columns from which `actor_from` makes an actor; `u` is the users row."""
 
@@ -144,9 +145,8 @@ async def show(db: Database, actor: Actor, user_id: int) -> UserView:
         return await _load(connection, user_id)
 
 
-async def find(db: Database, actor: Actor, reference: str | int) -> int:
-    """The id of a person by id or name, or `NotFound`."""
-    require(actor, "users.manage")
+async def find(db: Database | Tx, reference: str | int) -> int:
+    """The id of a person by id or name, or `NotFound`. A primitive: permission is the caller's."""
     found: int | None = await db.fetchval(
         "SELECT id FROM users WHERE id::text = $1 OR name = $2", str(reference), normalise(str(reference))
     )

@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import After, Id, Limit
-from store import tokens, users
+from store import tokens
 from store.pages import Page
 from store.tokens import NewToken, TokenView
 
@@ -29,10 +29,8 @@ class TokenRequest(BaseModel):
 )
 async def create(db: Db, actor: Person, body: TokenRequest) -> NewToken:
     """Make a token. It is shown this once."""
-    user_id = actor.id or 0
-    if body.user is not None and str(body.user) not in (str(actor.id), actor.name):
-        user_id = await users.find(db, actor, body.user)
-    return await tokens.create(db, actor, body.name, user_id, body.expires_at)
+    user = actor.name if body.user is None else body.user
+    return await tokens.create(db, actor, body.name, user, body.expires_at)
 
 
 @router.get("", signed_in="one's own; everybody's takes users.manage")
