@@ -1,0 +1,234 @@
+"""The life of one attempt on this host: accepted, started, run, completed, reported, forgotten.
+
+Each step is on disk before the next is taken, and nothing runs before the server has acknowledged
+`started`. Results are held and sent until the server takes or refuses them.
+"""
+
+import asyncio
+import logging
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import interpreters, processes, runner, tree
+from agent.connection import Connection, Delivered, Refused
+from agent.journal import Entry, Journal, Key
+from agent.output import StreamOutput
+from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
+from agent.runner import Ending, Stop
+from agent.spool import Spool
+
+log = logging.getLogger(__name__)
+
+CANCEL_GRACE_SECONDS = 0.6
+"""Between SIGTERM and SIGKILL when a person cancels: the tree is gone within a second."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What every attempt on this host works with."""
+
+    boot_id: str
+    folder: Path
+    journal: Journal
+    connection: Connection
+    launcher: socket.socket
+    slots: asyncio.Semaphore
+
+    def outputs(self, key: Key) -> tuple[StreamOutput, StreamOutput]:
+        """Both streams of an attempt, with what is already spooled."""
+        stem = self.folder / "spool" / f"{key.job_id}-{key.attempt}"
+        return (
+            StreamOutput("stdout", Spool(stem.with_suffix(".stdout"))),
+            StreamOutput("stderr", Spool(stem.with_suffix(".stderr"))),
+        )
+
+    def work_folder(self, key: Key) -> Path:
+        """Where an attempt's file lies and its process starts; gone when it ends."""
+        return self.folder / "work" / f"{key.job_id}-{key.attempt}"
+
+    def record(self, entry: Entry) -> None:
+        """Journal, and go on when the disk is full: the server still learns the result."""
+        try:
+            self.journal.record(entry)
+        except OSError as error:
+            log.error("The journal could not be written: %s", error)
+
+
+class Attempt:
+    """One attempt, from its delivery or, after a restart, from its result."""
+
+    def __init__(self, shop: Workshop, key: Key, *, to_run: bool) -> None:
+        self.key = key
+        self.ref = AttemptRef(job_id=key.job_id, attempt=key.attempt)
+        self.occupies_a_slot = to_run
+        self.freed: Callable[[], None] = lambda: None
+        """Called when the slot is free again."""
+        self._shop = shop
+        self._outputs = shop.outputs(key)
+        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._dropped = asyncio.Event()
+
+    def stop(self, stop: Stop) -> None:
+        """Stop it and report why. The first reason counts."""
+        if not self._stop.done():
+            self._stop.set_result(stop)
+
+    def cancel(self) -> None:
+        """A person wants it stopped."""
+        self.stop(Stop("cancelled", "It was cancelled.", CANCEL_GRACE_SECONDS))
+
+    def drop(self) -> None:
+        """The server wants neither it nor its result: kill it if it runs, and forget it."""
+        self._dropped.set()
+        self.stop(Stop("cancelled", "The server no longer wants it.", CANCEL_GRACE_SECONDS))
+
+    async def live(self, job: Delivered) -> None:
+        """Everything from delivery on. The attempt is already journaled as accepted."""
+        shippers: list[asyncio.Task[None]] = []
+        try:
+            async with self._shop.slots:
+                if not await self._may_start():
+                    self._withdraw()
+                    return
+                shippers = [asyncio.create_task(out.ship(self._send)) for out in self._outputs]
+                report = self._complete(await self._run(job))
+            self._free()
+            await self._deliver(report, shippers)
+        finally:
+            self._free()
+            for shipper in shippers:
+                shipper.cancel()
+
+    async def report_interrupted(self, reason: str) -> None:
+        """After a restart: it had started and has no result."""
+        await self.report_again(self._complete(Ending("interrupted", reason=reason)))
+
+    async def report_again(self, report: CompletedReport) -> None:
+        """After a restart: send a result that was not acknowledged, and the output it speaks of."""
+        streams = zip(self._outputs, (report.stdout, report.stderr), strict=True)
+        shippers = [asyncio.create_task(out.ship(self._send)) for out, said in streams if said.inline is None]
+        for out in self._outputs:
+            out.finish()
+        await self._deliver(report, shippers)
+
+    async def _may_start(self) -> bool:
+        """Ask leave to run until there is an answer; False when this attempt is simply given back."""
+        asking = asyncio.create_task(
+            self._shop.connection.report(self.ref, StartedReport(boot_id=self._shop.boot_id))
+        )
+        ends: list[asyncio.Future[Any]] = [asking, self._stop]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if asking.done():
+                asking.result()
+        except Refused as error:
+            log.warning("%s is not started: %s", self.key, error)
+            return False
+        finally:
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        # Cancelled by a person: that is reported. Unwanted, or the agent stops: the server has it back.
+        given_back = self._stop.done() and (
+            self._dropped.is_set() or self._stop.result().outcome == "interrupted"
+        )
+        return not given_back
+
+    async def _run(self, job: Delivered) -> Ending:
+        if self._stop.done():
+            stop = self._stop.result()
+            return Ending(stop.outcome, reason=f"{stop.reason} It had not started.")
+        if job.payload is None:
+            return Ending("refused", reason=job.problem)
+        self._shop.record(self._entry("started"))
+        folder = self._shop.work_folder(self.key)
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+            launch = await interpreters.prepare(job.payload, folder)
+            started = await tree.start(launch, self._shop.launcher)
+            self._shop.record(self._entry("started", started))
+            return await runner.run(started, self._outputs, job.payload.timeout_seconds, self._stop)
+        except (interpreters.CannotRun, tree.CannotStart) as error:
+            return Ending("refused", reason=str(error))
+        except OSError as error:
+            return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _complete(self, ending: Ending) -> CompletedReport:
+        """Put the result on disk."""
+        stdout, stderr = (out.finish() for out in self._outputs)
+        report = CompletedReport(
+            outcome=ending.outcome,
+            exit_code=ending.exit_code,
+            reason=ending.reason,
+            duration_seconds=round(ending.duration_seconds, 3),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        self._shop.record(self._entry("completed", report=report))
+        log.info("%s: %s %s", self.key, ending.outcome, ending.reason or ending.exit_code)
+        return report
+
+    async def _deliver(self, report: CompletedReport, shippers: list[asyncio.Task[None]]) -> None:
+        """Send output, then the result, until the server has it or does not want it."""
+        if self._dropped.is_set():
+            self._forget()
+            return
+        delivery = asyncio.create_task(self._send_all(report, shippers))
+        dropped = asyncio.create_task(self._dropped.wait())
+        try:
+            await asyncio.wait({delivery, dropped}, return_when=asyncio.FIRST_COMPLETED)
+            if delivery.done():
+                delivery.result()
+        except Refused as error:
+            log.warning("The result of %s is dropped: %s", self.key, error)
+        finally:
+            for task in (delivery, dropped, *shippers):
+                task.cancel()
+            await asyncio.gather(delivery, dropped, *shippers, return_exceptions=True)
+        self._forget()
+
+    async def _send_all(self, report: CompletedReport, shippers: list[asyncio.Task[None]]) -> None:
+        await asyncio.gather(*shippers)
+        await self._shop.connection.report(self.ref, report)
+
+    async def _send(self, stream: Stream, seq: int, offset: int, data: bytes) -> bool:
+        return await self._shop.connection.output(self.ref, stream, seq, offset, data)
+
+    def _free(self) -> None:
+        if self.occupies_a_slot:
+            self.occupies_a_slot = False
+            self.freed()
+
+    def _withdraw(self) -> None:
+        """It never ran: should the server deliver it again, it may."""
+        self._shop.journal.withdraw(self.key)
+        for out in self._outputs:
+            out.delete()
+
+    def _forget(self) -> None:
+        self._shop.record(self._entry("forgotten"))
+        for out in self._outputs:
+            out.delete()
+
+    def _entry(
+        self,
+        state: str,
+        running: tree.ProcessTree | None = None,
+        report: CompletedReport | None = None,
+    ) -> Entry:
+        return Entry.model_validate(
+            {
+                "job_id": self.key.job_id,
+                "attempt": self.key.attempt,
+                "state": state,
+                "kernel_boot": processes.kernel_boot() if running else "",
+                "leader": running.leader if running else None,
+                "supervisor": running.supervisor if running else None,
+                "report": report,
+            }
+        )

@@ -1,0 +1,160 @@
+"""One attempt's process tree, seen from the agent: start it, read it, terminate it, kill it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent import launcher
+
+_READ_LIMIT = 64 * 1024
+
+
+class CannotStart(Exception):
+    """The process could not be started; the message is a sentence for the job's reason."""
+
+
+class LauncherGone(Exception):
+    """The process that forks supervisors has died: the agent must be started again."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    folder: Path
+    stdin: Path | None = None
+    """None: /dev/null."""
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A pid and the start time that tells it from a later process with the same pid."""
+
+    pid: int
+    started: int
+
+
+@dataclass
+class ProcessTree:
+    """The processes of one attempt, from the first to the last that is left."""
+
+    leader: ProcessId
+    supervisor: ProcessId
+    stdout: asyncio.StreamReader
+    stderr: asyncio.StreamReader
+    _control: asyncio.StreamWriter
+    _pipes: list[asyncio.ReadTransport]
+    _listener: asyncio.Task[None] | None = None
+    exited: asyncio.Event = field(default_factory=asyncio.Event)
+    """The leader has ended, or the supervisor was killed (then `exit_code` stays None)."""
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    """No process is left, or those left can't be killed (`stuck`)."""
+    exit_code: int | None = None
+    stuck: int = 0
+
+    def terminate(self) -> None:
+        """Ask every process of the tree to end."""
+        self._send(b"T")
+
+    def kill(self) -> None:
+        """Kill every process of the tree; `empty` is set when that is done."""
+        self._send(b"K")
+
+    async def close(self) -> None:
+        """Let the supervisor go; it kills what is left first."""
+        for pipe in self._pipes:
+            pipe.close()
+        self._control.close()
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+
+    def _send(self, letter: bytes) -> None:
+        with contextlib.suppress(OSError, RuntimeError):
+            self._control.write(letter)
+
+    async def listen(self, control: asyncio.StreamReader) -> None:
+        """Take what the supervisor says until it has gone."""
+        try:
+            while line := await control.readline():
+                message = json.loads(line)
+                if "exited" in message:
+                    self.exit_code = int(message["exited"])
+                    self.exited.set()
+                if "empty" in message or "stuck" in message:
+                    self.stuck = int(message.get("stuck", 0))
+                    self.empty.set()
+        except (OSError, ValueError):
+            pass
+        finally:
+            self.exited.set()
+            self.empty.set()
+
+
+async def start(launch: Launch, launcher_socket: socket.socket) -> ProcessTree:
+    """Start the process. CannotStart says why it can't be; LauncherGone that nothing can be any more."""
+    ours, theirs = socket.socketpair()
+    out_read, out_write = os.pipe()
+    err_read, err_write = os.pipe()
+    try:
+        launcher.ask(launcher_socket, theirs.fileno(), out_write, err_write)
+    except OSError as error:
+        ours.close()
+        os.close(out_read)
+        os.close(err_read)
+        raise LauncherGone("The agent's launcher process has died.") from error
+    finally:
+        theirs.close()
+        os.close(out_write)
+        os.close(err_write)
+    stdout, out_pipe = await _reader(out_read)
+    stderr, err_pipe = await _reader(err_read)
+    control_in, control_out = await asyncio.open_unix_connection(sock=ours)
+    request = {
+        "argv": launch.argv,
+        "environment": launch.environment,
+        "folder": str(launch.folder),
+        "stdin": str(launch.stdin) if launch.stdin else None,
+    }
+    answer: dict[str, object] = {}
+    try:
+        control_out.write(json.dumps(request).encode() + b"\n")
+        await control_out.drain()
+        answer = json.loads(await control_in.readline() or b"{}")
+    except (OSError, ValueError):
+        answer = {}
+    if "leader" not in answer:
+        for pipe in (out_pipe, err_pipe):
+            pipe.close()
+        control_out.close()
+        failed = answer.get("failed") or "no process could be made for it"
+        raise CannotStart(f"The host could not start {launch.argv[0]}: {failed}.")
+    tree = ProcessTree(
+        leader=_process_id(answer["leader"]),
+        supervisor=_process_id(answer["supervisor"]),
+        stdout=stdout,
+        stderr=stderr,
+        _control=control_out,
+        _pipes=[out_pipe, err_pipe],
+    )
+    tree._listener = asyncio.create_task(tree.listen(control_in))
+    return tree
+
+
+async def _reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    reader = asyncio.StreamReader(limit=_READ_LIMIT)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", buffering=0)
+    )
+    return reader, transport
+
+
+def _process_id(pair: object) -> ProcessId:
+    assert isinstance(pair, list)
+    return ProcessId(int(pair[0]), int(pair[1]))
