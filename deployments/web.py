@@ -1,17 +1,20 @@
 """The web process: the API for agents and people and the pages, as one application on one port."""
 
 import uvicorn
-from agent_api.app import create_api
 from fastapi import FastAPI
 
+from agent_api.app import create_api
+from agent_api.events import Events
 from approvals_ui.app import create_pages
 from deployments.settings import WebSettings
-from store.connection import Database
+from store import channels
+from store.connection import Database, Listener
 
 
 def create_app(db: Database, settings: WebSettings) -> FastAPI:
     """The composed application; the pages come last and take what the API has no route for."""
     app = create_api(db, settings)
+    app.state.events = Events()
     app.mount("/", create_pages(db, settings))
     return app
 
@@ -19,9 +22,12 @@ def create_app(db: Database, settings: WebSettings) -> FastAPI:
 async def serve(settings: WebSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web")
+    app = create_app(db, settings)
+    listener = Listener(db.dsn, {channels.EVENTS: app.state.events.deliver})
     try:
+        await listener.start()
         config = uvicorn.Config(
-            create_app(db, settings),
+            app,
             host=settings.web_host,
             port=settings.web_port,
             log_level="warning",
@@ -33,4 +39,5 @@ async def serve(settings: WebSettings) -> None:
         )
         await uvicorn.Server(config).serve()
     finally:
+        await listener.stop()
         await db.close()

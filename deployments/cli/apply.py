@@ -68,8 +68,7 @@ def _check(one: DefinitionFile) -> None:
 
 
 def _bring(connection: Connection, one: DefinitionFile, dry_run: bool) -> Change:
-    path = _PATHS[one.kind]
-    name = segment(one.document["name"])
+    path, name = _PATHS[one.kind], segment(one.document["name"])
     try:
         before: dict[str, Any] | None = connection.get(f"{path}/{name}")
     except Refused as refusal:
@@ -77,40 +76,12 @@ def _bring(connection: Connection, one: DefinitionFile, dry_run: bool) -> Change
             raise
         before = None
     if dry_run:
-        return _would(one, before)
-    return _script(connection, one, before) if one.kind == "script" else _workflow(connection, one, before)
-
-
-def _would(one: DefinitionFile, before: dict[str, Any] | None) -> Change:
-    if before is None:
-        return "created"
-    return "unchanged" if _same(one, before) else "changed"
-
-
-def _script(connection: Connection, one: DefinitionFile, before: dict[str, Any] | None) -> Change:
-    if before is None:
-        connection.post("/scripts", one.document)
-        return "created"
-    if _same(one, before):
-        return "unchanged"
-    connection.put(f"/scripts/{before['id']}", one.document)
-    return "changed"
-
-
-def _workflow(connection: Connection, one: DefinitionFile, before: dict[str, Any] | None) -> Change:
-    """Save the draft if it differs, and publish it unless just that is published already."""
-    saved = before
-    if before is None:
-        saved = connection.post("/workflows", one.document)
-    elif not _same(one, before):
-        seen = {"If-Match": f'"{before["revision"]}"'}
-        saved = connection.put(f"/workflows/{before['id']}", one.document, headers=seen)
-    assert saved is not None
-    if saved["changed_since_published"]:
-        connection.post(f"/workflows/{saved['id']}/publish")
-    elif saved is before:
-        return "unchanged"
-    return "created" if before is None else "changed"
+        changed = before is None or not _same(one, before)
+    elif one.kind == "script":
+        changed = connection.bring(f"{path}/by-name/{name}", one.document)
+    else:
+        changed = connection.bring(f"{path}/by-name/{name}", one.document, publish=True)
+    return "created" if before is None else "changed" if changed else "unchanged"
 
 
 def _same(one: DefinitionFile, before: dict[str, Any]) -> bool:
@@ -121,8 +92,8 @@ def _same(one: DefinitionFile, before: dict[str, Any]) -> bool:
     if one.kind == "script":
         script, _ = parse_script(one.document)
         kept, _ = parse_script(before["definition"])
-        return script is not None and script == kept and not before.get("archived")
+        return script is not None and script == kept and not before["archived"]
     workflow, _ = parse(one.document)
     draft, _ = parse(before["draft"])
-    published = not before["changed_since_published"] and before["published_version"] is not None
-    return workflow is not None and workflow == draft and published and not before.get("archived")
+    published = before["published_version"] is not None and not before["changed_since_published"]
+    return workflow is not None and workflow == draft and published and not before["archived"]

@@ -45,9 +45,13 @@ class Connection:
             "POST", path, body=body, headers={"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
         )
 
-    def put(self, path: str, body: object, *, headers: Mapping[str, str] | None = None) -> Any:
+    def put(self, path: str, body: object) -> Any:
         """PUT a document."""
-        return self._ask("PUT", path, body=body, headers=headers)
+        return self._ask("PUT", path, body=body)
+
+    def bring(self, path: str, body: object, **query: QueryValue) -> bool:
+        """PUT what a thing shall be; whether that changed anything (201) or was so already (200)."""
+        return self._send("PUT", path, query=query, body=body).status_code == 201
 
     def patch(self, path: str, body: object) -> Any:
         """PATCH a document."""
@@ -80,13 +84,25 @@ class Connection:
         body: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
+        answer = self._send(method, path, query=query, body=body, headers=headers)
+        return answer.json() if answer.content else None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, QueryValue] | None = None,
+        body: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
         given = {name: value for name, value in (query or {}).items() if value is not None}
         answer = self._client.request(
             method, API + path, params=given, json=body, headers=dict(headers or {})
         )
         if answer.is_error:
             raise Refused(answer.status_code, _problem(answer))
-        return answer.json() if answer.content else None
+        return answer
 
 
 def segment(value: object) -> str:

@@ -4,8 +4,9 @@ Everything it does to the running stack it does from outside, over REST, as any 
 """
 
 import asyncio
+import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -14,11 +15,11 @@ from cyclopts import Parameter
 
 from definitions.errors import OpsgateError, Unavailable
 from deployments.cli.apply import apply_folder
-from deployments.cli.connection import Connection
+from deployments.cli.connection import Connection, segment
 from deployments.cli.instance import ENDED, changes, print_steps
 from deployments.cli.login import SignedIn
 from deployments.cli.profile import NAME, read
-from deployments.cli.servers import say, stop_signal, until_stopped
+from deployments.cli.servers import cancel_on_signal, say
 
 if TYPE_CHECKING:
     from deployments.stack.embedded import Stack
@@ -49,29 +50,36 @@ async def _demo(auto_approve: bool) -> int:
     from deployments.stack.data_folder import DataFolder
     from deployments.stack.embedded import running
 
-    stop = stop_signal()
-    folder = DataFolder.default()
+    cancel_on_signal()
+    folder, code = DataFolder.default(), 130
     try:
         async with running(folder, second_person=True, say=say) as stack:
-            ended = asyncio.create_task(until_stopped(stop, stack))
-            work = asyncio.create_task(_main_job(stack, auto_approve))
-            await asyncio.wait({ended, work}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
-                ended.result()
-                return 130
-            code = work.result()
+            code = await _unless_given_up(stack, _main_job(stack, auto_approve))
             if not auto_approve:
                 say("The stack keeps running; stop it with Ctrl-C.")
-                await ended
-            ended.cancel()
-            return code
+                await _unless_given_up(stack, asyncio.Event().wait())
     except OpsgateError:
         say(f"The demo failed. The logs are in {folder.path / 'logs'}")
         raise
-    finally:
+    except asyncio.CancelledError:
         say("Stopped.")
+    return code
+
+
+async def _unless_given_up(stack: "Stack", work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or the error that a part of the stack can't be kept running."""
+    from deployments.stack.processes import given_up
+
+    task = asyncio.create_task(work)
+    lost = stack.processes.gave_up
+    either: set[asyncio.Future[Any]] = {task, lost}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise given_up(lost.result())
+        return task.result()
+    finally:
+        task.cancel()
 
 
 async def _main_job(stack: "Stack", auto_approve: bool) -> int:
@@ -79,11 +87,11 @@ async def _main_job(stack: "Stack", auto_approve: bool) -> int:
     assert profile is not None, "the stack has just written it"
     demo = Demo(stack, Connection(profile.url, profile.token), socket.gethostname().lower())
     await _start_agent(demo)
-    applied = await _call(lambda: apply_folder(demo.connection, EXAMPLES))
+    applied = await asyncio.to_thread(apply_folder, demo.connection, EXAMPLES)
     say(f"Applied {len(applied)} definitions from {EXAMPLES.name}/.")
     await _wait_online(demo)
     body = {"hosts": [demo.host], "inputs": {}}
-    instance = await _call(lambda: demo.connection.post(f"/workflows/{WORKFLOW}/start", body))
+    instance = await asyncio.to_thread(demo.connection.post, f"/workflows/{WORKFLOW}/start", body)
     page = f"{stack.url}/instances/{instance['id']}"
     say(f"Started instance {instance['id']} of {instance['workflow_name']} on {demo.host}.")
     say(f"  Opsgate:  {page}")
@@ -106,18 +114,23 @@ async def _main_job(stack: "Stack", auto_approve: bool) -> int:
 async def _start_agent(demo: Demo) -> None:
     """Enrol this machine once, by an organisation secret given on stdin, and run its agent."""
     stack, state = demo.stack, demo.stack.folder.path / "agent"
-    if not (state / "ENROLLED").exists():
+    known = state / "agent.json"
+    if not known.exists():
         await _enrol(demo, state)
-    await stack.processes.start(stack.program("agent", "agent", "run", "--state", str(state)))
+    elif json.loads(known.read_text(encoding="utf-8"))["server"].rstrip("/") != stack.url:
+        # Our port was taken by somebody else and we moved: the agent joins the new address.
+        host = segment(demo.host)
+        await asyncio.to_thread(demo.connection.post, f"/hosts/{host}/allow-reenrolment")
+        await _enrol(demo, state, "--again")
+    await stack.processes.start(stack.program("agent", "agent", "run", "--state", str(state), "--grace", "3"))
 
 
-async def _enrol(demo: Demo, state: Path) -> None:
-    body = {"name": "demo", "max_uses": 1, "lifetime_seconds": 600}
-    secret = (await _call(lambda: demo.connection.post("/org-secrets", body)))["secret"]
+async def _enrol(demo: Demo, state: Path, *options: str) -> None:
+    body = {"name": "demo", "max_uses": 1, "lifetime_minutes": 10}
+    secret = (await asyncio.to_thread(demo.connection.post, "/org-secrets", body))["secret"]
     stack = demo.stack
-    program = stack.program(
-        "agent", "agent", "enrol", "--server", stack.url, "--secret-file", "-", "--state", str(state)
-    )
+    arguments = ("enrol", "--server", stack.url, "--secret-file", "-", "--state", str(state), *options)
+    program = stack.program("agent", "agent", *arguments)
     process = await asyncio.create_subprocess_exec(
         *program.command,
         env=dict(program.environment),
@@ -129,14 +142,13 @@ async def _enrol(demo: Demo, state: Path) -> None:
     output, _ = await process.communicate(f"{secret}\n".encode())
     if process.returncode != 0:
         raise Unavailable(f"The agent could not enrol: {output.decode(errors='replace').strip()}")
-    (state / "ENROLLED").touch()
     say(f"Enrolled this machine as {demo.host}.")
 
 
 async def _wait_online(demo: Demo) -> None:
     async with asyncio.timeout(60):
         while True:
-            hosts = await _call(lambda: list(demo.connection.items("/hosts")))
+            hosts = (await asyncio.to_thread(demo.connection.get, "/hosts"))["items"]
             if any(host["name"] == demo.host and host["online"] for host in hosts):
                 return
             await asyncio.sleep(0.2)
@@ -151,7 +163,7 @@ async def _follow(demo: Demo, instance_id: int, on_approval: OnApproval, limited
     asked: set[int] = set()
     async with asyncio.timeout(TIME_LIMIT if limited else None):
         while True:
-            found: dict[str, Any] = await _call(lambda: demo.connection.get(f"/instances/{instance_id}"))
+            found: dict[str, Any] = await asyncio.to_thread(demo.connection.get, f"/instances/{instance_id}")
             for line in changes(found, seen):
                 say(line)
             for request in found["approvals"]:
@@ -181,8 +193,3 @@ def _vote(demo: Demo, request: dict[str, Any]) -> None:
         body = {"decision": "approve", "comment": "By --auto-approve.", "digest": shown["digest"]}
         vote = session.post(f"/approvals/{request['id']}/vote", body)
     say(f"  {vote['sentence']}")
-
-
-async def _call(ask: Callable[[], T]) -> T:
-    """A request off the event loop, so that Ctrl-C is always heard."""
-    return await asyncio.to_thread(ask)

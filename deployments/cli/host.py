@@ -28,8 +28,8 @@ def tag(host: str, *tags: str, json: Json = False) -> None:
 @app.command
 def decommission(host: str, *, json: Json = False) -> None:
     """Take a host out of service: its agent is refused from now on."""
-    Connection.find().delete(f"/hosts/{segment(host)}")
+    found = Connection.find().delete(f"/hosts/{segment(host)}")
     if json:
-        print_json({"decommissioned": host})
+        print_json(found)
     else:
         print(f"{host} is decommissioned.")

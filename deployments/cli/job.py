@@ -37,7 +37,7 @@ def run(
     body |= {
         name: value for name, value in (("priority", priority), ("scheduled_at", at)) if value is not None
     }
-    jobs = ids(connection.post("/jobs", body))
+    jobs: list[int] = connection.post("/jobs", body)["jobs"]
     if wait and at is None:
         return wait_for(connection, jobs, as_json=json)
     if json:
@@ -83,7 +83,7 @@ def logs(
     """Print a job's output; with -f, as it comes, until the job ends."""
     connection = Connection.find()
     streams: Sequence[str] = (stream,) if stream else ("stdout", "stderr")
-    after: dict[str, Any] = dict.fromkeys(streams)
+    after = dict.fromkeys(streams, -1)
     pieces: list[dict[str, Any]] = []
     while True:
         ended = not follow or connection.get(f"/jobs/{job}")["status"] in ENDED
@@ -129,27 +129,17 @@ def wait_for(connection: Connection, jobs: Sequence[int], *, as_json: bool) -> i
         found.append(shown)
         if not as_json:
             exit_code = "" if shown.get("exit_code") is None else f", exit {shown['exit_code']}"
-            line = f"job {job} on {_host(shown)}: {shown['status']}{exit_code} {shown.get('reason', '')}"
+            line = f"job {job} on {shown['host']}: {shown['status']}{exit_code} {shown.get('reason', '')}"
             print(line.rstrip())
             for name in ("stdout", "stderr"):
-                _new_output(connection, job, name, {name: None}, show_now=True)
+                _new_output(connection, job, name, {name: -1}, show_now=True)
     if as_json:
         print_json(found)
     return 0 if all(shown["status"] == "completed" for shown in found) else 1
 
 
-def ids(dispatched: dict[str, Any]) -> list[int]:
-    """The jobs of an answer that dispatched some."""
-    return [entry["id"] if isinstance(entry, dict) else entry for entry in dispatched["jobs"]]
-
-
-def _host(job: dict[str, Any]) -> str:
-    host = job.get("host")
-    return str(host.get("name")) if isinstance(host, dict) else str(host)
-
-
 def _new_output(
-    connection: Connection, job: int, stream: str, after: dict[str, Any], *, show_now: bool
+    connection: Connection, job: int, stream: str, after: dict[str, int], *, show_now: bool
 ) -> list[dict[str, Any]]:
     """The chunks of a stream not seen yet, written as they are; `after` is brought along."""
     found = []
@@ -159,14 +149,16 @@ def _new_output(
             found.append({"stream": stream, **chunk})
             if show_now:
                 _write(stream, chunk)
-        if page.get("next") is None or not page["items"]:
-            return found
         after[stream] = page["next"]
+        if page["done"] or not page["items"]:
+            return found
 
 
 def _write(stream: str, chunk: dict[str, Any]) -> None:
-    where = sys.stdout.buffer if stream == "stdout" else sys.stderr.buffer
-    where.write(chunk["text"].encode() if "text" in chunk else base64.b64decode(chunk["data"]))
+    """The bytes as the job printed them: a pipe behind us may want just those."""
+    where = sys.stdout if stream == "stdout" else sys.stderr
+    where.flush()
+    where.buffer.write(base64.b64decode(chunk["base64"]) if chunk["base64"] else chunk["text"].encode())
     where.flush()
 
 

@@ -18,7 +18,7 @@ def list_(*, limit: Limit = 100, json: Json = False) -> None:
 @app.command
 def create(name: str, *, uses: int = 1, hours: float = 24, json: Json = False) -> None:
     """Create a secret for --uses agents, good for --hours; it is shown once."""
-    body = {"name": name, "max_uses": uses, "lifetime_seconds": int(hours * 3600)}
+    body = {"name": name, "max_uses": uses, "lifetime_minutes": max(1, round(hours * 60))}
     found = Connection.find().post("/org-secrets", body)
     if json:
         print_json(found)

@@ -11,6 +11,5 @@ app = App(name="role", help_format="plaintext")
 @app.command(name="list")
 def list_(*, json: Json = False) -> None:
     """List the roles with their permissions."""
-    answer = Connection.find().get("/roles")
-    rows = answer["items"] if isinstance(answer, dict) else answer
-    print_rows(rows, ("id", "name", "permissions", "built_in"), as_json=json)
+    columns = ("id", "name", "permissions", "built_in")
+    print_rows(Connection.find().get("/roles")["items"], columns, as_json=json)

@@ -37,11 +37,11 @@ def show(script: str, *, json: Json = False) -> None:
 @app.command
 def run(script: str, *, host: Hosts, param: Params = [], wait: bool = True, json: Json = False) -> int:  # noqa: B006
     """Run a script on hosts, one job each, and wait for the results (--no-wait: don't)."""
-    from deployments.cli.job import ids, wait_for
+    from deployments.cli.job import wait_for
 
     connection = Connection.find()
     body = {"hosts": host, "parameters": pairs(param, "--param")}
-    jobs = ids(connection.post(f"/scripts/{segment(script)}/execute", body))
+    jobs: list[int] = connection.post(f"/scripts/{segment(script)}/execute", body)["jobs"]
     if wait:
         return wait_for(connection, jobs, as_json=json)
     if json:

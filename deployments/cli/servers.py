@@ -2,12 +2,8 @@
 
 import asyncio
 import signal
-from typing import TYPE_CHECKING
 
 from definitions.errors import Unavailable
-
-if TYPE_CHECKING:
-    from deployments.stack.embedded import Stack
 
 
 def up() -> None:
@@ -18,25 +14,17 @@ def up() -> None:
 async def _up() -> None:
     from deployments.stack.data_folder import DataFolder
     from deployments.stack.embedded import running
-
-    stop = stop_signal()
-    async with running(DataFolder.default(), second_person=False, say=say) as stack:
-        say(f"Opsgate:  {stack.url}")
-        say(f"Prefect:  {stack.prefect.url}  (its key: {stack.prefect.auth_file})")
-        say("Stop with Ctrl-C. `opsgate` commands in this folder use this stack.")
-        await until_stopped(stop, stack)
-        say("Stopping.")
-
-
-async def until_stopped(stop: asyncio.Event, stack: "Stack") -> None:
-    """Wait for a signal; fail when a part of the stack can't be kept running."""
     from deployments.stack.processes import given_up
 
-    given = stack.processes.gave_up
-    given.add_done_callback(lambda _: stop.set())
-    await stop.wait()
-    if given.done():
-        raise given_up(given.result())
+    cancel_on_signal()
+    try:
+        async with running(DataFolder.default(), second_person=False, say=say) as stack:
+            say(f"Opsgate:  {stack.url}")
+            say(f"Prefect:  {stack.prefect.url}  (its key: {stack.prefect.auth_file})")
+            say("Stop with Ctrl-C. `opsgate` commands in this folder use this stack.")
+            raise given_up(await stack.processes.gave_up)
+    except asyncio.CancelledError:
+        say("Stopped.")
 
 
 def web() -> None:
@@ -73,12 +61,18 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def stop_signal() -> asyncio.Event:
-    """An event that SIGINT, SIGTERM and SIGHUP set, instead of killing the stack in the middle."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+def cancel_on_signal() -> None:
+    """Let the first SIGINT, SIGTERM or SIGHUP cancel this task; more of them don't disturb the clean-up."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+
+    def stop() -> None:
+        if not task.cancelling():
+            say("Stopping.")
+            task.cancel()
+
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(sign, stop.set)
-    return stop
+        loop.add_signal_handler(sign, stop)
 
 
 async def _wait_for_prefect(api_url: str, seconds: float = 120) -> None:

@@ -56,6 +56,16 @@ class Processes:
         process = await self._spawn(child)
         self._watchers[child.name] = asyncio.create_task(self._watch(child, process), name=child.name)
 
+    async def replace(self, child: Child) -> None:
+        """Stop the child of this name, if there is one, and run this one instead."""
+        if child.name in self._children:
+            await self._stop_one(child.name)
+        await self.start(child)
+
+    def child(self, name: str) -> Child:
+        """How a child is run; KeyError if there is none of this name."""
+        return self._children[name]
+
     def pid(self, name: str) -> int | None:
         """The process id of a child that runs now."""
         process = self._running.get(name)
@@ -69,6 +79,11 @@ class Processes:
 
     async def _stop_one(self, name: str) -> None:
         child = self._children[name]
+        # The watcher first, or it would start the child again.
+        watcher = self._watchers.pop(name, None)
+        if watcher is not None:
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
         process = self._running.get(name)
         if process is not None and process.returncode is None:
             _signal_process(process.pid, child.stop_signal)
@@ -77,15 +92,6 @@ class Processes:
             except TimeoutError:
                 _signal_group(process.pid, signal.SIGKILL)
                 await process.wait()
-        watcher = self._watchers.pop(name, None)
-        if watcher is not None:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
-        # Between a death and the restart there is a moment in which the watcher started a new one.
-        late = self._running.get(name)
-        if late is not None and late.returncode is None:
-            _signal_group(late.pid, signal.SIGKILL)
-            await late.wait()
 
     async def _spawn(self, child: Child) -> asyncio.subprocess.Process:
         with child.log.open("ab") as log:
