@@ -24,7 +24,7 @@ def error_page(
 ) -> Response:
     """A page that says what went wrong."""
     problems = error.problems if isinstance(error, Invalid) else ()
-    return page(request, "error.html", status, title=title, message=message, problems=problems)
+    return page(request, "error.html", status, status=status, title=title, message=message, problems=problems)
 
 
 def to_sign_in(request: Request) -> Response:

@@ -27,7 +27,7 @@ def _environment() -> Environment:
         visible=visible,
         terminal=terminal_text,
         moment=in_words.moment,
-        length=in_words.length,
+        duration=in_words.length,
         flat=in_words.flat,
         in_json=in_words.in_json,
         time_left=lambda deadline: in_words.time_left(deadline, datetime.now(UTC)),
@@ -39,10 +39,10 @@ def _environment() -> Environment:
 ENVIRONMENT = _environment()
 
 
-def page(request: Request, template: str, status: int = 200, /, **known: Any) -> HTMLResponse:
+def page(request: Request, template: str, status_code: int = 200, /, **known: Any) -> HTMLResponse:
     """A page for this visitor."""
     section = "/" + request.url.path.strip("/").split("/", maxsplit=1)[0]
     content = ENVIRONMENT.get_template(template).render(
         visitor=session_of(request), section="/inbox" if section == "/approvals" else section, **known
     )
-    return HTMLResponse(content, status)
+    return HTMLResponse(content, status_code)

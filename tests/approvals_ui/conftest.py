@@ -95,8 +95,8 @@ def seed(db: Database, people: dict[str, int], host_id: int) -> Seed:
 async def _look(db: Database, instance_id: int, host_id: int, stdout: str) -> None:
     """The first step's result: a job that printed something."""
     await db.execute(
-        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, outcome, reason, ended_at)
-           VALUES ($1, 'look', 1, 'command', 'Look at the disk', 'completed', 'success', 'Went on.', now())""",
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, outcome, ended_at)
+           VALUES ($1, 'look', 1, 'command', 'Look at the disk', 'completed', 'success', now())""",
         instance_id,
     )
     job = await db.fetchval(
@@ -109,7 +109,8 @@ async def _look(db: Database, instance_id: int, host_id: int, stdout: str) -> No
         len(stdout.encode()),
     )
     await db.execute(
-        "INSERT INTO job_output (job_id, attempt, stream, seq, byte_offset, data) VALUES ($1, 1, 'stdout', 0, 0, $2)",
+        """INSERT INTO job_output (job_id, attempt, stream, seq, byte_offset, data)
+           VALUES ($1, 1, 'stdout', 0, 0, $2)""",
         job,
         stdout.encode(),
     )
@@ -128,8 +129,9 @@ async def _gate(db: Database, instance_id: int, note: str, started_by: int) -> i
             "UPDATE instances SET status = 'running', started_at = now() WHERE id = $1", instance_id
         )
         await tx.execute(
-            """UPDATE instances SET status = 'paused', frontier = '[{"step": "gate", "visit": 1}]' WHERE id = $1""",
+            "UPDATE instances SET status = 'paused', frontier = $2 WHERE id = $1",
             instance_id,
+            [{"step": "gate", "visit": 1}],
         )
         return await approvals.open_request(
             tx,

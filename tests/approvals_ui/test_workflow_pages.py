@@ -1,0 +1,106 @@
+"""The list of workflows, and the form that starts one."""
+
+import re
+
+import pytest
+
+
+async def start(person, workflow_id, fields):
+    """Fill in the start form."""
+    path = f"/workflows/{workflow_id}"
+    return await person.post(f"{path}/start", fields, await person.csrf(path))
+
+
+async def test_the_list_shows_what_is_published(browser, seed):
+    await seed()
+    olga = browser()
+    await olga.sign_in("olga")
+    shown = (await olga.get("/workflows")).text
+    assert "deploy-web" in shown
+    assert "version 1" in shown
+
+
+async def test_the_form_has_a_field_for_every_input_and_a_box_for_every_host(browser, seed):
+    seeded = await seed()
+    olga = browser()
+    await olga.sign_in("olga")
+    shown = (await olga.get(f"/workflows/{seeded.workflow_id}")).text
+    assert re.search(r'type="checkbox" name="host" value="web-1"', shown)
+    assert re.search(r'<input id="input.threshold"[^>]*type="text"[^>]*required', shown, re.S)
+    assert re.search(r'<select id="input.channel"', shown)
+    assert re.search(r'<input id="input.token"[^>]*type="password"', shown)
+    assert shown.count("online") >= 1
+
+
+async def test_the_form_starts_an_instance(browser, seed, db):
+    seeded = await seed()
+    olga = browser()
+    await olga.sign_in("olga")
+    fields = {"host": "web-1", "input.threshold": "75", "input.note": "by form", "input.channel": ""}
+    response = await start(olga, seeded.workflow_id, fields)
+    row = await db.fetchrow("SELECT id, inputs, started_by_name FROM instances ORDER BY id DESC LIMIT 1")
+    assert response.headers["location"] == f"/instances/{row['id']}"
+    assert row["started_by_name"] == "olga"
+    assert row["inputs"]["threshold"] == 75
+    assert row["inputs"]["channel"] == "stable"
+
+
+async def test_targets_may_be_named_in_words(browser, seed, db):
+    seeded = await seed()
+    await db.execute("UPDATE hosts SET tags = '{web}'")
+    olga = browser()
+    await olga.sign_in("olga")
+    response = await start(olga, seeded.workflow_id, {"targets": "tag:web, web-1", "input.threshold": "75"})
+    assert response.status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"input.threshold": "75"}, "No host is named."),
+        ({"targets": "nowhere", "input.threshold": "75"}, "There is no host nowhere."),
+        ({"host": "web-1", "input.threshold": "many"}, "threshold"),
+        ({"host": "web-1"}, "threshold"),
+    ],
+)
+async def test_a_refused_start_says_why_and_keeps_what_was_filled_in(browser, seed, db, fields, words):
+    seeded = await seed()
+    olga = browser()
+    await olga.sign_in("olga")
+    response = await start(olga, seeded.workflow_id, {**fields, "input.note": "kept <b>"})
+    assert response.status_code == 422
+    assert words in response.text.split('role="alert"')[1].split("</div>")[0]
+    assert 'value="kept &lt;b&gt;"' in response.text
+    assert await db.fetchval("SELECT count(*) FROM instances") == 1
+
+
+async def test_a_secret_is_never_sent_back(browser, seed):
+    seeded = await seed()
+    olga = browser()
+    await olga.sign_in("olga")
+    response = await start(olga, seeded.workflow_id, {"input.token": "hunter2", "input.threshold": "75"})
+    assert response.status_code == 422
+    assert "hunter2" not in response.text
+
+
+async def test_whoever_only_looks_has_no_form(browser, seed, db):
+    seeded = await seed()
+    vera = browser()
+    await vera.sign_in("vera")
+    assert 'type="checkbox"' not in (await vera.get(f"/workflows/{seeded.workflow_id}")).text
+    response = await start(vera, seeded.workflow_id, {"host": "web-1", "input.threshold": "75"})
+    assert response.status_code == 403
+    assert await db.fetchval("SELECT count(*) FROM instances") == 1
+
+
+async def test_a_draft_can_not_be_started_and_says_what_is_wrong_with_it(browser, people, db):
+    olga = browser()
+    await olga.sign_in("olga")
+    from store import users, workflows
+
+    actor = await users.actor_of(db, people["olga"])
+    steps = [{"id": "a", "type": "command", "command": "true", "on_success": "nowhere"}]
+    view = await workflows.save_draft(db, actor, {"name": "broken", "steps": steps})
+    shown = (await olga.get(f"/workflows/{view.id}")).text
+    assert "Publish it before starting it." in shown
+    assert "nowhere" in shown
