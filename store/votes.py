@@ -117,7 +117,7 @@ async def _cast(tx: Tx, row: Row, actor: Actor, decision: Decision, comment: str
     await notify(tx, channels.EVENTS, f"approval:{row['id']}")
     if row["instance_id"] is not None:
         await notify(tx, channels.EVENTS, f"instance:{row['instance_id']}")
-    return Counted(tally.status, f"Your vote is counted. {tally.sentence}")
+    return Counted(tally.status, f"Your vote is counted: {tally.sentence}")
 
 
 async def _stands(tx: Tx, row: Row) -> Counted:
@@ -125,7 +125,7 @@ async def _stands(tx: Tx, row: Row) -> Counted:
     if row["status"] != ApprovalStatus.PENDING:
         return Counted(row["status"], row["decision_reason"] or STATES[ApprovalStatus(row["status"])])
     votes = (await approval_views.votes_of(tx, [row["id"]]))[row["id"]]
-    return Counted(row["status"], f"Your vote is counted. {approval_views.tally(row, votes).sentence}")
+    return Counted(row["status"], f"Your vote is counted: {approval_views.tally(row, votes).sentence}")
 
 
 async def decide(tx: Tx, row: Row, status: ApprovalStatus, reason: str, actor: Actor) -> None:

@@ -79,18 +79,19 @@ async def instance_events(
     """The instance now and after every change, as `instance` events; ends when the instance has."""
     events: Events = request.app.state.events
     until = time.monotonic() + STREAM_SECONDS
-    sent: InstanceView | None = None
+    sent, sent_at = None, 0.0
     with events.subscribe(_topics(first)) as subscription:
         # Looked at anew once subscribed: what happened since `first` was read is not missed.
-        while sent is None or (sent.ended_at is None and time.monotonic() < until):
+        while time.monotonic() < until:
             view = await instances.show(db, actor, first.id)
             if view != sent:
-                sent = view
+                sent, sent_at = view, time.monotonic()
                 subscription.topics = _topics(view)
                 yield ServerSentEvent(event="instance", raw_data=view.model_dump_json())
-                await asyncio.sleep(0 if view.ended_at is not None else COALESCE_SECONDS)
-            if view.ended_at is None:
-                await subscription.wait(LOOK_AGAIN_SECONDS)
+            if view.ended_at is not None:
+                return
+            await subscription.wait(LOOK_AGAIN_SECONDS)
+            await asyncio.sleep(max(0.0, sent_at + COALESCE_SECONDS - time.monotonic()))
 
 
 def _topics(view: InstanceView) -> frozenset[str]:
