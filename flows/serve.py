@@ -40,7 +40,7 @@ async def _serve(settings: EngineSettings, name: str | None) -> None:
     async with get_client() as client:
         await ensure_pool(client)
     worker = OpsgateWorker(
-        work_pool_name=WORK_POOL, name=name, settings=settings, limit=settings.worker_limit
+        work_pool_name=WORK_POOL, name=name, settings=settings, limit=settings.worker_limit or None
     )
     serving = asyncio.create_task(worker.start())
     loop = asyncio.get_running_loop()

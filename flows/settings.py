@@ -25,8 +25,8 @@ class EngineSettings(BaseSettings):
     """A file with Prefect's auth string; never the string itself in an environment."""
     public_url: str = ""
     """Where people reach our pages; linked from Prefect."""
-    worker_limit: int = Field(default=200, ge=1)
-    """Flow runs one worker process runs at once."""
+    worker_limit: int = Field(default=200, ge=0)
+    """Flow runs one worker process runs at once. 0: it only keeps, other workers run."""
     hot_seconds: float = Field(default=30.0, ge=0)
     """How long a step waits for its jobs in memory before the flow run suspends (design section 4)."""
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import sys
 import tempfile
 import uuid
 import warnings
@@ -13,6 +15,7 @@ import pytest
 
 from store.connection import Database
 from store.migrate import migrate
+from tests.live.stack import LiveStack
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="opsgate-run-"))
 
@@ -70,3 +73,40 @@ async def db(database_url: str) -> AsyncIterator[Database]:
         yield database
     finally:
         await database.close()
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """The whole stack with one agent on the host `host-1`, for the rest of the session."""
+    stack = LiveStack(tmp_path_factory.mktemp("live"))
+    stack.start()
+    try:
+        stack.add_agent("host-1")
+        yield stack
+    finally:
+        stack.stop()
+
+
+def _lacks(marker: str) -> str | None:
+    """Why tests with this marker can't run here, or None."""
+    if marker == "browser" and not any(shutil.which(name) for name in ("chromium", "chromium-browser")):
+        return "needs Debian chromium (apt-get install chromium)"
+    if marker == "root" and (sys.platform != "linux" or os.geteuid() != 0):
+        return "needs root on Linux"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what can't run here, saying why; with OPSGATE_TEST_ALL=1 nothing may be left out."""
+    everything = os.environ.get("OPSGATE_TEST_ALL") == "1"
+    for marker in ("browser", "root"):
+        reason = _lacks(marker)
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if reason is None or not marked:
+            continue
+        if everything:
+            raise pytest.UsageError(
+                f"OPSGATE_TEST_ALL=1, but {len(marked)} {marker} tests can not run: {reason}"
+            )
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))

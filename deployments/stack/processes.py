@@ -62,6 +62,11 @@ class Processes:
             await self._stop_one(child.name)
         await self.start(child)
 
+    async def remove(self, name: str) -> None:
+        """Stop a child and keep it no longer."""
+        await self._stop_one(name)
+        del self._children[name]
+
     def child(self, name: str) -> Child:
         """How a child is run; KeyError if there is none of this name."""
         return self._children[name]

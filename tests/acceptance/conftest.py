@@ -1,0 +1,53 @@
+"""What the acceptance tests share: a ledger file and the workflow that writes it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live.stack import LiveStack
+
+
+class Ledger:
+    """A file to which every job appends one line: what ran, and how often."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger")
+
+
+def note(step: str, seconds: float = 0) -> dict[str, Any]:
+    """A step whose job appends its own name to the ledger."""
+    pause = f"sleep {seconds}; " if seconds else ""
+    return {
+        "id": step,
+        "type": "command",
+        "command": f'{pause}echo "{{{{instance.id}}}} {step}" >> "{{{{inputs.ledger}}}}"',
+    }
+
+
+GATE = {
+    "id": "gate",
+    "type": "approval",
+    "title": "Go on?",
+    "approvers": ["role:approver"],
+    "timeout_minutes": 60,
+}
+
+LEDGER_INPUT = [{"name": "ledger", "type": "string", "required": True}]
+
+
+@pytest.fixture(scope="session")
+def workflows(live: LiveStack) -> LiveStack:
+    """Three jobs in a row; the same with a gate before the last; one long job."""
+    live.publish({"name": "three", "inputs": LEDGER_INPUT, "steps": [note("a"), note("b"), note("c")]})
+    live.publish({"name": "gated", "inputs": LEDGER_INPUT, "steps": [note("a"), GATE, note("b"), note("c")]})
+    live.publish({"name": "slow", "inputs": LEDGER_INPUT, "steps": [note("a", 3), note("b")]})
+    return live

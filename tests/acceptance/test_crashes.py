@@ -1,0 +1,48 @@
+"""The worker dies at every point where something could be lost: nothing is, and nothing runs twice."""
+
+from pathlib import Path
+
+import pytest
+
+from store.failpoints import POINTS
+from tests.acceptance.conftest import Ledger
+from tests.live.stack import LiveStack, until
+
+
+@pytest.mark.parametrize("point", sorted(POINTS))
+def test_a_killed_worker_loses_nothing_and_repeats_nothing(
+    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+) -> None:
+    mark = tmp_path / "hit"
+    # Parking on a job needs a wait that is over before the job is.
+    hot = {"OPSGATE_HOT_SECONDS": "0.2"} if point == "worker.parked" else {}
+    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(mark), **hot)
+    try:
+        number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
+        ended = workflows.ended(number, 90)
+    finally:
+        workflows.worker_with()
+    assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
+    assert ended["status"] == "completed", ended["reason"]
+    assert ledger.lines() == [f"{number} a", f"{number} b"]
+
+
+def test_a_worker_killed_while_a_gate_is_open_is_not_missed(workflows: LiveStack, ledger: Ledger) -> None:
+    number = workflows.launch("gated", ["host-1"], ledger=str(ledger.path))
+    gate = workflows.gate(number)
+    workflows.kill("worker")
+    assert workflows.vote(gate).status_code == 200
+    assert workflows.ended(number, 60)["status"] == "completed"
+    assert ledger.lines() == [f"{number} a", f"{number} b", f"{number} c"]
+
+
+def test_a_worker_that_is_asked_to_stop_parks_its_work_first(workflows: LiveStack, ledger: Ledger) -> None:
+    number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
+    until(lambda: workflows.instance(number)["steps"], 15, "the first step to begin")
+    workflows.worker_with()
+    ended = workflows.ended(number, 60)
+    assert ended["status"] == "completed"
+    assert ledger.lines() == [f"{number} a", f"{number} b"]
+    with workflows.prefect() as prefect:
+        states = prefect.get("/flow_run_states/", params={"flow_run_id": ended["flow_run_id"]}).json()
+    assert "CRASHED" not in {state["type"] for state in states}
