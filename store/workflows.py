@@ -5,6 +5,7 @@ published version never changes; in it scripts are named by id, so a renamed scr
 """
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,8 @@ from store.connection import Database, Row, Tx
 from store.pages import Page
 
 MAX_DOCUMENT_BYTES = 1024 * 1024
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL as JSON escapes it, not the text backslash-u-0000; PostgreSQL keeps none."""
 
 
 class WorkflowRow(BaseModel):
@@ -184,7 +187,7 @@ def _checked(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         text = json.dumps(draft, ensure_ascii=False, allow_nan=False).encode()
     except ValueError as error:
         raise Invalid(f"The definition of {name!r} is not JSON: {error}.") from error
-    if b"\\u0000" in text:  # the escape; the database keeps no NUL in text
+    if _NUL.search(text):
         raise Invalid(f"The definition of {name!r} has a NUL character in a text.")
     if len(text) > MAX_DOCUMENT_BYTES:
         raise Invalid(f"The definition of {name!r} is larger than {MAX_DOCUMENT_BYTES // 1024} KiB.")

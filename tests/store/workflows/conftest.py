@@ -57,7 +57,9 @@ class Org:
     async def gated(self, **step: Any) -> ApprovalView:
         """A started instance with its gate open; `step` changes the gate."""
         gate = {"id": "gate", "type": "approval", "title": "Deploy?", "approvers": ["role:approver"], **step}
-        workflow = await self.publish([gate], name=f"gated-{'-'.join(map(str, step.values())) or 'plainly'}"[:60])
+        workflow = await self.publish(
+            [gate], name=f"gated-{'-'.join(map(str, step.values())) or 'plainly'}"[:60]
+        )
         return await self.open_gate(await self.start(workflow))
 
 
