@@ -1,21 +1,48 @@
-"""References `{{...}}`: found, resolved, bound to a command's environment.
+"""References resolved: to values, or bound to a command's environment.
 
-One regular grammar, one pass: what a reference resolves to is never scanned again. Values stay
-data: nothing here puts a value into a text that will be run (`bind_command` binds names).
+One pass: what a reference resolves to is never scanned again. Values stay data: nothing here puts a
+value into a text that will be run (`bind_command` binds names). Of an identity only `username`,
+`credential_type` and `domain` are ever given; every other property is the marker.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from definitions.bash_positions import bash_positions
 from definitions.errors import Invalid
-from definitions.parameters import Value
+from definitions.parameters import Value, fault_of, text_of
+from definitions.powershell_positions import powershell_positions
 from definitions.problems import Problem
+from definitions.reading import not_json
+from definitions.references import REFERENCE, RESERVED_ROOTS, Reference, references
+from definitions.shell_positions import Place
+
+__all__ = [
+    "ALLOWED",
+    "BLOCKED",
+    "BoundCommand",
+    "HostFacts",
+    "Reference",
+    "Scope",
+    "StepFacts",
+    "Unresolved",
+    "bind_command",
+    "lint_command",
+    "references",
+    "resolve",
+    "scope",
+]
 
 Shell = Literal["bash", "powershell"]
 BLOCKED = "***CREDENTIAL_BLOCKED***"
+ALLOWED = ("username", "credential_type", "domain")
+"""The properties of an identity that are no secret."""
+PROPERTIES = ("stdout", "stderr", "exit_code", "json")
+"""What a step leaves on a host."""
 
 
 class HostFacts(BaseModel):
@@ -35,6 +62,15 @@ class StepFacts(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     hosts: tuple[HostFacts, ...] = ()
+
+    @property
+    def exit_code(self) -> int | None:
+        """The first that is not 0; None if one has none, as when nothing ran."""
+        codes = [host.exit_code for host in self.hosts]
+        failed = [code for code in codes if code]
+        if failed:
+            return failed[0]
+        return 0 if codes and None not in codes else None
 
 
 @dataclass(frozen=True)
@@ -59,18 +95,6 @@ class Unresolved(Invalid):
 
 
 @dataclass(frozen=True)
-class Reference:
-    """One `{{...}}` in a text."""
-
-    text: str
-    """As written, braces and all."""
-    path: tuple[str, ...]
-    """Without `variables.`."""
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
 class BoundCommand:
     """A command whose values stand in the environment."""
 
@@ -89,21 +113,160 @@ def scope(
     return Scope(inputs, instance, results, identities or {})
 
 
-def references(text: str) -> tuple[Reference, ...]:
-    """Every reference in a text, in order."""
-    raise NotImplementedError
-
-
 def resolve(template: Value, scope: Scope) -> Value:
-    """The template with every reference replaced; raises `Unresolved`."""
-    raise NotImplementedError
+    """The template with every reference replaced; raises `Unresolved`.
+
+    A template that is one reference and nothing else keeps the value's type.
+    """
+    if isinstance(template, list):
+        return [resolve(item, scope) for item in template]
+    if isinstance(template, dict):
+        return {key: resolve(item, scope) for key, item in template.items()}
+    if not isinstance(template, str):
+        return template
+    found = references(template)
+    if len(found) == 1 and found[0].text == template:
+        return value_of(found[0], scope)
+    values = iter(found)
+    return REFERENCE.sub(lambda _: text_of(value_of(next(values), scope)), template)
+
+
+def value_of(reference: Reference, scope: Scope) -> Value:
+    """What one reference stands for; raises `Unresolved`."""
+    root, rest = reference.root, reference.path[1:]
+    if root == "inputs" or root == "instance":
+        known = scope.inputs if root == "inputs" else scope.instance
+        if len(rest) != 1 or rest[0] not in known:
+            raise _unresolved(reference, f"there is no such value in `{root}`")
+        return known[rest[0]]
+    if reference.step_id is not None:
+        return _of_step(reference, scope.results.get(reference.step_id) or StepFacts())
+    if root in RESERVED_ROOTS or root not in scope.identities:
+        raise _unresolved(reference, f"nothing is known as `{root}`")
+    if not rest:
+        return root
+    allowed = len(rest) == 1 and rest[0] in ALLOWED
+    return scope.identities[root].get(rest[0]) if allowed else BLOCKED
+
+
+def _of_step(reference: Reference, facts: StepFacts) -> Value:
+    rest = reference.path[1:]
+    if rest[:1] == ("hosts",):
+        host, rest = _split_host(reference, facts)
+        return _property(reference, rest, host, host.exit_code)
+    first = facts.hosts[0] if facts.hosts else HostFacts(host="")
+    return _property(reference, rest, first, facts.exit_code)
+
+
+def _split_host(reference: Reference, facts: StepFacts) -> tuple[HostFacts, tuple[str, ...]]:
+    """The host a reference names, whose name may have dots, and what is left of the path."""
+    rest = reference.path[2:]
+    by_name = {host.host: host for host in facts.hosts}
+    for length in range(len(rest) - 1, 0, -1):
+        name = ".".join(rest[:length])
+        if name in by_name and rest[length] in PROPERTIES:
+            return by_name[name], rest[length:]
+    if not facts.hosts and len(rest) > 1:
+        at = next((index for index, part in enumerate(rest) if index and part in PROPERTIES), None)
+        if at is not None:
+            return HostFacts(host=""), rest[at:]
+    raise _unresolved(reference, "the step did not run on a host of that name")
+
+
+def _property(reference: Reference, rest: tuple[str, ...], host: HostFacts, exit_code: int | None) -> Value:
+    if rest == ("stdout",):
+        return host.stdout.rstrip("\r\n")
+    if rest == ("stderr",):
+        return host.stderr.rstrip("\r\n")
+    if rest == ("exit_code",):
+        return exit_code
+    if rest[:1] == ("json",):
+        return _inside(reference, _parsed(reference, host.stdout), rest[1:])
+    raise _unresolved(reference, "a step has `stdout`, `stderr`, `exit_code`, `json.KEY` and `hosts.NAME`")
+
+
+def _parsed(reference: Reference, stdout: str) -> Value:
+    def refuse(_: str) -> Value:
+        raise ValueError
+
+    try:
+        value: Value = json.loads(stdout, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        raise _unresolved(reference, "the step's output is not JSON") from None
+    return value
+
+
+def _inside(reference: Reference, value: Value, path: tuple[str, ...]) -> Value:
+    for part in path:
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isascii() and part.isdigit() and int(part[:9]) < len(value):
+            value = value[int(part)]
+        else:
+            raise _unresolved(reference, f"the step's JSON has no `{part}` there")
+    if not_json(value):
+        raise _unresolved(reference, "the step's JSON holds what can't be stored there")
+    return value
+
+
+def _unresolved(reference: Reference, why: str) -> Unresolved:
+    return Unresolved(reference.text, f"{reference.text} has no value: {why}.")
+
+
+def _places(command: str, shell: Shell) -> list[tuple[Reference, Place]]:
+    found = references(command)
+    if not found:
+        return []
+    spans = [(reference.start, reference.end) for reference in found]
+    scan = bash_positions if shell == "bash" else powershell_positions
+    return list(zip(found, scan(command, spans), strict=True))
+
+
+def lint_command(command: str, shell: Shell) -> list[Problem]:
+    """Every reference that stands where its value would not be safe as data; the pointer is empty."""
+    return [
+        Problem(
+            pointer="",
+            code="unsafe-position",
+            message=f"{reference.text} stands {place.reason}; its value would not be safe there.",
+            fix="Use a script parameter: run a saved script and give it the value as a parameter.",
+        )
+        for reference, place in _places(command, shell)
+        if place.kind == "refused"
+    ]
 
 
 def bind_command(command: str, shell: Shell, scope: Scope) -> BoundCommand:
     """The command with its references bound to `OPSGATE_V<n>`; raises `Unresolved` or `Invalid`."""
-    raise NotImplementedError
+    problems = lint_command(command, shell)
+    if problems:
+        raise Invalid(problems[0].message, problems)
+    names: dict[tuple[str, ...], str] = {}
+    environment: dict[str, str] = {}
+    pieces: list[str] = []
+    done = 0
+    for reference, place in _places(command, shell):
+        name = names.setdefault(reference.path, f"OPSGATE_V{len(names) + 1}")
+        if name not in environment:
+            environment[name] = _bindable(reference, scope)
+        follows = command[reference.end : reference.end + 1]
+        pieces += [command[done : reference.start], _variable(name, shell, place, follows)]
+        done = reference.end
+    return BoundCommand("".join([*pieces, command[done:]]), environment)
 
 
-def lint_command(command: str, shell: Shell) -> list[Problem]:
-    """Every reference that stands where its value would not be safe as data."""
-    raise NotImplementedError
+def _bindable(reference: Reference, scope: Scope) -> str:
+    text = text_of(value_of(reference, scope))
+    fault = fault_of(text)
+    if fault is not None:
+        raise Invalid(f"The value of {reference.text} {fault}.")
+    return text
+
+
+def _variable(name: str, shell: Shell, place: Place, follows: str) -> str:
+    if shell == "bash":
+        return f'"${{{name}}}"' if place.kind == "bare" else f"${{{name}}}"
+    joins = place.kind == "double" and (
+        follows == "{" or follows == ":" or follows == "_" or follows.isalnum()
+    )
+    return f"${{env:{name}}}" if joins else f"$env:{name}"

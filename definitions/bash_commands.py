@@ -1,0 +1,205 @@
+"""What a simple command of Bash does with its words: which programs read a value as code.
+
+The lists are of names that turn text into code for a living. A program that is none of them gets
+a value as one argument and is trusted with it.
+"""
+
+import re
+
+from definitions.shell_positions import Places, RefuseAll, has_mark
+
+CODE = "reads text as code"
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+EVALUATORS = _words(
+    "eval let source . trap alias coproc bind complete compgen enable fc mapfile readarray su ssh "
+    "crontab at batch watch parallel tmux screen expect osascript gdb psql mysql mariadb sqlite3 cmd "
+    "powershell pwsh csh tcsh fish"
+)
+"""Whatever reaches these, by an argument or by a pipe, may run."""
+SHELLS = _words("bash sh zsh dash ksh ash rbash busybox")
+INTERPRETERS = _words("python python2 python3 perl ruby node php lua tclsh")
+PROGRAMS = _words("awk gawk mawk nawk sed ed vim ex")
+"""Their first argument is a program; values piped through are data."""
+NAME_TAKERS = _words("read unset declare typeset local getopts wait")
+"""They take names of variables, and a name like `a[$(id)]` runs."""
+RESERVED = _words("if then else elif fi do done while until ! { }")
+PREFIXES: dict[str, tuple[str, int]] = {
+    "sudo": ("CDghpRrTtUu", 0),
+    "doas": ("Cu", 0),
+    "env": ("Cu", 0),
+    "nohup": ("", 0),
+    "nice": ("n", 0),
+    "ionice": ("cnp", 0),
+    "timeout": ("ks", 1),
+    "time": ("fo", 0),
+    "exec": ("a", 0),
+    "command": ("", 0),
+    "builtin": ("", 0),
+    "setsid": ("", 0),
+    "stdbuf": ("eio", 0),
+    "chroot": ("", 1),
+    "xargs": ("adEILnPs", 0),
+}
+"""Programs that run the command after them: their options with a value, and how many words come before it."""
+STEERING = _words("PATH IFS ENV BASH_ENV PS1 PS2 PS4 PROMPT_COMMAND SHELLOPTS BASHOPTS CDPATH")
+ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[0-9]+\])?\+?=")
+CODE_OPTION = re.compile(r"-[A-Za-z]*[ceEr]|--(?:eval|exec|command|print|run)(?:=.*)?", re.DOTALL)
+HARMLESS_OPTION = re.compile(r"-[BIOeqsuvwx]+")
+STDIN = frozenset(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+TEST_OPERATORS = _words("-eq -ne -lt -le -gt -ge -v -R")
+
+
+def inspect(words: list[str], places: Places, in_test: bool, nested: bool) -> bool:
+    """Refuse the references that the words of one simple command make code; whether `[[` is still open."""
+    words = _after_reserved(words, places, nested)
+    if in_test or words[:1] == ["[["]:
+        if any(_plain(word) in TEST_OPERATORS for word in words):
+            raise RefuseAll("in a command with a number test in `[[ ]]`, which reads values as code")
+        return "]]" not in words
+    at = 0
+    while at < len(words) and _inspect_assignment(words[at], places):
+        at += 1
+    at = _command_at(words, at, places)
+    if at < len(words):
+        _inspect_command(words[at:], places)
+    return False
+
+
+def _plain(word: str) -> str:
+    """A word without its quotes, to know a name by."""
+    return re.sub(r"[\"'\\]", "", word.replace("\\\n", ""))
+
+
+def _program(word: str) -> str:
+    return _plain(word).rsplit("/", 1)[-1]
+
+
+def _after_reserved(words: list[str], places: Places, nested: bool) -> list[str]:
+    """The words of the command itself, without what `if`, `for`, `case` or a function put before it."""
+    while words:
+        if words[0] == "function":
+            words = words[2:]
+        elif words[0] == "case":
+            if nested:
+                raise RefuseAll("in a command with `case` inside $( )")
+            return []
+        elif words[0] in ("for", "select"):
+            places.refuse("".join(words[1:2]), "where a name is expected")
+            words = words[words.index("do") :] if "do" in words else []
+        elif words[0] in RESERVED:
+            words = words[1:]
+        else:
+            return words
+    return words
+
+
+def _inspect_assignment(word: str, places: Places) -> bool:
+    """Whether a word is an assignment; values may not steer the shell by one."""
+    match = ASSIGNMENT.match(word)
+    if match is not None and (match[1] in STEERING or match[1].startswith("LD_")):
+        places.refuse(word, f"in {match[1]}, which steers the shell")
+    return match is not None
+
+
+def _command_at(words: list[str], at: int, places: Places) -> int:
+    """Where the name of the command that really runs stands, past `sudo`, `env` and the like."""
+    prefixes: list[str] = []
+    while at < len(words):
+        if words[at] in RESERVED:
+            at += 1
+            continue
+        _inspect_name(words, at, places)
+        name = _program(words[at])
+        if name not in PREFIXES:
+            return at
+        prefixes.append(name)
+        valued, before = PREFIXES[name]
+        if name == "env" and any(re.match(r"-[A-Za-z]*S|--split", _plain(word)) for word in words[at:]):
+            raise RefuseAll("in a command with `env -S`, which splits text into a command")
+        at += 1
+        while at < len(words) and (words[at].startswith("-") or _inspect_assignment(words[at], places)):
+            takes_next = len(words[at]) == 2 and words[at][1] in valued
+            at += 2 if takes_next else 1
+        at += before
+    if "xargs" in prefixes[:-1]:
+        raise RefuseAll("in a command with `xargs` that runs what it reads")
+    return at
+
+
+def _inspect_name(words: list[str], at: int, places: Places) -> None:
+    """Refuse a name of a program that a value decides."""
+    word, plain = words[at], _plain(words[at])
+    if has_mark(word):
+        places.refuse(word, "where the name of a program is expected")
+    elif re.search(r"[$*?{~\[]", re.sub(r"^(\$HOME|~)/", "", plain)) and plain != "[":
+        raise RefuseAll("in a command with a program whose name is computed")
+    elif any(_program(earlier) == "xargs" for earlier in words[:at]) and (
+        plain in (other for word in words[:at] for other in (_plain(word), _plain(word)[2:]))
+    ):
+        raise RefuseAll("in a command with `xargs` that runs what it reads")
+
+
+def _inspect_command(words: list[str], places: Places) -> None:
+    name = _program(words[0])
+    arguments = [_plain(word) for word in words[1:]]
+    if name in EVALUATORS:
+        raise RefuseAll(f"in a command with `{name}`, which {CODE}")
+    if name in SHELLS or _interpreter(name):
+        _inspect_interpreter(name, words, arguments, places)
+    elif name in PROGRAMS:
+        places.refuse("".join(words), f"in an argument of `{name}`, which {CODE}")
+    elif name not in ("echo", "printf", "logger"):
+        _inspect_inner_shell(arguments)
+    _inspect_names(name, words, arguments, places)
+
+
+def _interpreter(name: str) -> bool:
+    return name in INTERPRETERS or bool(re.fullmatch(r"(python|perl|ruby|php|lua)[0-9.]+", name))
+
+
+def _inspect_interpreter(name: str, words: list[str], arguments: list[str], places: Places) -> None:
+    """Only a plain `bash FILE ...` or `python FILE ...` takes values as data."""
+    rest = [*arguments]
+    while rest and HARMLESS_OPTION.fullmatch(rest[0]) and not CODE_OPTION.fullmatch(rest[0]):
+        rest = rest[1:]
+    if rest[:1] == ["-m"] and name not in SHELLS:
+        rest = rest[1:]
+    if rest and CODE_OPTION.fullmatch(rest[0]) and name not in SHELLS and not STDIN & set(rest):
+        places.refuse("".join(words), f"in an argument of `{name}` that {CODE}")
+    elif not rest or rest[0].startswith("-") or has_mark(rest[0]) or rest[0] in STDIN:
+        raise RefuseAll(f"in a command with `{name}` that {CODE}")
+
+
+def _inspect_names(name: str, words: list[str], arguments: list[str], places: Places) -> None:
+    """Builtins that take names of variables, or options that do."""
+    if name in NAME_TAKERS and any("$" in word or "[" in word or has_mark(word) for word in arguments):
+        raise RefuseAll(f"in a command with `{name}`, which takes names")
+    if name in ("declare", "typeset", "local", "export", "readonly") and any(
+        re.match(r"[-+][A-Za-z]*[in]", word) for word in arguments
+    ):
+        raise RefuseAll(f"in a command with `{name}` of a number or a name, which {CODE}")
+    if name in ("export", "readonly"):
+        for word in words[1:]:
+            if not _inspect_assignment(word, places) and ("$" in word or "[" in word or has_mark(word)):
+                raise RefuseAll(f"in a command with `{name}`, which takes names")
+    if name in ("test", "[") and ("-v" in arguments or "-R" in arguments):
+        raise RefuseAll(f"in a command with `{name} -v`, which takes names")
+    if name == "printf" and any(word.startswith("-v") for word in arguments):
+        raise RefuseAll("in a command with `printf -v`, which takes names")
+
+
+def _inspect_inner_shell(arguments: list[str]) -> None:
+    """A shell further on in the words, as in `docker exec web bash -c ...`."""
+    for index, word in enumerate(arguments):
+        name = word.rsplit("/", 1)[-1]
+        rest = arguments[index + 1 :]
+        if name in ("eval", "ssh") or (
+            name in SHELLS
+            and (all(other.startswith("-") for other in rest) or any(map(CODE_OPTION.fullmatch, rest)))
+        ):
+            raise RefuseAll(f"in a command with `{name}` that {CODE}")

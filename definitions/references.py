@@ -1,0 +1,48 @@
+"""References `{{...}}` in a text: one regular grammar, found in one pass."""
+
+import re
+from dataclasses import dataclass
+
+REFERENCE = re.compile(r"\{\{[ \t]*(?:variables\.)?([A-Za-z_][A-Za-z0-9_-]*(?:\.[\w@:-]+)*)[ \t]*\}\}")
+SUSPECT = re.compile(r"\{\{(?!\s*\.)[^{}\n]*(?:\}\}?)?")
+STARTS_LIKE_ONE = re.compile(r"\{\{\s*(?:step_|inputs\b|instance\b|variables\b)")
+RESERVED_ROOTS = ("inputs", "instance", "variables")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `{{...}}` in a text."""
+
+    text: str
+    """As written, braces and all."""
+    path: tuple[str, ...]
+    """Without `variables.`."""
+    start: int
+    end: int
+
+    @property
+    def root(self) -> str:
+        """`inputs`, `instance`, `step_ID`, or the name of a checkout's variable."""
+        return self.path[0]
+
+    @property
+    def step_id(self) -> str | None:
+        """The step it speaks of, or None."""
+        return self.root[5:] if self.root.startswith("step_") else None
+
+
+def references(text: str) -> tuple[Reference, ...]:
+    """Every reference in a text, in order."""
+    return tuple(
+        Reference(match[0], tuple(match[1].split(".")), match.start(), match.end())
+        for match in REFERENCE.finditer(text)
+    )
+
+
+def malformed(text: str) -> tuple[str, ...]:
+    """What looks like a reference and is none; `{{.Name}}`, which is Go's, may stand."""
+    return tuple(
+        match[0]
+        for match in SUSPECT.finditer(REFERENCE.sub("", text))
+        if match[0].endswith("}}") or STARTS_LIKE_ONE.match(match[0])
+    )
