@@ -1,0 +1,1 @@
+"""Opsgate itself, measured from outside through the whole embedded stack."""
