@@ -4,6 +4,7 @@ Knows paths under `/api/v1` only as they are given; holds no rule.
 """
 
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -28,6 +29,8 @@ class Connection:
             headers["Authorization"] = f"Bearer {token}"
         self.url = url.rstrip("/")
         self._client = httpx2.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        # A command is one function: its connection ends with it, whichever way it is left.
+        weakref.finalize(self, self._client.close)
 
     @classmethod
     def find(cls) -> "Connection":

@@ -47,10 +47,16 @@ class SignedIn:
 
     def __init__(self, url: str, name: str, password: str) -> None:
         self._client = httpx2.Client(base_url=url.rstrip("/"), timeout=30)
-        answer = self._client.post(f"{API}/sessions", json={"name": name, "password": password})
-        self._csrf = {"X-CSRF-Token": str(self._decoded(answer)["csrf_token"])}
+        self._who = {"name": name, "password": password}
+        self._csrf: dict[str, str] = {}
 
     def __enter__(self) -> "SignedIn":
+        try:
+            session = self._decoded(self._client.post(f"{API}/sessions", json=self._who))
+        except BaseException:
+            self._client.close()
+            raise
+        self._csrf = {"X-CSRF-Token": str(session["csrf_token"])}
         return self
 
     def __exit__(self, *_: object) -> None:

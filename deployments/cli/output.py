@@ -74,11 +74,9 @@ def cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(cell(entry) for entry in value)
     if isinstance(value, dict):
-        return (
-            printable(str(value["name"]))
-            if set(value) <= {"id", "name"}
-            else json.dumps(value, ensure_ascii=False)
-        )
+        if "name" in value and set(value) <= {"id", "name"}:
+            return printable(str(value["name"]))
+        return ", ".join(f"{printable(str(name))}={cell(entry)}" for name, entry in value.items())
     return str(value)
 
 

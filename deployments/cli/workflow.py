@@ -26,10 +26,7 @@ def validate(file: Path, *, json: Json = False) -> int:
 
     if not file.is_file():
         raise WrongUse(f"There is no file {file}.")
-    document = load(file)
-    if isinstance(document, dict) and document.get("kind") == "workflow":
-        document = {key: value for key, value in document.items() if key != "kind"}
-    workflow, problems = parse(document)
+    workflow, problems = parse(load(file))
     if workflow is not None:
         problems = [*problems, *prove(workflow, None)]
     wrong = workflow is None or has_errors(problems)

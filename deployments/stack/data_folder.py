@@ -9,12 +9,16 @@ import json
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from definitions.errors import Conflict
+from definitions.errors import Conflict, Invalid
+
+_MARKS = ("stack.lock", "ports.json", "secrets")
+"""A folder that holds one of these is ours; any other must be empty, because we change its permissions."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not any((self.path / mark).exists() for mark in _MARKS) and any(self.path.iterdir()):
+            raise Invalid(f"{self.path} holds other things: give Opsgate an empty folder of its own.")
         if self.path.stat().st_mode & 0o047:
             self.path.chmod(self.path.stat().st_mode & 0o710)
 
@@ -69,13 +75,13 @@ class DataFolder:
         return self.path / "secrets" / name
 
     def ports(self) -> Ports:
-        """The ports used before, where they are still free; otherwise new ones, remembered."""
+        """The ports used before, if they are free by now; otherwise new ones, remembered."""
         path = self.path / "ports.json"
         known: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         chosen: dict[str, int] = {}
         for part in ("web", "prefect"):
             before = known.get(part, 0)
-            chosen[part] = before if before and _is_free(before) else _free_port(set(chosen.values()))
+            chosen[part] = before if before and _is_free_soon(before) else _free_port(set(chosen.values()))
         write_private(path, json.dumps(chosen))
         return Ports(**chosen)
 
@@ -109,6 +115,16 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     beside.replace(path)
+
+
+def _is_free_soon(port: int, seconds: float = 3.0) -> bool:
+    """The children of a killed stack take a moment to end: don't move house because of them."""
+    deadline = time.monotonic() + seconds
+    while not _is_free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -1,0 +1,113 @@
+"""A real web process on a fresh database, and the command line in this process talking to it."""
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from deployments.cli import app
+from deployments.stack.data_folder import DataFolder
+from deployments.stack.first_start import Welcome, prepare
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the web process is, and who may sign in."""
+
+    url: str
+    folder: DataFolder
+    welcome: Welcome
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Opsgate = Callable[..., Ran]
+
+
+@pytest.fixture(scope="package")
+def server(
+    postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    name = f"cli_{uuid.uuid4().hex[:8]}"
+    url = postgres.replace("/postgres?", f"/{name}?")
+    folder = DataFolder(tmp_path_factory.mktemp("cli") / "data")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+
+    async def set_up() -> Welcome:
+        connection = await asyncpg.connect(postgres)
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        await connection.close()
+        return await prepare(url, folder, address, second_person=True)
+
+    welcome = asyncio.run(set_up())
+    environment = {
+        **os.environ,
+        "OPSGATE_DATABASE_URL": url,
+        "OPSGATE_WEB_PORT": str(port),
+        "OPSGATE_PUBLIC_URL": address,
+    }
+    process = subprocess.Popen([sys.executable, "-m", "deployments.cli", "web"], env=environment)
+    try:
+        wait_until_ready(address)
+        yield Server(address, folder, welcome)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_until_ready(address: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            assert time.monotonic() < deadline, "the web process did not answer"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def opsgate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Opsgate:
+    """Run a command; nothing of the machine's own configuration is seen."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPSGATE_URL", "OPSGATE_TOKEN", "OPSGATE_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def run(*arguments: str, beside: Server | None = None) -> Ran:
+        if beside is not None:
+            monkeypatch.setenv("OPSGATE_DATA_DIR", str(beside.folder.path))
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            app.main(list(arguments))
+        out, err = capfd.readouterr()
+        return Ran(int(ended.value.code or 0), out, err)
+
+    return run

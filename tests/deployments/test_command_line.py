@@ -1,0 +1,105 @@
+"""The command line without a server: help, exit codes, checking a file."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.app import COMMANDS, NOUNS
+from deployments.cli.output import cell, printable
+from tests.deployments.conftest import Opsgate
+
+WORKFLOW = """\
+kind: workflow
+name: restart
+steps:
+  - {id: ask, type: command, command: echo ready}
+"""
+
+
+def test_help_is_there_at_once():
+    command = [sys.executable, "-m", "deployments.cli", "--help"]
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - began)
+    assert b"workflow" in done.stdout
+    assert min(seconds) < 0.5, "0.3 s is the aim on a quiet machine; other tests may run beside this one"
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *(noun for noun in NOUNS if noun != "agent")])
+def test_every_command_can_be_asked_for_help(opsgate: Opsgate, name: str):
+    done = opsgate(name, "--help")
+    assert done.code == 0
+    assert name in done.out
+
+
+def test_a_good_file_is_valid(opsgate: Opsgate, tmp_path: Path):
+    (tmp_path / "w.yaml").write_text(WORKFLOW)
+    done = opsgate("workflow", "validate", "w.yaml")
+    assert (done.code, done.out.splitlines()[0]) == (0, "w.yaml: valid")
+
+
+def test_a_bad_file_shows_every_problem_with_its_fix(opsgate: Opsgate, tmp_path: Path):
+    (tmp_path / "w.yaml").write_text(
+        WORKFLOW + "  - {id: two, type: command, command: a, on_success: nowhere}\n"
+    )
+    done = opsgate("workflow", "validate", "w.yaml")
+    assert done.code == 1
+    assert "/steps/1/on_success" in done.out
+    assert "fix:" in done.out
+
+
+def test_problems_can_be_had_as_json(opsgate: Opsgate, tmp_path: Path):
+    (tmp_path / "w.yaml").write_text(WORKFLOW.replace("command: echo ready", "comand: echo ready"))
+    done = opsgate("workflow", "validate", "w.yaml", "--json")
+    assert done.code == 1
+    assert done.json["valid"] is False
+    assert {"pointer", "code", "message", "fix", "severity"} <= set(done.json["problems"][0])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("workflow", "validate", "missing.yaml"),
+        ("workflow", "validate"),
+        ("workflow", "frobnicate"),
+        ("frobnicate",),
+        ("instance", "show", "not-a-number"),
+        ("instance", "list"),
+        ("apply", "-f", "no-such-folder"),
+        ("job", "run", "script", "--host", "a"),
+    ],
+)
+def test_wrong_use_has_its_own_exit_code(opsgate: Opsgate, arguments: tuple[str, ...]):
+    done = opsgate(*arguments)
+    assert done.code == 2
+    assert "Traceback" not in done.err
+
+
+def test_without_a_server_it_says_how_to_get_one(opsgate: Opsgate):
+    assert "opsgate login" in opsgate("instance", "list").err
+
+
+def test_a_server_that_is_not_there_is_a_failure_in_words(opsgate: Opsgate, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPSGATE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("OPSGATE_TOKEN", "ogt_x")
+    done = opsgate("instance", "list")
+    assert done.code == 1
+    assert "does not answer" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_hosts_output_can_not_steer_the_terminal():
+    assert printable("a\x1b[2Jb\x07") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}"
+    assert printable("tab\tline\n") == "tab\tline\n"
+
+
+def test_a_cell_reads_like_words():
+    assert cell(True) == "yes"
+    assert cell(None) == ""
+    assert cell([{"id": 1, "name": "web-1"}, {"id": 2, "name": "web-2"}]) == "web-1, web-2"
+    assert cell("[bold]text[/]") == "[bold]text[/]"

@@ -1,0 +1,147 @@
+"""The command line against a real web process: what people type and what comes back."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from deployments.cli.profile import login_path
+from tests.deployments.conftest import Opsgate, Server
+
+SCRIPT = "kind: script\nname: {name}\nlanguage: bash\ncontent: echo hello\n"
+WORKFLOW = """\
+kind: workflow
+name: {name}
+steps:
+  - {{id: ask, type: command, command: echo ready}}
+"""
+
+
+@pytest.fixture
+def definitions(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A folder with a script and a workflow of this test's own names."""
+    name = request.node.name.replace("_", "-")[:40]
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    (folder / "script.yaml").write_text(SCRIPT.format(name=f"s-{name}"))
+    (folder / "workflow.yaml").write_text(WORKFLOW.format(name=f"w-{name}"))
+    return folder
+
+
+def changes(report: list[dict[str, str]]) -> list[str]:
+    return [entry["change"] for entry in report]
+
+
+def test_it_works_beside_a_running_stack_without_being_told_anything(opsgate: Opsgate, server: Server):
+    done = opsgate("user", "list", "--json", beside=server)
+    assert done.code == 0
+    assert {"admin", "bob"} <= {user["name"] for user in done.json}
+
+
+def test_the_local_profile_is_private(server: Server):
+    assert stat.S_IMODE((server.folder.path / "cli.json").stat().st_mode) == 0o600
+
+
+def test_applying_twice_changes_nothing(opsgate: Opsgate, server: Server, definitions: Path):
+    first = opsgate("apply", "-f", str(definitions), "--json", beside=server)
+    assert (first.code, changes(first.json)) == (0, ["created", "created"])
+    second = opsgate("apply", "-f", str(definitions), "--json")
+    assert (second.code, changes(second.json)) == (0, ["unchanged", "unchanged"])
+
+
+def test_a_dry_run_says_what_would_change_and_changes_nothing(
+    opsgate: Opsgate, server: Server, definitions: Path
+):
+    first = opsgate("apply", "-f", str(definitions), "--dry-run", "--json", beside=server)
+    assert changes(first.json) == ["created", "created"]
+    again = opsgate("apply", "-f", str(definitions), "--dry-run", "--json")
+    assert changes(again.json) == ["created", "created"]
+
+
+def test_a_changed_script_is_applied_and_seen_by_a_dry_run(
+    opsgate: Opsgate, server: Server, definitions: Path
+):
+    opsgate("apply", "-f", str(definitions), beside=server)
+    (definitions / "script.yaml").write_text(
+        (definitions / "script.yaml").read_text().replace("hello", "there")
+    )
+    for options, expected in ((("--dry-run",), "changed"), ((), "changed"), ((), "unchanged")):
+        done = opsgate("apply", "-f", str(definitions), "--json", *options)
+        assert changes(done.json) == [expected, "unchanged"]
+
+
+def test_one_bad_file_keeps_the_whole_folder_from_being_applied(
+    opsgate: Opsgate, server: Server, definitions: Path
+):
+    (definitions / "bad.yaml").write_text("kind: workflow\nname: bad\nsteps: []\n")
+    done = opsgate("apply", "-f", str(definitions), beside=server)
+    assert done.code == 1
+    assert "bad.yaml" in done.err
+    (definitions / "bad.yaml").unlink()
+    assert changes(opsgate("apply", "-f", str(definitions), "--json").json) == ["created", "created"]
+
+
+def test_a_refusal_is_shown_as_sentences(opsgate: Opsgate, server: Server, definitions: Path):
+    opsgate("apply", "-f", str(definitions), beside=server)
+    name = (definitions / "workflow.yaml").read_text().split("name: ")[1].split()[0]
+    done = opsgate("workflow", "start", name, "--host", "no-such-host")
+    assert done.code == 1
+    assert "no-such-host" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_refusal_as_json_is_the_problem_document(opsgate: Opsgate, server: Server):
+    done = opsgate("instance", "show", "999999", "--json", beside=server)
+    assert done.code == 1
+    assert done.json["status"] == 404
+
+
+def test_a_made_up_password_signs_its_owner_in(opsgate: Opsgate, server: Server, tmp_path: Path):
+    made = opsgate("user", "create", "carol", "--role", "viewer", "--json", beside=server)
+    (tmp_path / "password").write_text(made.json["password"] + "\n")
+    done = opsgate("login", server.url, "--name", "carol", "--password-file", str(tmp_path / "password"))
+    assert done.code == 0, done.err
+    assert stat.S_IMODE(login_path().stat().st_mode) == 0o600
+    assert made.json["password"] not in login_path().read_text()
+
+
+def test_a_wrong_password_is_refused_in_words(opsgate: Opsgate, server: Server, tmp_path: Path):
+    (tmp_path / "password").write_text("wrong")
+    done = opsgate("login", server.url, "--name", "bob", "--password-file", str(tmp_path / "password"))
+    assert done.code == 1
+    assert not login_path().exists()
+
+
+def test_a_viewer_may_not_make_secrets(opsgate: Opsgate, server: Server, monkeypatch: pytest.MonkeyPatch):
+    made = opsgate("user", "create", "dave", "--role", "viewer", "--json", beside=server)
+    monkeypatch.delenv("OPSGATE_DATA_DIR")
+    Path("p").write_text(made.json["password"])
+    opsgate("login", server.url, "--name", "dave", "--password-file", "p")
+    done = opsgate("org-secret", "create", "mine")
+    assert done.code == 1
+    assert "hosts.manage" in done.err
+
+
+def test_an_organisation_secret_is_shown_once(opsgate: Opsgate, server: Server):
+    secret = opsgate("org-secret", "create", "rollout", "--uses", "3", beside=server).out.strip()
+    assert secret.startswith("ogs_")
+    listed = opsgate("org-secret", "list", "--json")
+    assert secret not in listed.out
+    (row,) = (row for row in listed.json if row["name"] == "rollout")
+    assert (row["uses"], row["max_uses"]) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "noun", ["workflow", "instance", "approval", "script", "job", "host", "role", "audit"]
+)
+def test_every_list_can_be_had_as_a_table_and_as_json(opsgate: Opsgate, server: Server, noun: str):
+    assert opsgate(noun, "list", beside=server).code == 0
+    assert isinstance(opsgate(noun, "list", "--json").json, list)
+
+
+def test_the_doctor_finds_a_running_server_and_a_misspelled_setting(opsgate: Opsgate, server: Server):
+    assert opsgate("doctor", beside=server).code == 0
+    Path("opsgate.toml").write_text('pubic_url = "https://x"\n')
+    done = opsgate("doctor")
+    assert done.code == 1
+    assert "'pubic_url'" in done.out
