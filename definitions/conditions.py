@@ -1,8 +1,35 @@
-"""Conditions: CEL over bound variables; the text of a value never enters the expression."""
+"""Conditions: CEL over bound variables; the text of a value never enters the expression.
 
+`{{x}}`, and `"{{x}}"` just the same, becomes a name bound to the value. Over plain CEL: whole numbers
+and fractions compare and calculate with each other, `/` of whole numbers keeps the fraction, any
+value may be compared with null, and every other comparison of different types is an error, `==` too.
+"""
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import celpy
+import lark
+from celpy.celparser import CELParseError
+from celpy.evaluation import CELEvalError
+
+from definitions.condition_operators import FUNCTIONS, Mismatch, cel_value, kind_name
+from definitions.condition_types import Kinds, mismatches, unknown_names
 from definitions.errors import Invalid
 from definitions.problems import Problem
-from definitions.variables import Scope
+from definitions.references import REFERENCE, Reference, malformed, references
+from definitions.variables import Scope, value_of
+
+MAX_LENGTH = 4000
+_LITERAL = re.compile(
+    r'[rR]?"""(?:\\.|[^\\])*?"""|' + r"[rR]?'''(?:\\.|[^\\])*?'''|"
+    r'[rR]?"(?:\\.|[^"\\\n])*"|' + r"[rR]?'(?:\\.|[^'\\\n])*'|//[^\n]*",
+    re.DOTALL,
+)
+# The evaluator logs operands, and an operand is a value.
+logging.getLogger("celpy").setLevel(logging.CRITICAL + 1)
 
 
 class ConditionFailed(Invalid):
@@ -11,11 +38,110 @@ class ConditionFailed(Invalid):
     title = "The condition has no answer"
 
 
-def check(condition: str) -> list[Problem]:
-    """Everything that can be said against a condition without values."""
-    raise NotImplementedError
+@dataclass(frozen=True)
+class _Expression:
+    """A condition with its references bound to names."""
+
+    text: str
+    bound: dict[str, Reference]
+
+
+def _bind(condition: str) -> _Expression:
+    """Raises `ConditionFailed` when a reference stands inside a longer text."""
+    bound: dict[str, Reference] = {}
+
+    def name_for(reference: Reference) -> str:
+        for name, other in bound.items():
+            if other.path == reference.path:
+                return f" ({name}) "
+        name = f"opsgate_v{len(bound) + 1}"
+        bound[name] = reference
+        return f" ({name}) "
+
+    def in_code(text: str) -> str:
+        found = iter(references(text))
+        return REFERENCE.sub(lambda _: name_for(next(found)), text)
+
+    pieces: list[str] = []
+    done = 0
+    for literal in _LITERAL.finditer(condition):
+        if REFERENCE.search(condition[done : literal.end()]) is None:
+            continue
+        pieces.append(in_code(condition[done : literal.start()]))
+        inner = references(literal[0])
+        if inner and literal[0][1:-1] == inner[0].text:
+            pieces.append(name_for(inner[0]))
+        elif inner:
+            raise ConditionFailed(f"{inner[0].text} stands inside a text or a comment; join texts with +.")
+        else:
+            pieces.append(literal[0])
+        done = literal.end()
+    return _Expression("".join([*pieces, in_code(condition[done:])]), bound)
+
+
+def _compile(expression: _Expression) -> lark.Tree[Any]:
+    try:
+        return celpy.Environment().compile(expression.text)
+    except (CELParseError, lark.exceptions.LarkError, RecursionError, ValueError):
+        raise ConditionFailed("The condition is not a CEL expression.") from None
+
+
+def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
+    """Everything that can be said against a condition without values; pointers are empty.
+
+    `kinds` says what a reference will hold (number, text, boolean ...), or None when unknown.
+    """
+    if len(condition) > MAX_LENGTH:
+        return [_problem("too-long", f"The condition is longer than {MAX_LENGTH}.", "Shorten it.")]
+    bad = malformed(condition)
+    if bad:
+        fix = "Write {{step_ID.exit_code}} or another reference."
+        return [_problem("bad-reference", "The condition has braces that are no reference.", fix)]
+    try:
+        expression = _bind(condition)
+        tree = _compile(expression)
+        unknown = unknown_names(tree, expression.bound)
+        wrong = mismatches(tree, expression.bound, kinds or (lambda reference: None))
+    except ConditionFailed as failure:
+        fix = "Write for example {{step_ID.exit_code}} == 0."
+        return [_problem("bad-condition", failure.message, fix)]
+    except RecursionError:
+        return [_problem("bad-condition", "The condition is nested too deep.", "Flatten it.")]
+    fix = "Write a reference, or a text in quotes."
+    problems = [_problem("unknown-name", f"`{name}` is not known in a condition.", fix) for name in unknown]
+    fix = "Compare values of the same type; quotes make a text."
+    return problems + [_problem("type-mismatch", message, fix) for message in wrong]
 
 
 def evaluate(condition: str, scope: Scope) -> bool:
     """Its answer; raises `ConditionFailed` or `Unresolved`."""
-    raise NotImplementedError
+    if len(condition) > MAX_LENGTH:
+        raise ConditionFailed(f"The condition is longer than {MAX_LENGTH}.")
+    expression = _bind(condition)
+    tree = _compile(expression)
+    values = {name: cel_value(value_of(reference, scope)) for name, reference in expression.bound.items()}
+    try:
+        answer = celpy.Environment().program(tree, functions=FUNCTIONS).evaluate(values)
+    except CELEvalError as error:
+        raise ConditionFailed(_in_words(error)) from None
+    except Exception:  # the evaluator's own failures on odd input; its texts hold values
+        raise ConditionFailed("The condition can't be evaluated with these values.") from None
+    if not isinstance(answer, celpy.celtypes.BoolType):
+        raise ConditionFailed(f"The condition gives {kind_name(answer)}, not true or false.")
+    return bool(answer)
+
+
+def _in_words(error: CELEvalError) -> str:
+    """Why, without the values that the evaluator's texts hold."""
+    kind = error.args[1] if len(error.args) > 1 else None
+    if kind is Mismatch:
+        return f"The condition {error.args[2][0]}."
+    if kind is ZeroDivisionError:
+        return "The condition divides by zero."
+    if kind in (KeyError, IndexError):
+        return "The condition asks for a member that is not there."
+    return "The condition can't be evaluated: its types do not fit, or a number is too large."
+
+
+def _problem(code: str, message: str, fix: str) -> Problem:
+    return Problem(pointer="", code=code, message=message, fix=fix)

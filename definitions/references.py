@@ -43,6 +43,6 @@ def malformed(text: str) -> tuple[str, ...]:
     """What looks like a reference and is none; `{{.Name}}`, which is Go's, may stand."""
     return tuple(
         match[0]
-        for match in SUSPECT.finditer(REFERENCE.sub("", text))
+        for match in SUSPECT.finditer(REFERENCE.sub(" ", text))
         if match[0].endswith("}}") or STARTS_LIKE_ONE.match(match[0])
     )

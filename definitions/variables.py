@@ -6,6 +6,7 @@ value into a text that will be run (`bind_command` binds names). Of an identity 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -41,6 +42,7 @@ Shell = Literal["bash", "powershell"]
 BLOCKED = "***CREDENTIAL_BLOCKED***"
 ALLOWED = ("username", "credential_type", "domain")
 """The properties of an identity that are no secret."""
+INDEX = re.compile(r"[0-9]{1,9}")
 PROPERTIES = ("stdout", "stderr", "exit_code", "json")
 """What a step leaves on a host."""
 
@@ -200,7 +202,7 @@ def _inside(reference: Reference, value: Value, path: tuple[str, ...]) -> Value:
     for part in path:
         if isinstance(value, dict) and part in value:
             value = value[part]
-        elif isinstance(value, list) and part.isascii() and part.isdigit() and int(part[:9]) < len(value):
+        elif isinstance(value, list) and INDEX.fullmatch(part) and int(part) < len(value):
             value = value[int(part)]
         else:
             raise _unresolved(reference, f"the step's JSON has no `{part}` there")
