@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
+from agent_api.ids import After, Id, Limit
 from definitions.lifecycles.approval import ApprovalStatus
 from store import approvals, pages
 from store.approval_views import ApprovalRow, ApprovalView, VoteView
@@ -31,20 +32,20 @@ async def list_approvals(
     actor: Person,
     status: ApprovalStatus | None = None,
     mine: bool = False,
-    limit: int = pages.DEFAULT_LIMIT,
-    after: str | None = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+    after: After = None,
 ) -> Page[ApprovalRow]:
     """Approval requests, the newest first; `mine`: those that wait for your vote."""
     return await approvals.listing(db, actor, status=status, mine=mine, limit=limit, after=after)
 
 
 @router.get("/{request_id}", permission="workflows.view")
-async def show_approval(db: Db, actor: Person, request_id: int) -> ApprovalView:
+async def show_approval(db: Db, actor: Person, request_id: Id) -> ApprovalView:
     """One request: what is asked, of whom, and the digest a vote hands back."""
     return await approvals.show(db, actor, request_id)
 
 
 @router.post("/{request_id}/vote", permission="workflows.manage")
-async def vote_on_approval(db: Db, actor: Person, request_id: int, body: Vote) -> VoteView:
+async def vote_on_approval(db: Db, actor: Person, request_id: Id, body: Vote) -> VoteView:
     """Vote, once. The same vote again gets the same answer; another one 409."""
     return await approvals.vote(db, actor, request_id, body.decision, body.comment, body.digest)

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from agent_api.authentication import Db, Person
 from agent_api.events import Events
 from agent_api.guarded import GuardedRouter
+from agent_api.ids import After, Id, Limit
 from definitions.lifecycles.instance import InstanceStatus
 from store import instances, pages
 from store.instance_cancel import MAX_REASON
@@ -43,8 +44,8 @@ async def list_instances(
     actor: Person,
     status: Annotated[list[InstanceStatus] | None, Query()] = None,
     workflow: str | None = None,
-    limit: int = pages.DEFAULT_LIMIT,
-    after: str | None = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+    after: After = None,
 ) -> Page[InstanceRow]:
     """Instances, the newest first."""
     return await instances.listing(
@@ -53,21 +54,21 @@ async def list_instances(
 
 
 @router.get("/{instance_id}", permission="workflows.view")
-async def show_instance(db: Db, actor: Person, instance_id: int) -> InstanceView:
+async def show_instance(db: Db, actor: Person, instance_id: Id) -> InstanceView:
     """One instance: steps, results, reasons, jobs, open requests."""
     return await instances.show(db, actor, instance_id)
 
 
 @router.post("/{instance_id}/cancel", permission="workflows.manage")
 async def cancel_instance(
-    db: Db, actor: Person, instance_id: int, body: Cancellation | None = None
+    db: Db, actor: Person, instance_id: Id, body: Cancellation | None = None
 ) -> InstanceView:
     """Ask for an instance to end: jobs are cancelled, open requests withdrawn."""
     return await instances.cancel(db, actor, instance_id, body.reason if body is not None else "")
 
 
 @router.post("/{instance_id}/rerun", permission="workflows.manage", creates=True, status_code=201)
-async def rerun_instance(db: Db, actor: Person, instance_id: int) -> InstanceView:
+async def rerun_instance(db: Db, actor: Person, instance_id: Id) -> InstanceView:
     """Start the newest version of the same workflow on the same hosts with the same inputs."""
     return await instances.rerun(db, actor, instance_id)
 

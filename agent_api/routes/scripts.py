@@ -2,11 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import Body, Response
+from fastapi import Body, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
+from agent_api.ids import After, Limit
 from definitions.errors import Invalid
 from definitions.problems import has_errors
 from definitions.script import Script, parse_script
@@ -19,6 +20,9 @@ from store.scripts import ScriptRow, ScriptView
 router = GuardedRouter(prefix="/api/v1/scripts", tags=["scripts"])
 
 Document = Annotated[dict[str, Any], Body(description="A script as in a definition file, `content` inline.")]
+
+
+VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class Execution(BaseModel):
@@ -41,7 +45,7 @@ class Version(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int
+    version: VersionNumber
 
 
 def _script(document: dict[str, Any]) -> Script:
@@ -55,8 +59,8 @@ def _script(document: dict[str, Any]) -> Script:
 async def list_scripts(
     db: Db,
     actor: Person,
-    limit: int = pages.DEFAULT_LIMIT,
-    after: str | None = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+    after: After = None,
     archived: bool = False,
 ) -> Page[ScriptRow]:
     """Scripts, the newest first."""
@@ -80,7 +84,9 @@ async def put_script(db: Db, actor: Person, name: str, document: Document, respo
 
 
 @router.get("/{ref}", permission="scripts.view")
-async def show_script(db: Db, actor: Person, ref: str, version: int | None = None) -> ScriptView:
+async def show_script(
+    db: Db, actor: Person, ref: str, version: Annotated[VersionNumber | None, Query()] = None
+) -> ScriptView:
     """One script; the newest version unless another is asked for."""
     return await scripts.show(db, actor, ref, version)
 
@@ -104,7 +110,7 @@ async def list_script_versions(db: Db, actor: Person, ref: str) -> list[ScriptRo
 
 
 @router.get("/{ref}/versions/{old}/diff/{new}", permission="scripts.view")
-async def diff_script(db: Db, actor: Person, ref: str, old: int, new: int) -> ScriptDiff:
+async def diff_script(db: Db, actor: Person, ref: str, old: VersionNumber, new: VersionNumber) -> ScriptDiff:
     """What changed from one version to another."""
     return await script_versions.diff(db, actor, ref, old, new)
 
@@ -123,7 +129,7 @@ async def execute_script(db: Db, actor: Person, ref: str, body: Execution) -> Di
 
 @router.get("/{ref}/executions", permission="scripts.view")
 async def list_executions(
-    db: Db, actor: Person, ref: str, limit: int = pages.DEFAULT_LIMIT, after: str | None = None
+    db: Db, actor: Person, ref: str, limit: Limit = pages.DEFAULT_LIMIT, after: After = None
 ) -> Page[JobRow]:
     """The script's jobs, the newest first."""
     return await script_versions.executions(db, actor, ref, limit=limit, after=after)

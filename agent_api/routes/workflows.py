@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
+from agent_api.ids import After, Limit
 from definitions.errors import Invalid
 from definitions.problems import Problem, has_errors
 from store import instances, pages, workflow_versions, workflows
@@ -54,8 +55,8 @@ def _revision(seen: str) -> int:
 async def list_workflows(
     db: Db,
     actor: Person,
-    limit: int = pages.DEFAULT_LIMIT,
-    after: str | None = None,
+    limit: Limit = pages.DEFAULT_LIMIT,
+    after: After = None,
     archived: bool = False,
 ) -> Page[WorkflowRow]:
     """Workflows, the newest first."""
