@@ -2,6 +2,7 @@
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent_api.app import create_api
 from agent_api.events import Events
@@ -10,13 +11,27 @@ from deployments.settings import WebSettings
 from store import channels
 from store.connection import Database, Listener
 
+_API_TREES = ("/api/", "/agent/")
+
 
 def create_app(db: Database, settings: WebSettings) -> FastAPI:
-    """The composed application; the pages come last and take what the API has no route for."""
+    """The API with the pages behind it: what no route of the API takes goes to the pages.
+
+    Not a mount at `/`: that would also take a wrong method or an unknown path of the API, and answer
+    a program with a page.
+    """
     app = create_api(db, settings)
     app.state.events = Events()
-    app.mount("/", create_pages(db, settings))
+    app.router.default = _behind(app.router.default, create_pages(db, settings))
     return app
+
+
+def _behind(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
+    async def unmatched(scope: Scope, receive: Receive, send: Send) -> None:
+        of_api = scope["type"] != "http" or scope["path"].startswith(_API_TREES)
+        await (api if of_api else pages)(scope, receive, send)
+
+    return unmatched
 
 
 async def serve(settings: WebSettings) -> None:
