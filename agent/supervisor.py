@@ -92,6 +92,7 @@ class Supervisor:
         except (OSError, ValueError) as error:
             self._say({"failed": str(error.strerror if isinstance(error, OSError) else error)})
             return False
+        leader.returncode = 0  # else its finaliser may reap the process before `_reap` learns its end
         self._leader = leader.pid
         me = os.getpid()
         self._say(
