@@ -4,6 +4,7 @@ Locks the instance before the request, as the engine does when it opens one, so 
 wait for each other. The deadline is judged by the database's clock, after the lock is held.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from definitions import quorum
@@ -112,12 +113,20 @@ async def _cast(tx: Tx, row: Row, actor: Actor, decision: Decision, comment: str
     votes = (await approval_views.votes_of(tx, [row["id"]]))[row["id"]]
     tally = approval_views.tally(row, votes)
     if tally.status != "pending":
-        await decide(tx, row, ApprovalStatus(tally.status), tally.sentence, actor)
-        return Counted(tally.status, tally.sentence)
+        sentence = f"{tally.sentence} {_who(tally.status, votes)}"
+        await decide(tx, row, ApprovalStatus(tally.status), sentence, actor)
+        return Counted(tally.status, sentence)
     await notify(tx, channels.EVENTS, f"approval:{row['id']}")
     if row["instance_id"] is not None:
         await notify(tx, channels.EVENTS, f"instance:{row['instance_id']}")
     return Counted(tally.status, f"Your vote is counted: {tally.sentence}")
+
+
+def _who(status: str, votes: Sequence[approval_views.CastVote]) -> str:
+    """Whose votes made the decision, and what the last of them wrote."""
+    made = [vote for vote in votes if (vote.decision == "approve") == (status == "approved")]
+    names = ", ".join(vote.name for vote in made)
+    return f"By {names}: {made[-1].comment}" if made[-1].comment else f"By {names}."
 
 
 async def _stands(tx: Tx, row: Row) -> Counted:

@@ -54,6 +54,8 @@ class LiveStack:
         self.bob.headers["X-CSRF-Token"] = signed_in.json()["csrf_token"]
 
     def stop(self) -> None:
+        for client in (self.admin, self.bob):
+            client.close()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(60)
 
