@@ -104,6 +104,12 @@ class GuardedRouter(APIRouter):
 
         return register
 
+    def add_api_route(self, path: str, endpoint: Callable[..., Any], **given: Any) -> None:
+        """Refuse an endpoint that has declared no guard."""
+        if guard_of(endpoint) is None:
+            raise TypeError(f"{path} has no guard.")
+        super().add_api_route(path, endpoint, **given)
+
     def get(self, path: str, **given: Any) -> Callable[[Endpoint], Endpoint]:
         """Register a GET with its guard."""
         return self._guarded(path, ["GET"], given)
