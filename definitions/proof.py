@@ -1,35 +1,141 @@
 """The proof: everything that would keep a workflow from running, found before it is published."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from definitions.parameters import Parameter
+from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.graph import Graph
+from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
-from definitions.script import Language
-from definitions.workflow import Workflow
+from definitions.proof_catalogue import check_against, not_checked
+from definitions.proof_references import References
+from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, ParallelStep, Step
+from definitions.steps.step import CONTINUE, TARGET_WORDS
+from definitions.workflow import Workflow, all_steps
 
-
-@dataclass(frozen=True)
-class ScriptFacts:
-    """What the proof needs to know of a saved script."""
-
-    id: int
-    name: str
-    parameters: tuple[Parameter, ...] = ()
-    language: Language = "bash"
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """What exists; a field that is None is not known, and what needs it is left out."""
-
-    scripts: tuple[ScriptFacts, ...] | None = None
-    hosts: frozenset[str] | None = None
-    """Names, ids as text, and the `tag:x` and `group:x` that some host has."""
-    people: Mapping[str, frozenset[int]] | None = None
-    """Approver reference -> user ids; a reference that names nobody is missing or empty."""
+__all__ = ["Catalogue", "ScriptFacts", "prove"]
 
 
 def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Problem]:
-    """Every problem of the workflow, in the order of the document."""
-    raise NotImplementedError
+    """Every problem of the workflow: the inputs' first, then step by step, then the outputs'."""
+    known = catalogue or Catalogue()
+    refs = References(workflow)
+    problems = _check_inputs(workflow)
+    problems += _prove_list(workflow.steps, "/steps", frozenset(), refs, known)
+    problems += not_checked(tuple(all_steps(workflow.steps)), known)
+    return problems
+
+
+def _check_inputs(workflow: Workflow) -> list[Problem]:
+    message = "Secret inputs are not available yet."
+    fix = "Use another type, and give no secret."
+    return [
+        _problem(f"/inputs/{index}/type", "not-available-yet", message, fix)
+        for index, parameter in enumerate(workflow.inputs)
+        if parameter.type == "secret"
+    ]
+
+
+def _prove_list(
+    steps: tuple[Step, ...], pointer: str, outer: frozenset[str], refs: References, known: Catalogue
+) -> list[Problem]:
+    """One list of steps, the workflow's or a branch's; `outer` has run before it for certain."""
+    graph = Graph(steps)
+    order, cycles = graph.search()
+    before, at_end = graph.certain(order) if not cycles else graph.certain([])
+    by_step: list[list[Problem]] = [[] for _ in steps]
+    for index, edge in graph.unknown_targets():
+        message = f"There is no step `{edge.declared}`."
+        fix = (
+            nearest(edge.declared, [*graph.index, *TARGET_WORDS])
+            or f"Known words: {', '.join(TARGET_WORDS)}."
+        )
+        by_step[index].append(
+            _problem(f"{pointer_to(pointer, index)}/{edge.field}", "unknown-target", message, fix)
+        )
+    for cycle in cycles:
+        by_step[cycle[-2]].append(_cycle(graph, cycle, pointer))
+    reached = set(order)
+    for index, step in enumerate(steps):
+        where = pointer_to(pointer, index)
+        if index not in reached:
+            message = f"No path leads to `{step.id}`."
+            by_step[index].append(
+                _problem(where, "dead-step", message, "Lead to it from another step, or remove it.")
+            )
+        ran = _Ran(graph, before[index], outer, certain=not cycles)
+        by_step[index] += _prove_step(step, where, ran, refs, known)
+    problems = [problem for found in by_step for problem in found]
+    if pointer == "/steps":
+        problems += refs.check_outputs(_Ran(graph, at_end, outer, certain=not cycles))
+    return problems
+
+
+class _Ran:
+    """The steps that have run for certain, by id."""
+
+    def __init__(self, graph: Graph, bits: int, outer: frozenset[str], certain: bool) -> None:
+        self.graph = graph
+        self.bits = bits
+        self.outer = outer
+        self.certain = certain
+
+    def __call__(self, step_id: str) -> bool:
+        index = self.graph.index.get(step_id)
+        if index is None:
+            return step_id in self.outer
+        return not self.certain or bool(self.bits >> index & 1)
+
+    def ids(self) -> frozenset[str]:
+        return self.outer | {step.id for step in self.graph.steps if self(step.id)}
+
+
+def _prove_step(step: Step, where: str, ran: _Ran, refs: References, known: Catalogue) -> list[Problem]:
+    problems = list(_not_available(step, where))
+    if isinstance(step, ConditionStep) and step.on_success != CONTINUE:
+        message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
+        fix = "Use `on_true` and `on_false`."
+        problems.append(
+            Problem(
+                pointer=f"{where}/on_success",
+                code="unused-field",
+                message=message,
+                fix=fix,
+                severity="warning",
+            )
+        )
+    problems += refs.check_step(step, where, ran)
+    problems += check_against(step, where, known)
+    if isinstance(step, ParallelStep):
+        outer = ran.ids()
+        for number, branch in enumerate(step.branches):
+            inside = pointer_to(where, "branches", number, "steps")
+            problems += _prove_list(branch.steps, inside, outer, refs, known)
+    return problems
+
+
+def _not_available(step: Step, where: str) -> Iterator[Problem]:
+    """What is defined, and what this version does not run yet."""
+    if isinstance(step, ParallelStep | PamCheckoutStep | PamCheckinStep):
+        message = f"Steps of type {step.type} are not available yet."
+        yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
+    if isinstance(step, JobStep):
+        if step.run_as is not None:
+            message = "Running as another identity is not available yet."
+            yield _problem(f"{where}/run_as", "not-available-yet", message, "Leave `run_as` out for now.")
+        for index, host in enumerate(step.hosts):
+            if host == "@engine":
+                message = "Steps on the engine host are not available yet."
+                where_host = pointer_to(where, "hosts", index)
+                yield _problem(where_host, "not-available-yet", message, "Name a host.")
+
+
+def _cycle(graph: Graph, cycle: tuple[int, ...], pointer: str) -> Problem:
+    names = " → ".join(graph.steps[index].id for index in cycle)
+    last, again = cycle[-2], graph.steps[cycle[-1]].id
+    field = next(edge.field for edge in graph.edges[last] if edge.target == again)
+    fix = "Lead one of them onward, or to `end` or `fail`: a workflow never goes back."
+    return _problem(f"{pointer_to(pointer, last)}/{field}", "cycle", f"This goes in a circle: {names}.", fix)
+
+
+def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code=code, message=message, fix=fix)

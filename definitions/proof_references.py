@@ -1,0 +1,225 @@
+"""The part of the proof about `{{...}}`: each stands where it may, exists, and is defined by then."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from definitions.conditions import check
+from definitions.delays import instant
+from definitions.errors import Invalid
+from definitions.nearest import nearest, pointer_to
+from definitions.problems import Problem
+from definitions.references import RESERVED_ROOTS, Reference, malformed, references
+from definitions.steps import (
+    CommandStep,
+    ConditionStep,
+    DelayStep,
+    JobStep,
+    PamCheckoutStep,
+    Step,
+)
+from definitions.variables import ALLOWED, PROPERTIES, lint_command
+from definitions.workflow import Workflow, all_steps
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "script": ("parameters", "run_as"),
+    "command": ("command", "run_as"),
+    "approval": ("title", "description"),
+    "condition": ("condition",),
+    "delay": ("until",),
+    "pam_checkout": ("reason",),
+    "pam_checkin": (),
+    "parallel": (),
+}
+"""The fields of each kind that may hold references."""
+INSTANCE = {"id": "number", "started_by": "text"}
+INPUT_KINDS = {
+    "string": "text",
+    "secret": "text",
+    "integer": "number",
+    "number": "number",
+    "boolean": "boolean",
+}
+Ran = Callable[[str], bool]
+"""Whether the step of an id has run on every path."""
+
+
+class References:
+    """What references of one workflow may speak of."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.steps = {step.id: step for step in all_steps(workflow.steps)}
+        self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
+        self.checkouts: dict[str, list[str]] = {}
+        for step in self.steps.values():
+            if isinstance(step, PamCheckoutStep):
+                for name in (step.variable_name, step.identity):
+                    if isinstance(name, str):
+                        self.checkouts.setdefault(name, []).append(step.id)
+
+    def check_step(self, step: Step, where: str, ran: Ran) -> list[Problem]:
+        """Every problem with the references of one step."""
+        problems: list[Problem] = []
+        allowed = TEMPLATES[step.type]
+        for field in type(step).model_fields:
+            value = getattr(step, field)
+            if field in ("branches", "id", "type") or value is None:
+                continue
+            for text, pointer in _texts(value, pointer_to(where, field)):
+                if field in allowed:
+                    problems += self.check_text(text, pointer, ran, in_condition=field == "condition")
+                elif references(text):
+                    problems.append(_not_here(pointer, field))
+        return problems + list(self._check_kind(step, where))
+
+    def check_outputs(self, ran: Ran) -> list[Problem]:
+        """Every problem with the workflow's outputs, which are read when it completes."""
+        problems: list[Problem] = []
+        for name, text in self.workflow.outputs.items():
+            problems += self.check_text(text, pointer_to("/outputs", name), ran)
+        return problems
+
+    def check_text(self, text: str, pointer: str, ran: Ran, in_condition: bool = False) -> list[Problem]:
+        """Every problem with the references of one text."""
+        if "{{" not in text:
+            return []
+        problems = [] if in_condition else [_malformed(bad, pointer) for bad in malformed(text)]
+        for reference in references(text):
+            problem = self._check(reference, pointer, ran, in_condition)
+            if problem is not None:
+                problems.append(problem)
+        return problems
+
+    def _check_kind(self, step: Step, where: str) -> Iterator[Problem]:
+        if isinstance(step, ConditionStep):
+            for problem in check(step.condition, self.kind):
+                yield problem.model_copy(update={"pointer": f"{where}/condition"})
+        elif isinstance(step, CommandStep):
+            for problem in lint_command(step.command, step.shell or "bash"):
+                yield problem.model_copy(update={"pointer": f"{where}/command"})
+        elif isinstance(step, DelayStep) and step.until is not None and "{{" not in step.until:
+            try:
+                instant(step.until)
+            except Invalid as refusal:
+                fix = "Write for example 2027-01-31T08:00:00+01:00."
+                yield _problem(f"{where}/until", "bad-instant", refusal.message, fix)
+        elif isinstance(step, PamCheckoutStep):
+            for field in ("variable_name", "identity"):
+                name = getattr(step, field)
+                if isinstance(name, str) and (name in RESERVED_ROOTS or name.startswith("step_")):
+                    message = f"`{name}` means something else in references."
+                    yield _problem(f"{where}/{field}", "reserved-name", message, "Choose another name.")
+
+    def kind(self, reference: Reference) -> str | None:
+        """What a reference will hold, as far as the definition says."""
+        path = reference.path
+        if reference.root == "inputs":
+            parameter = self.inputs.get(path[-1])
+            return INPUT_KINDS.get(parameter.type) if parameter else None
+        if reference.root == "instance":
+            return INSTANCE.get(path[-1])
+        if reference.step_id is not None:
+            found = _property(path)
+            return {"stdout": "text", "stderr": "text", "exit_code": "number"}.get(found or "")
+        return "text"
+
+    def _check(self, reference: Reference, pointer: str, ran: Ran, in_condition: bool) -> Problem | None:
+        root, rest = reference.root, reference.path[1:]
+        if reference.step_id is not None:
+            return self._check_step_reference(reference, pointer, ran)
+        if root == "inputs":
+            if len(rest) == 1 and rest[0] in self.inputs:
+                return None
+            return _unknown(reference, pointer, ".".join(rest), [*self.inputs], "There is no such input")
+        if root == "instance":
+            if len(rest) == 1 and rest[0] in INSTANCE:
+                return None
+            return _unknown(reference, pointer, ".".join(rest), [*INSTANCE], "An instance has no such value")
+        if root not in self.checkouts:
+            known = [*(f"step_{step_id}" for step_id in self.steps), "inputs", "instance", *self.checkouts]
+            return _unknown(reference, pointer, root, known, "Nothing is known by that name")
+        if not any(ran(step_id) for step_id in self.checkouts[root]):
+            return _not_on_every_path(reference, pointer, self.checkouts[root][0])
+        if rest and not (len(rest) == 1 and rest[0] in ALLOWED):
+            return _blocked(reference, pointer, in_condition)
+        return None
+
+    def _check_step_reference(self, reference: Reference, pointer: str, ran: Ran) -> Problem | None:
+        step_id = reference.step_id or ""
+        step = self.steps.get(step_id)
+        if step is None:
+            known = [f"step_{other}" for other in self.steps]
+            return _unknown(reference, pointer, reference.root, known, "There is no such step")
+        if not isinstance(step, JobStep):
+            message = f"{reference.text}: a {step.type} step leaves no output."
+            return _problem(pointer, "no-output", message, "Refer to a script or command step.")
+        found = _property(reference.path)
+        if found is None:
+            message = f"{reference.text}: a step has {', '.join(PROPERTIES)} and hosts.NAME."
+            fix = (
+                nearest(".".join(reference.path[1:2]), PROPERTIES) or f"Write {{{{step_{step_id}.stdout}}}}."
+            )
+            return _problem(pointer, "unknown-property", message, fix)
+        if not ran(step_id):
+            return _not_on_every_path(reference, pointer, step_id)
+        return None
+
+
+def _property(path: tuple[str, ...]) -> str | None:
+    """Which of a step's properties a reference speaks of, or None if of none."""
+    rest = path[1:]
+    if rest[:1] == ("hosts",):
+        at = next((index for index, part in enumerate(rest) if index > 1 and part in PROPERTIES), None)
+        rest = () if at is None else rest[at:]
+    if rest[:1] == ("json",) or (len(rest) == 1 and rest[0] in PROPERTIES):
+        return rest[0]
+    return None
+
+
+def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """Every text in a field, with its pointer."""
+    if isinstance(value, str):
+        yield value, pointer
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, pointer_to(pointer, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, pointer_to(pointer, index))
+
+
+def _unknown(reference: Reference, pointer: str, word: str, known: list[str], message: str) -> Problem:
+    fix = nearest(word, known) or (f"Known: {', '.join(known[:10])}." if known else "There are none.")
+    return _problem(pointer, "unknown-reference", f"{message}: {reference.text}.", fix)
+
+
+def _not_on_every_path(reference: Reference, pointer: str, step_id: str) -> Problem:
+    message = f"{reference.text} is not defined on every path that leads here: `{step_id}` may not have run."
+    fix = f"Lead every path, failures too, through `{step_id}` first, or refer to a step that always ran."
+    return _problem(pointer, "not-on-every-path", message, fix)
+
+
+def _blocked(reference: Reference, pointer: str, in_condition: bool) -> Problem:
+    return Problem(
+        pointer=pointer,
+        code="credential-blocked",
+        message=f"{reference.text} gives no credential: only {', '.join(ALLOWED)} can be read.",
+        fix="Use `run_as` to run a step as the identity.",
+        severity="error" if in_condition else "warning",
+    )
+
+
+def _malformed(text: str, pointer: str) -> Problem:
+    message = f"{text[:80]} looks like a reference and is none."
+    return _problem(
+        pointer, "bad-reference", message, "Write for example {{step_ID.stdout}} or {{inputs.NAME}}."
+    )
+
+
+def _not_here(pointer: str, field: str) -> Problem:
+    message = f"References are not allowed in `{field}`."
+    return _problem(pointer, "template-not-allowed", message, "Write the value itself.")
+
+
+def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code=code, message=message, fix=fix)
