@@ -60,6 +60,7 @@ async def open_request(
     )
     if existing is not None:
         return existing
+    title, description = _shown(title, 500), _shown(description, 20_000)
     eligible, needed = await electorate(tx, step, started_by)
     deadline: datetime | None = None
     if step.timeout_minutes is not None:
@@ -98,6 +99,12 @@ async def open_request(
     await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
     await notify(tx, channels.EVENTS, f"approval:{request_id}")
     return request_id
+
+
+def _shown(text: str, most: int) -> str:
+    """Text that resolved templates may have filled with a job's output: storable, and of bounded length."""
+    text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 async def withdraw_all(tx: Tx, instance_id: int, reason: str, actor: Actor = SYSTEM) -> int:

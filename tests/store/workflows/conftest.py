@@ -34,7 +34,9 @@ class Org:
     async def start(self, workflow: int | str, **inputs: Any) -> InstanceView:
         return await instances.start(self.db, self.ana, workflow, ["web-1"], inputs)
 
-    async def open_gate(self, instance: InstanceView, step_id: str = "gate") -> ApprovalView:
+    async def open_gate(
+        self, instance: InstanceView, step_id: str = "gate", title: str = "Deploy?"
+    ) -> ApprovalView:
         """Open the gate as the engine does when it reaches the step."""
         async with self.db.transaction() as tx:
             workflow = await workflows.load_version(tx, instance.workflow_id, instance.workflow_version)
@@ -47,7 +49,7 @@ class Org:
                 step_id=step_id,
                 visit=1,
                 step=step,
-                title="Deploy?",
+                title=title,
                 description="",
                 frozen={"next": ["step two"], "ratio": 0.1},
                 started_by=self.ana.id,

@@ -1,13 +1,16 @@
 """Approval requests: opened once, expired by the database's clock, withdrawn."""
 
 import asyncio
+import time
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from definitions.errors import Conflict
 from definitions.permissions import SYSTEM
+from definitions.quorum import digest
 from store import approvals, instances
 
 
@@ -45,32 +48,45 @@ async def test_the_keeper_expires_what_is_due_and_wakes_its_instance(org: Any) -
 
 
 async def test_a_vote_and_the_deadline_never_both_win(org: Any) -> None:
-    """200 requests whose deadlines fall while people vote: each ends once, by its vote or by time."""
-    first = await org.gated(timeout_minutes=1)
+    """200 requests whose deadlines fall about when a vote arrives: each ends once, by vote or by time."""
+    first = await org.gated(timeout_minutes=60)
     ids = [
         row["id"]
         for row in await org.db.fetch(
             """INSERT INTO approval_requests (instance_id, step_id, visit, title, approval_type, quorum,
                    eligible, frozen, digest, deadline)
                SELECT instance_id, step_id, n + 1, title, approval_type, quorum, eligible, frozen, digest,
-                      clock_timestamp() + n * interval '3 milliseconds'
+                   deadline
                FROM approval_requests, generate_series(1, 200) n WHERE id = $1 RETURNING id""",
             first.id,
         )
     ]
-    voting = True
+    voting, takes, at_once = True, 0.01, asyncio.Semaphore(4)
 
     async def expire() -> None:
         while voting:
             await approvals.expire_due(org.db)
-        await asyncio.sleep(0.05)
+            await asyncio.sleep(0.002)
+        await asyncio.sleep(2 * takes)
         await approvals.expire_due(org.db)
 
     async def vote(request_id: int) -> str:
-        try:
-            return (await approvals.vote(org.db, org.bo, request_id, "approve", "", first.digest)).status
-        except Conflict:
-            return "refused"
+        nonlocal takes
+        async with at_once:
+            # From at once to twice what a vote takes now, however busy the machine is.
+            left = timedelta(seconds=takes * (request_id % 10) / 5)
+            await org.db.execute(
+                "UPDATE approval_requests SET deadline = clock_timestamp() + $2 WHERE id = $1",
+                request_id,
+                left,
+            )
+            begun = time.monotonic()
+            try:
+                answer = await approvals.vote(org.db, org.bo, request_id, "approve", "", first.digest)
+                takes = (takes + time.monotonic() - begun) / 2
+                return answer.status
+            except Conflict:
+                return "refused"
 
     keeper = asyncio.create_task(expire())
     answers = dict(zip(ids, await asyncio.gather(*map(vote, ids)), strict=True))
@@ -87,7 +103,8 @@ async def test_a_vote_and_the_deadline_never_both_win(org: Any) -> None:
     assert {row["id"]: (row["status"], row["votes"], row["decided"]) for row in rows} == {
         request_id: outcome[answer] for request_id, answer in answers.items()
     }
-    assert len(Counter(answers.values())) == 2, "the race did not happen: every request went the same way"
+    ways = Counter(answers.values())
+    assert min(ways["approved"], ways["refused"]) >= 10, f"hardly a race: {ways}"
 
 
 async def test_withdrawing_ends_the_open_requests_of_an_instance_only(org: Any) -> None:
@@ -107,3 +124,13 @@ async def test_a_gate_nobody_is_left_for_is_refused_when_it_opens(org: Any) -> N
     with pytest.raises(Conflict, match="Nobody could decide"):
         await org.open_gate(instance)
     assert await org.db.fetchval("SELECT count(*) FROM approval_requests") == 0
+
+
+async def test_a_title_filled_by_a_job_with_anything_is_still_shown(org: Any) -> None:
+    await org.publish([{"id": "gate", "type": "approval", "approvers": ["role:approver"]}])
+    request = await org.open_gate(await org.start("deploy"), title="a\x00b\ud800" + "c" * 600)
+    assert request.title.startswith("a\ufffdb?ccc")
+    assert request.title.endswith("c…")
+    assert len(request.title) == 500
+    assert request.frozen["title"] == request.title
+    assert digest(request.frozen) == request.digest
