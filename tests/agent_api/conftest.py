@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -61,7 +62,8 @@ class FakeAgent:
     polls: int = 0
 
     async def post(self, path: str, body: dict[str, Any]) -> httpx2.Response:
-        return await self.client.post(f"/agent/v1/{path}", json=body, headers=bearer(self.token))
+        headers = {**bearer(self.token), "Content-Type": "application/json"}
+        return await self.client.post(f"/agent/v1/{path}", content=json.dumps(body), headers=headers)
 
     def poll_body(self, **more: Any) -> dict[str, Any]:
         self.polls += 1
