@@ -16,9 +16,11 @@ class Spool:
     """A file of frames that is appended to and read from the start."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file and cut off a torn last frame."""
         self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._synced = True
+        os.ftruncate(self._fd, sum(_HEADER.size + len(frame) for frame in self.frames()))
 
     def append(self, frame: bytes) -> None:
         """Add one frame. OSError: it is not in the file, which ends where it ended before."""
