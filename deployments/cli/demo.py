@@ -95,7 +95,6 @@ async def _main_job(stack: "Stack", auto_approve: bool) -> int:
     page = f"{stack.url}/instances/{instance['id']}"
     say(f"Started instance {instance['id']} of {instance['workflow_name']} on {demo.host}.")
     say(f"  Opsgate:  {page}")
-    say(f"  Prefect:  {stack.prefect.url}  (its key: {stack.prefect.auth_file})")
     try:
         ended = await _follow(demo, instance["id"], _vote if auto_approve else _explain, auto_approve)
     except TimeoutError:
@@ -161,9 +160,15 @@ async def _follow(demo: Demo, instance_id: int, on_approval: OnApproval, limited
     """Print each change until the instance ends; call back once for every open approval request."""
     seen: dict[tuple[str, int], str] = {}
     asked: set[int] = set()
+    in_prefect = False
     async with asyncio.timeout(TIME_LIMIT if limited else None):
         while True:
             found: dict[str, Any] = await asyncio.to_thread(demo.connection.get, f"/instances/{instance_id}")
+            if found["flow_run_id"] and not in_prefect:
+                in_prefect = True
+                prefect = demo.stack.prefect
+                say(f"  Prefect:  {prefect.url}/runs/flow-run/{found['flow_run_id']}")
+                say(f"            (its key: {prefect.auth_file})")
             for line in changes(found, seen):
                 say(line)
             for request in found["approvals"]:

@@ -90,12 +90,17 @@ def changes(instance: dict[str, Any], seen: dict[tuple[str, int], str]) -> list[
 
 def print_steps(instance: dict[str, Any]) -> None:
     """The table of an instance's steps with their results."""
-    titles = ("step", "kind", "status", "result", "next", "reason")
+    titles = ("step", "kind", "status", "result", "next", "why")
     rows = [
-        (s["step_id"], s["kind"], s["status"], _result(s), s.get("routed_to"), s.get("reason"))
+        (s["step_id"], s["kind"], s["status"], _result(s), s.get("routed_to"), _why(s))
         for s in instance["steps"]
     ]
     print_table(titles, rows)
+
+
+def _why(step: dict[str, Any]) -> str:
+    """Why a step did not go well; of the others the result says enough."""
+    return "" if step["status"] == "completed" else str(step.get("reason") or "")
 
 
 def _result(step: dict[str, Any]) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from definitions.errors import Conflict, Invalid
 
-_MARKS = ("stack.lock", "ports.json", "secrets")
-"""A folder that holds one of these is ours; any other must be empty, because we change its permissions."""
+_LOCK = "stack.lock"
+"""Also the mark of a folder that is ours: any other must be empty, because we change its permissions."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,10 @@ class DataFolder:
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not any((self.path / mark).exists() for mark in _MARKS) and any(self.path.iterdir()):
+        lock = self.path / _LOCK
+        if not lock.exists() and any(self.path.iterdir()):
             raise Invalid(f"{self.path} holds other things: give Opsgate an empty folder of its own.")
+        lock.touch(mode=0o600)
         if self.path.stat().st_mode & 0o047:
             self.path.chmod(self.path.stat().st_mode & 0o710)
 
@@ -88,7 +90,7 @@ class DataFolder:
     @contextmanager
     def claim(self) -> Iterator[None]:
         """Hold the folder for one running stack; the kernel lets go when the process ends, however."""
-        with (self.path / "stack.lock").open("a+", encoding="utf-8") as lock:
+        with (self.path / _LOCK).open("a+", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

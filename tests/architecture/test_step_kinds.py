@@ -1,17 +1,14 @@
-"""A step kind is known under one name everywhere: its model, and what it does in the world."""
+"""A step kind is known under one name everywhere: its model, and the module that runs it."""
 
 import importlib
 import pkgutil
 from typing import get_args
 
 import definitions.steps
-import tasks
+from tasks.kinds import KINDS
 
 NOT_A_KIND = {"step"}
 """`step.py` holds what all kinds share."""
-
-WORLDLESS = {"condition", "parallel"}
-"""Kinds that only route: nothing of them happens outside the engine."""
 
 
 def kinds() -> set[str]:
@@ -38,8 +35,8 @@ def test_every_kind_of_the_manual_is_there():
     assert kinds() == manual | {"parallel"}
 
 
-def test_a_task_module_named_like_a_kind_is_that_kind():
-    """Kinds of later issues have no task yet; none may come under another name."""
-    modules = {module.name for module in pkgutil.iter_modules(tasks.__path__)}
-    assert {"script", "command", "approval", "delay"} <= modules
-    assert not modules & WORLDLESS
+def test_the_kinds_that_run_have_a_task_module_of_their_name():
+    assert set(KINDS) <= kinds()
+    for name, kind in KINDS.items():
+        assert kind.begin.__module__ == f"tasks.{name}"
+        assert kind.settle.__module__ == f"tasks.{name}"

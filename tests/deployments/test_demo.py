@@ -1,0 +1,129 @@
+"""`opsgate demo` as a person runs it: real processes, a real agent, nothing left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OPSGATE = (sys.executable, "-m", "deployments.cli")
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder the demo is started in; its data is shared by the tests here, in their order."""
+    folder = tmp_path_factory.mktemp("demo")
+    yield folder
+    for pid in left_behind(folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OPSGATE_", "PREFECT_"))
+    }
+    return {**kept, "OPSGATE_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
+
+
+def left_behind(folder: Path) -> list[int]:
+    """Processes that were started for this folder and are still there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            ended = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        except OSError:
+            continue
+        if str(folder).encode() in told and not ended:
+            found.append(int(process.name))
+    return found
+
+
+def read_until(demo: subprocess.Popen[str], pattern: str) -> re.Match[str]:
+    assert demo.stdout is not None
+    seen = ""
+    for line in demo.stdout:
+        seen += line
+        match = re.search(pattern, line)
+        if match:
+            return match
+    raise AssertionError(f"the demo ended without {pattern!r}:\n{seen}")
+
+
+def test_the_main_job_crosses_its_gate_and_everything_ends(place: Path):
+    done = subprocess.run(
+        [*OPSGATE, "demo", "--auto-approve"],
+        env=environment(place),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"admin, password \S{16}", done.stdout)
+    assert re.search(r"health_check +script +completed +\S+ exit 0: {", done.stdout)
+    assert re.search(r"approve +approval +completed", done.stdout)
+    assert re.search(r"go_on +command +completed +\S+ exit 0: Disk at \d+ percent, approved", done.stdout)
+    assert left_behind(place) == []
+
+
+def test_it_runs_again_on_the_same_data_and_a_person_approves_from_the_terminal(place: Path):
+    demo = subprocess.Popen(
+        [*OPSGATE, "demo"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        url = read_until(demo, r"Opsgate: +(http://[\d.:]+)/instances/2").group(1)
+        request = read_until(demo, r"opsgate approval approve (\d+)").group(1)
+        password = place / "data" / "secrets" / "password-of-bob"
+        login = [*OPSGATE, "login", url, "--name", "bob", "--password-file", str(password)]
+        beside = environment(place)
+        elsewhere = {**beside, "OPSGATE_DATA_DIR": str(place / "nowhere")}
+        subprocess.run(login, env=elsewhere, check=True, capture_output=True)
+        subprocess.run(
+            [*OPSGATE, "approval", "approve", request], env=elsewhere, check=True, capture_output=True
+        )
+        read_until(demo, r"Instance 2 is completed")
+        read_until(demo, r"stop it with Ctrl-C")
+        second = subprocess.run(
+            [*OPSGATE, "up"], env=beside, capture_output=True, text=True, check=False, timeout=30
+        )
+        assert second.returncode == 1
+        assert "already running" in second.stderr
+    finally:
+        demo.send_signal(signal.SIGINT)
+        out, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 0, out
+    assert left_behind(place) == []
+
+
+def test_after_kill_9_nothing_survives_and_the_next_start_works(place: Path):
+    stack = subprocess.Popen(
+        [*OPSGATE, "up"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
+    )
+    assert stack.stdout is not None
+    with stack.stdout:
+        first = read_until(stack, r"Opsgate: +(\S+)").group(1)
+        stack.kill()
+        stack.wait()
+    deadline = time.monotonic() + 30
+    while left_behind(place) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left_behind(place) == []
+    again = subprocess.Popen(
+        [*OPSGATE, "up"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert read_until(again, r"Opsgate: +(\S+)").group(1) == first
+    finally:
+        again.send_signal(signal.SIGTERM)
+        again.communicate(timeout=60)
+    assert again.returncode == 0
+    assert left_behind(place) == []
