@@ -14,6 +14,7 @@ from agent_api.authentication import SAFE_METHODS
 from agent_api.problem_responses import status_of
 from approvals_ui.forms import page_before
 from approvals_ui.rendering import page
+from approvals_ui.security_headers import HEADERS
 from definitions.errors import Invalid, NotAuthenticated, OpsgateError
 
 _log = structlog.get_logger("opsgate.pages")
@@ -61,6 +62,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(request: Request, error: Exception) -> Response:
         _log.error("unexpected error", path=request.url.path, method=request.method, exc_info=error)
-        return error_page(
-            request, 500, OpsgateError.title, "An unexpected error; the server's log says more."
-        )
+        sentence = "An unexpected error; the server's log says more."
+        response = error_page(request, 500, OpsgateError.title, sentence)
+        response.headers.update(HEADERS)  # this answer is made outside of the middleware
+        return response

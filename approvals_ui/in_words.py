@@ -46,14 +46,14 @@ def between(started_at: datetime | None, ended_at: datetime | None) -> str:
     return length((ended_at - started_at).total_seconds())
 
 
-def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str]]:
+def flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, str | None]]:
     """Every value of a nested document with its path, so that none stays unseen."""
     for key, value in values.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             yield from flat(value, f"{path}.")
         else:
-            yield path, in_json(value)
+            yield path, None if value is None else in_json(value)
 
 
 def in_json(value: object) -> str:

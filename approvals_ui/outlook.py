@@ -3,11 +3,12 @@
 Asks `definitions.routing`, the same rule the engine goes by. Pure.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from definitions import routing
 from definitions.lifecycles.instance import InstanceStatus
+from definitions.parameters import Value
 from definitions.routing import Active, Outcome
 from definitions.steps import CommandStep, ScriptStep, Step
 from definitions.workflow import Workflow
@@ -55,6 +56,12 @@ def _text(step: Step) -> str:
     if isinstance(step, CommandStep):
         return step.command
     return f"script {step.script}" if isinstance(step, ScriptStep) else ""
+
+
+def in_order(workflow: Workflow, inputs: Mapping[str, Value]) -> dict[str, Value]:
+    """Inputs in the order in which the workflow declares them; the database forgets it."""
+    declared = [parameter.name for parameter in workflow.inputs]
+    return {name: inputs[name] for name in [*declared, *inputs] if name in inputs}
 
 
 def not_reached(workflow: Workflow, reached: Collection[str]) -> list[Step]:

@@ -88,10 +88,15 @@ def _version(view: ApprovalView) -> object:
 
 async def _around(db: Database, actor: Actor, view: ApprovalView) -> dict[str, Any]:
     """What the instance has done so far, and where either decision leads."""
+    frozen = view.frozen.get("inputs")
+    inputs = frozen if isinstance(frozen, dict) else {}
     if view.instance_id is None or view.step_id is None:
-        return {"before": [], "outlook": None}
+        return {"inputs": inputs, "before": [], "outlook": None}
     instance = await instances.show(db, actor, view.instance_id)
     workflow = await workflows.load_version(db, instance.workflow_id, instance.workflow_version)
     gates = [position for position, step in enumerate(instance.steps) if step.approval_id == view.id]
-    before = instance.steps[: gates[0]] if gates else []
-    return {"before": before, "outlook": outlook.of_gate(workflow, view.step_id)}
+    return {
+        "inputs": outlook.in_order(workflow, inputs),
+        "before": instance.steps[: gates[0]] if gates else [],
+        "outlook": outlook.of_gate(workflow, view.step_id),
+    }

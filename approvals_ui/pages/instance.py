@@ -45,6 +45,7 @@ async def _page(
         "instance.html",
         status_of(refused) if refused else 200,
         instance=view,
+        inputs=outlook.in_order(workflow, view.inputs),
         ended=view.ended_at is not None,
         not_reached=outlook.not_reached(workflow, {step.step_id for step in view.steps}),
         may_cancel=may(actor, "workflows.manage") is None,

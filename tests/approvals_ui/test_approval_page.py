@@ -10,7 +10,7 @@ HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{7*7}} \u202ee
 async def test_it_shows_what_is_asked(browser, seed):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     shown = (await anna.get(f"/approvals/{seeded.request_id}")).text
     for words in (
         "Deploy release 7?",
@@ -30,7 +30,7 @@ async def test_it_shows_what_is_asked(browser, seed):
 async def test_it_shows_what_runs_if_approved_and_what_ran_before(browser, seed):
     seeded = await seed(stdout="disk at 41 %\n")
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     shown = html.unescape((await anna.get(f"/approvals/{seeded.request_id}")).text)
     assert "Goes on with the step “Deploy”." in shown
     assert "deploy {{inputs.note}}" in shown
@@ -40,7 +40,7 @@ async def test_it_shows_what_runs_if_approved_and_what_ran_before(browser, seed)
 async def test_a_vote_by_form_decides(browser, seed, db):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     response = await anna.vote(seeded.request_id, "approve", "looks good")
     assert (response.status_code, response.headers["location"]) == (303, f"/approvals/{seeded.request_id}")
     row = await db.fetchrow("SELECT status, user_id, decision, comment, via FROM votes, approval_requests")
@@ -54,11 +54,11 @@ async def test_a_vote_by_form_decides(browser, seed, db):
 async def test_a_refused_vote_shows_the_reason_and_keeps_the_comment(browser, seed):
     seeded = await seed()
     anna, bert = browser(), browser()
-    await anna.sign_in("anna")
-    await bert.sign_in("bert")
+    await anna.enter("anna")
+    await bert.enter("bert")
     path = f"/approvals/{seeded.request_id}"
     csrf, shown = await bert.csrf(path), (await bert.get(path)).text
-    await anna.vote(seeded.request_id, "reject", "not today")
+    await anna.vote(seeded.request_id, "approve", "go")
     digest = shown.split('name="digest" value="')[1][:64]
     comment = "I read all of it,\nand </textarea> it is fine"
     fields = {"decision": "approve", "comment": comment, "digest": digest}
@@ -72,7 +72,7 @@ async def test_a_refused_vote_shows_the_reason_and_keeps_the_comment(browser, se
 async def test_a_vote_on_something_else_than_was_seen_is_refused(browser, seed, db):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     response = await anna.vote(seeded.request_id, "approve", "typed", digest="0" * 64)
     assert response.status_code in (409, 422)
     assert "typed" in response.text
@@ -82,7 +82,7 @@ async def test_a_vote_on_something_else_than_was_seen_is_refused(browser, seed, 
 async def test_whoever_lost_the_right_to_vote_is_told_and_keeps_the_comment(browser, seed, db):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     path = f"/approvals/{seeded.request_id}"
     csrf, shown = await anna.csrf(path), (await anna.get(path)).text
     await db.execute(
@@ -103,7 +103,7 @@ async def test_whoever_lost_the_right_to_vote_is_told_and_keeps_the_comment(brow
 async def test_a_form_without_a_decision_decides_nothing(browser, seed, db):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     assert (await anna.vote(seeded.request_id, "maybe")).status_code == 422
     assert await db.fetchval("SELECT count(*) FROM votes") == 0
 
@@ -112,7 +112,7 @@ async def test_a_form_without_a_decision_decides_nothing(browser, seed, db):
 async def test_a_vote_without_the_csrf_token_is_a_403_page(browser, seed, db, csrf):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     response = await anna.post(f"/approvals/{seeded.request_id}/vote", {"decision": "approve"}, csrf)
     assert response.status_code == 403
     assert "<h1>Not permitted</h1>" in response.text
@@ -131,7 +131,7 @@ async def test_a_vote_without_the_csrf_token_is_a_403_page(browser, seed, db, cs
 async def test_a_form_that_another_site_sends_is_refused(browser, seed, db, headers):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     path = f"/approvals/{seeded.request_id}"
     fields = {"decision": "approve", "csrf_token": await anna.csrf(path)}
     response = await anna.client.post(f"{path}/vote", data=fields, headers=headers)
@@ -142,7 +142,7 @@ async def test_a_form_that_another_site_sends_is_refused(browser, seed, db, head
 async def test_looking_never_decides(browser, seed, db):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     path = f"/approvals/{seeded.request_id}"
     await anna.get(path, params={"decision": "approve"})
     assert (await anna.get(f"{path}/vote", params={"decision": "approve"})).status_code == 405
@@ -153,7 +153,7 @@ async def test_looking_never_decides(browser, seed, db):
 async def test_whoever_started_it_sees_why_somebody_else_decides(browser, seed):
     seeded = await seed()
     olga = browser()
-    await olga.sign_in("olga")
+    await olga.enter("olga")
     shown = (await olga.get(f"/approvals/{seeded.request_id}")).text
     assert "somebody else has to decide" in shown
     assert 'value="approve"' not in shown
@@ -162,7 +162,7 @@ async def test_whoever_started_it_sees_why_somebody_else_decides(browser, seed):
 async def test_hostile_values_are_shown_and_do_nothing(browser, seed):
     seeded = await seed(note=HOSTILE, stdout=f"{HOSTILE}\x1b[2J\n")
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     for path in (f"/approvals/{seeded.request_id}", f"/instances/{seeded.instance_id}", "/inbox"):
         shown = (await anna.get(path)).text
         assert "&lt;script&gt;alert(1)&lt;/script&gt;" in shown
@@ -176,7 +176,7 @@ async def test_hostile_values_are_shown_and_do_nothing(browser, seed):
 
 async def test_a_request_that_is_not_there_is_a_404_page(browser, people):
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     for path in ("/approvals/4711", "/approvals/x", "/instances/4711", "/workflows/4711", "/nowhere"):
         response = await anna.get(path)
         assert response.status_code == 404

@@ -9,7 +9,7 @@ def section(shown: str, name: str) -> str:
 async def test_what_i_may_decide_comes_first(browser, seed):
     await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     shown = (await anna.get("/inbox")).text
     assert "Deploy release 7?" in section(shown, "mine")
     assert 'aria-labelledby="others"' not in shown
@@ -18,7 +18,7 @@ async def test_what_i_may_decide_comes_first(browser, seed):
 async def test_what_others_decide_is_listed_apart(browser, seed):
     await seed()
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     shown = (await vera.get("/inbox")).text
     assert "Nothing waits for your decision." in section(shown, "mine")
     assert "Deploy release 7?" in section(shown, "others")
@@ -27,14 +27,24 @@ async def test_what_others_decide_is_listed_apart(browser, seed):
 async def test_what_was_decided_stays_in_sight(browser, seed):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
-    await anna.vote(seeded.request_id, "reject", "no")
+    await anna.enter("anna")
+    await anna.vote(seeded.request_id, "approve")
     shown = (await anna.get("/inbox")).text
     assert "Deploy release 7?" in section(shown, "decided")
-    assert "rejected" in section(shown, "decided")
+    assert "approved" in section(shown, "decided")
+
+
+async def test_what_i_have_voted_on_waits_for_others(browser, seed):
+    seeded = await seed()
+    anna = browser()
+    await anna.enter("anna")
+    await anna.vote(seeded.request_id, "reject", "not yet")
+    shown = (await anna.get("/inbox")).text
+    assert "Nothing waits for your decision." in section(shown, "mine")
+    assert "Deploy release 7?" in section(shown, "others")
 
 
 async def test_an_inbox_without_anything_says_so(browser, people):
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     assert "Nothing waits for your decision." in (await anna.get("/inbox")).text

@@ -6,7 +6,7 @@ import html
 async def test_the_list_shows_every_instance_with_its_state(browser, seed):
     seeded = await seed()
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     shown = (await vera.get("/instances")).text
     assert f"deploy-web #{seeded.instance_id}" in shown
     assert "started by olga" in shown
@@ -16,7 +16,7 @@ async def test_the_list_shows_every_instance_with_its_state(browser, seed):
 async def test_the_list_can_be_of_one_status(browser, seed):
     await seed()
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     assert "deploy-web" in (await vera.get("/instances?status=paused")).text
     assert "No instance is failed." in (await vera.get("/instances?status=failed")).text
 
@@ -24,7 +24,7 @@ async def test_the_list_can_be_of_one_status(browser, seed):
 async def test_an_instance_shows_every_step(browser, seed):
     seeded = await seed(stdout="\x1b[32m41 %\x1b[0m used\n")
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     shown = html.unescape((await vera.get(f"/instances/{seeded.instance_id}")).text)
     assert "Look at the disk" in shown
     assert "41 % used" in shown
@@ -37,7 +37,7 @@ async def test_an_instance_shows_every_step(browser, seed):
 async def test_an_instance_links_to_prefects_page_of_its_run(browser, seed, db):
     seeded = await seed()
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     path = f"/instances/{seeded.instance_id}"
     assert "Run in Prefect" not in (await vera.get(path)).text
     run = await db.fetchval("UPDATE instances SET flow_run_id = gen_random_uuid() RETURNING flow_run_id")
@@ -47,7 +47,7 @@ async def test_an_instance_links_to_prefects_page_of_its_run(browser, seed, db):
 async def test_a_step_in_any_state_can_be_shown(browser, seed, db):
     seeded = await seed()
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     for status in ("waiting", "running", "completed", "failed", "skipped", "cancelled"):
         await db.execute("UPDATE step_results SET status = $1, reason = 'Because <b>.'", status)
         shown = (await vera.get(f"/instances/{seeded.instance_id}")).text
@@ -58,7 +58,7 @@ async def test_a_step_in_any_state_can_be_shown(browser, seed, db):
 async def test_an_instance_is_cancelled_by_form(browser, seed, db):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     path = f"/instances/{seeded.instance_id}"
     response = await anna.post(f"{path}/cancel", {"reason": "wrong release"}, await anna.csrf(path))
     assert response.status_code == 303
@@ -69,7 +69,7 @@ async def test_an_instance_is_cancelled_by_form(browser, seed, db):
 async def test_whoever_only_looks_can_not_cancel(browser, seed, db):
     seeded = await seed()
     vera = browser()
-    await vera.sign_in("vera")
+    await vera.enter("vera")
     path = f"/instances/{seeded.instance_id}"
     assert "Cancel this instance" not in (await vera.get(path)).text
     assert (await vera.post(f"{path}/cancel", {}, await vera.csrf(path))).status_code == 403
@@ -79,7 +79,7 @@ async def test_whoever_only_looks_can_not_cancel(browser, seed, db):
 async def test_cancelling_what_has_ended_is_refused_in_words(browser, seed):
     seeded = await seed()
     anna = browser()
-    await anna.sign_in("anna")
+    await anna.enter("anna")
     path = f"/instances/{seeded.instance_id}"
     csrf = await anna.csrf(path)
     await anna.client.get(path)
