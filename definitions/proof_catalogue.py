@@ -105,11 +105,7 @@ def _check_people(step: ApprovalStep, where: str, known: Catalogue) -> Iterator[
     if reason is not None:
         fix = "Name other approvers, or choose another approval type."
         yield _problem(f"{where}/approvers", "too-few-approvers", reason, fix)
-    elif (
-        not step.allow_self
-        and step.approval_type != "singular"
-        and shortfall(step.approval_type, len(people) - 1)
-    ):
+    elif not step.allow_self and len(people) > 1 and shortfall(step.approval_type, len(people) - 1):
         message = "If one of the approvers starts the instance, too few are left: nobody approves their own."
         fix = "Name one more approver, or set `allow_self`."
         yield _problem(f"{where}/approvers", "few-approvers", message, fix, warning=True)
