@@ -60,8 +60,11 @@ async def poll(db: Database, agent: Actor, request: PollRequest, *, again: bool 
 
 async def _present(tx: Tx, agent: Actor, request: PollRequest, again: bool) -> bool:
     """Note that the agent is there, and which process of it; False if this poll is outdated."""
+    # Looking again takes no lock, and so writes nothing: thousands of polls do it every few seconds.
     row = await tx.fetchrow(
-        "SELECT boot_id, previous_boot_id, revoked_at FROM agents WHERE id = $1 FOR NO KEY UPDATE", agent.id
+        f"""SELECT boot_id, previous_boot_id, revoked_at FROM agents WHERE id = $1
+            {"" if again else "FOR NO KEY UPDATE"}""",
+        agent.id,
     )
     if row is None or row["revoked_at"] is not None:
         raise NotPermitted("This agent was decommissioned.")

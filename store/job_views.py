@@ -16,7 +16,8 @@ PICK_UP_MINUTES = 30
 _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.scheduled_at, j.created_at,
     j.created_by_name AS created_by, j.script_id, j.script_version, j.instance_id, j.step_id, j.visit,
     j.attempt, j.timeout_seconds, j.claimed_at, j.started_at, j.ended_at, j.cancel_requested_at,
-    j.outcome, j.exit_code, j.reason, j.stdout_length, j.stderr_length, j.stdout_truncated, j.stderr_truncated,
+    j.outcome, j.exit_code, j.reason,
+    j.stdout_length, j.stderr_length, j.stdout_truncated, j.stderr_truncated,
     a.last_seen_at, coalesce(a.last_seen_at > now() - interval '{ONLINE_SECONDS} seconds', false) AS online,
     now() AS now, j.instance_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM approval_requests r

@@ -168,7 +168,8 @@ async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> None:
            SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
                request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL,
                cancel_requested_at = NULL, cancel_told_at = NULL, outcome = NULL, exit_code = NULL,
-               reason = '', stdout_length = 0, stderr_length = 0, stdout_truncated = false, stderr_truncated = false
+               reason = '', stdout_length = 0,
+               stderr_length = 0, stdout_truncated = false, stderr_truncated = false
            WHERE id = $1 RETURNING host_id""",
         job_id,
         timedelta(seconds=delay_seconds),

@@ -129,7 +129,8 @@ def instance(db: Database) -> Callable[..., Awaitable[int]]:
         if gated:
             await db.execute(
                 """INSERT INTO approval_requests (instance_id, step_id, visit, title, approval_type, quorum,
-                       eligible, frozen, digest) VALUES ($1, 'gate', 1, 't', 'one_of_many', 1, '{1}', '{}', '')""",
+                       eligible, frozen, digest) 
+                   VALUES ($1, 'gate', 1, 't', 'one_of_many', 1, '{1}', '{}', '')""",
                 instance_id,
             )
         return instance_id
