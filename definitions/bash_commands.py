@@ -49,7 +49,7 @@ PREFIXES: dict[str, tuple[str, int]] = {
 STEERING = _words("PATH IFS ENV BASH_ENV PS1 PS2 PS4 PROMPT_COMMAND SHELLOPTS BASHOPTS CDPATH")
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[0-9]+\])?\+?=")
 CODE_OPTION = re.compile(r"-[A-Za-z]*[ceEr]|--(?:eval|exec|command|print|run)(?:=.*)?", re.DOTALL)
-HARMLESS_OPTION = re.compile(r"-[BIOeqsuvwx]+")
+HARMLESS_OPTION = re.compile(r"-[BIOequvwx]+")
 STDIN = frozenset(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
 TEST_OPERATORS = _words("-eq -ne -lt -le -gt -ge -v -R")
 

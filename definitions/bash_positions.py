@@ -51,6 +51,7 @@ class _Scanner:
         words: list[str] = []
         redirected = False
         opened = 0
+        subshells = False
         while self.at < len(self.text):
             char = self.text[self.at]
             if char in BLANK or self.looking_at("\\\n"):
@@ -63,7 +64,9 @@ class _Scanner:
                 if self.text[start + 1] == "(":  # a process substitution is a word
                     words.append(self.text[start : self.at])
             elif char in OPERATORS:
-                self._end(words, nesting)
+                # Outside of any other parentheses a closing one ends a pattern of `case`, no command.
+                if char != ")" or closing or subshells:
+                    self._end(words, nesting)
                 words = []
                 redirected = False
                 self.at += 1
@@ -71,6 +74,7 @@ class _Scanner:
                     if self.looking_at("("):
                         raise RefuseAll("in a command with arithmetic `(( ))`, which reads values as code")
                     opened += 1
+                    subshells = True
                 elif char == ")":
                     if opened == 0 and closing:
                         return

@@ -1,0 +1,209 @@
+"""Variables: the grammar, the values, and that no credential ever appears."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from definitions.parameters import Value
+from definitions.references import malformed, references
+from definitions.variables import BLOCKED, HostFacts, Scope, StepFacts, Unresolved, resolve, scope
+
+SECRET = "hunter2-the-secret"
+SCAN = HostFacts(
+    host="web-1.example.com",
+    stdout='{"ip": "10.0.0.1", "ports": [22, 443], "deep": {"a-b": {"0": true}}, "bad": "\\u0000"}\r\n\n',
+    stderr="warned\n",
+    exit_code=0,
+)
+OTHER = HostFacts(host="json", stdout="plain", exit_code=3)
+
+
+def _scope(**results: StepFacts | None) -> Scope:
+    return scope(
+        inputs={"threshold": 90, "name": "{{step_scan.stdout}}", "list": ["x"], "none": None, "yes": True},
+        instance={"id": 7, "started_by": "ann"},
+        results={"scan": StepFacts(hosts=(SCAN, OTHER)), "my-step": StepFacts(hosts=(OTHER,)), **results},
+        identities={
+            "db_admin": {
+                "username": "dba",
+                "credential_type": "password",
+                "domain": None,
+                "password": SECRET,
+                "Username": SECRET,
+            }
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "value"),
+    [
+        ("plain", "plain"),
+        ("{{inputs.threshold}}", 90),
+        ("{{ inputs.threshold }}", 90),
+        ("{{variables.inputs.threshold}}", 90),
+        ("at {{inputs.threshold}}%", "at 90%"),
+        ("{{inputs.threshold}}{{inputs.threshold}}", "9090"),
+        ("{{inputs.none}}", None),
+        ("<{{inputs.none}}>", "<>"),
+        ("is {{inputs.yes}}", "is true"),
+        ("{{inputs.list}}", ["x"]),
+        ("l={{inputs.list}}", 'l=["x"]'),
+        ("{{instance.id}}", 7),
+        ("by {{instance.started_by}}", "by ann"),
+        ("{{step_scan.json.ip}}", "10.0.0.1"),
+        ("{{step_scan.json.ports.1}}", 443),
+        ("{{step_scan.json.deep.a-b.0}}", True),
+        ("{{step_scan.json.deep}}", {"a-b": {"0": True}}),
+        ("{{step_scan.stderr}}", "warned"),
+        ("{{step_my-step.stdout}}", "plain"),
+        ("{{variables.step_my-step.stdout}}", "plain"),
+        ("{{step_scan.hosts.web-1.example.com.exit_code}}", 0),
+        ("{{step_scan.hosts.web-1.example.com.json.ports.0}}", 22),
+        ("{{step_scan.hosts.json.exit_code}}", 3),
+        ("{{db_admin.username}}", "dba"),
+        ("{{variables.db_admin.username}}", "dba"),
+        ("{{db_admin.credential_type}}", "password"),
+        ("{{db_admin.domain}}", None),
+        ("{{db_admin}}", "db_admin"),
+        ({"a": ["{{inputs.threshold}}", 1]}, {"a": [90, 1]}),
+        ("{{.Names}}", "{{.Names}}"),
+    ],
+)
+def test_a_reference_resolves(template: Value, value: Value) -> None:
+    resolved = resolve(template, _scope())
+    assert resolved == value
+    assert type(resolved) is type(value)
+
+
+def test_a_value_is_never_scanned_again() -> None:
+    assert resolve("{{inputs.name}} {{inputs.name}}", _scope()) == "{{step_scan.stdout}} {{step_scan.stdout}}"
+
+
+def test_the_exit_code_of_several_hosts_is_the_first_that_is_not_zero() -> None:
+    assert resolve("{{step_scan.exit_code}}", _scope()) == 3
+
+
+@pytest.mark.parametrize(("codes", "whole"), [((0, 0), 0), ((0, None), None), ((None, 4), 4), ((), None)])
+def test_the_exit_code_is_null_when_a_host_has_none(codes: tuple[int | None, ...], whole: int | None) -> None:
+    facts = StepFacts(hosts=tuple(HostFacts(host=str(n), exit_code=code) for n, code in enumerate(codes)))
+    assert facts.exit_code == whole
+
+
+@pytest.mark.parametrize("results", [{}, {"late": None}, {"late": StepFacts()}])
+def test_a_step_that_never_ran_has_empty_output_and_no_exit_code(
+    results: dict[str, StepFacts | None],
+) -> None:
+    after = _scope(**results)
+    assert resolve("{{step_late.stdout}}", after) == ""
+    assert resolve("{{step_late.stderr}}", after) == ""
+    assert resolve("{{step_late.exit_code}}", after) is None
+    assert resolve("{{step_late.hosts.web-1.example.com.stdout}}", after) == ""
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{step_scan.json.nothing}}",
+        "{{step_scan.json.ports.2}}",
+        "{{step_scan.json.ports.x}}",
+        "{{step_scan.json.ports.00000000000000001}}",
+        "{{step_scan.json.ip.0}}",
+        "{{step_scan.json.bad}}",
+        "{{step_my-step.json.a}}",
+        "{{step_late.json.a}}",
+        "{{step_scan}}",
+        "{{step_scan.output}}",
+        "{{step_scan.stdout.x}}",
+        "{{step_scan.hosts}}",
+        "{{step_scan.hosts.web-1.stdout}}",
+        "{{step_scan.hosts.web-1.example.com}}",
+        "{{step_late.hosts.stdout}}",
+        "{{step_late.hosts.web-1.output}}",
+        "{{inputs.other}}",
+        "{{inputs}}",
+        "{{inputs.list.0}}",
+        "{{instance.password}}",
+        "{{variables}}",
+        "{{nobody.password}}",
+    ],
+)
+def test_a_reference_without_a_value_fails_and_is_named(template: str) -> None:
+    with pytest.raises(Unresolved) as caught:
+        resolve(f"x {template}", _scope())
+    assert caught.value.reference == template
+    assert template in str(caught.value)
+
+
+@pytest.mark.parametrize("stdout", ["NaN", "[" * 100_000, "", '{"a": 1e', "[" * 50 + "]" * 50])
+def test_output_that_is_no_json_we_can_keep_fails(stdout: str) -> None:
+    with pytest.raises(Unresolved):
+        resolve("{{step_x.json}}", _scope(x=StepFacts(hosts=(HostFacts(host="a", stdout=stdout),))))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "Password",
+        "PASSWORD",
+        "Username",
+        "username.password",
+        "secret",
+        "domain.x",
+        "private_key",
+        "0",
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "variables."])
+def test_every_property_of_an_identity_that_is_not_allowed_is_the_marker(prefix: str, name: str) -> None:
+    assert resolve(f"{{{{{prefix}db_admin.{name}}}}}", _scope()) == BLOCKED
+
+
+def test_an_identity_can_not_take_a_reserved_name() -> None:
+    odd = Scope({}, {}, {}, {"variables": {"username": SECRET}})
+    with pytest.raises(Unresolved):
+        resolve("{{variables.variables.username}}", odd)
+
+
+PIECES = st.sampled_from(
+    ["{{", "}}", "{", "}", "db_admin", ".", "password", "Username", "username", "variables.", "step_scan", " ",
+     ".json", ".hosts", "inputs", "name", "\n", "$", "'", "json", "domain", "instance", "-", "0"]
+)  # fmt: skip
+
+
+@given(st.lists(PIECES | st.text(max_size=3), max_size=14).map("".join))
+def test_no_text_ever_resolves_to_a_credential_or_crashes(text: str) -> None:
+    try:
+        resolved = resolve(text, _scope())
+    except Unresolved as error:
+        assert SECRET not in str(error)
+    else:
+        assert SECRET not in str(resolved)
+
+
+@given(st.text())
+def test_text_without_braces_stays_as_it_is(text: str) -> None:
+    if "{{" not in text:
+        assert resolve(text, _scope()) == text
+
+
+def test_references_are_found_in_order_with_their_places() -> None:
+    found = references("a {{x.y}} {{ variables.step_b.json.0 }}")
+    assert [(reference.path, reference.start, reference.end) for reference in found] == [
+        (("x", "y"), 2, 9),
+        (("step_b", "json", "0"), 10, 39),
+    ]
+    assert [reference.step_id for reference in found] == [None, "b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{{step b}}", "{{}}", "{{ 1x }}", "{{a..b}}", "{{step_x.stdout", "{{inputs.a} x"]
+)
+def test_what_looks_like_a_reference_and_is_none_is_told(text: str) -> None:
+    assert malformed(f"echo {text}")
+
+
+@pytest.mark.parametrize("text", ["{{.Names}}", "{{ .Names }}", "{{inputs.a}}", "{ {a} }", "x {{ y", "${x}"])
+def test_what_is_no_attempt_at_a_reference_may_stand(text: str) -> None:
+    assert malformed(text) == ()
