@@ -21,6 +21,10 @@ from deployments.stack.first_start import SECOND_PASSWORD, SECOND_PERSON
 T = TypeVar("T")
 
 
+class Away(Exception):
+    """The server says that a part of it does not answer now; try again."""
+
+
 class LiveStack:
     """A running stack, an administrator's client, the second person's, and ways to break it."""
 
@@ -133,6 +137,8 @@ class LiveStack:
 
     def instance(self, number: int) -> dict[str, Any]:
         answer = self.admin.get(f"/instances/{number}")
+        if answer.status_code == 503:
+            raise Away(answer.text)
         assert answer.status_code == 200, answer.text
         view: dict[str, Any] = answer.json()
         return view
@@ -173,7 +179,7 @@ def until(
         try:
             if true():
                 return
-        except httpx2.TransportError:
+        except (httpx2.TransportError, Away):
             pass
         if time.monotonic() > deadline:
             shown = live.instance(number) if live is not None and number is not None else ""
