@@ -85,5 +85,5 @@ def _view(job: JobRow, tails: dict[tuple[int, str], str]) -> StepJobView:
         **fields,
         stdout=tails.get((job.id, "stdout"), ""),
         stderr=tails.get((job.id, "stderr"), ""),
-        duration=(job.ended_at - job.started_at).total_seconds() if ended else None,  # type: ignore[operator]
+        duration=(job.ended_at - job.started_at).total_seconds() if ended else None,  # type: ignore[operator]  # `ended`: both are there
     )

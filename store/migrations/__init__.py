@@ -1,0 +1,1 @@
+"""The migrations, found by alembic; a package so that the wheel carries them."""

@@ -39,4 +39,3 @@ def test_the_kinds_that_run_have_a_task_module_of_their_name():
     assert set(KINDS) <= kinds()
     for name, kind in KINDS.items():
         assert kind.begin.__module__ == f"tasks.{name}"
-        assert kind.settle.__module__ == f"tasks.{name}"
