@@ -23,7 +23,7 @@ from agent.spool import Spool
 
 log = logging.getLogger(__name__)
 
-CANCEL_GRACE_SECONDS = 0.6
+CANCEL_GRACE_SECONDS = 0.5
 """Between SIGTERM and SIGKILL when a person cancels: the tree is gone within a second."""
 
 

@@ -12,8 +12,6 @@ import pytest
 
 from agent import processes
 
-FAST = 3.0
-
 
 def line(ledger: Path) -> str:
     return f"echo ran >> {ledger}"
@@ -226,6 +224,18 @@ async def test_a_final_no_ends_the_agent_with_a_clear_sentence(status, code, sen
     assert await agent.exit_code() == code
     assert sentence in agent.log
     assert "oga_" not in agent.log
+
+
+async def test_an_agent_that_can_start_no_process_any_more_ends_and_says_so(server, agent, ended, soon):
+    process = agent.start()
+    await soon(lambda: server.polls)
+    (launcher,) = processes.descendants(process.pid, processes.every())
+    os.kill(launcher, signal.SIGKILL)
+    job = server.add(1, command="true")
+    assert await agent.exit_code() == 1
+    assert "start the agent again" in agent.log
+    agent.start()
+    assert (await ended(job))["outcome"] == "interrupted"
 
 
 async def test_a_proxys_page_is_no_decision(server, agent, ended, fault):

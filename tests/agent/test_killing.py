@@ -71,6 +71,19 @@ async def test_a_cancel_takes_less_than_a_second(server, agent, ended, soon, tmp
     assert processes.look_up(grandchild) is None
 
 
+async def test_a_cancel_before_the_start_is_acknowledged_runs_nothing(
+    server, agent, ended, soon, fault, tmp_path
+):
+    hit = fault("started", "refuse", times=10_000)
+    agent.start()
+    job = server.add(1, command=f"touch {tmp_path}/ran")
+    await soon(lambda: hit.times < 10_000)
+    server.cancel(job)
+    report = await ended(job)
+    assert (report["outcome"], report["reason"]) == ("cancelled", "It was cancelled. It had not started.")
+    assert not (tmp_path / "ran").exists()
+
+
 async def test_what_a_job_leaves_running_ends_with_it(server, agent, ended, soon, tmp_path):
     agent.start()
     job = server.add(
