@@ -97,6 +97,7 @@ async def test_an_approval_is_found_and_decided_by_keyboard_alone(page, site, se
     await sign_in(page, site, "anna")
     await tab_to(page, "Deploy release 7?")
     await page.keyboard.press("Enter")
+    await page.wait_for_url("**/approvals/*")
     await tab_to(page, "Comment")
     await page.keyboard.type("by keyboard")
     await tab_to(page, "Approve")

@@ -77,9 +77,9 @@ async def test_a_refused_start_says_why_and_keeps_what_was_filled_in(browser, se
 
 async def test_a_secret_is_never_sent_back(browser, seed, db):
     seeded = await seed()
-    secret = {"name": "token", "type": "secret"}
     await db.execute(
-        "UPDATE workflow_versions SET definition = jsonb_set(definition, '{inputs,0}', $1)", secret
+        """UPDATE workflow_versions SET definition = jsonb_set(definition::jsonb, '{inputs,0}', $1)::json""",
+        {"name": "token", "type": "secret"},
     )
     olga = browser()
     await olga.enter("olga")
