@@ -181,9 +181,14 @@ async def _follow(demo: Demo, instance_id: int, on_approval: OnApproval, limited
 
 
 def _explain(demo: Demo, request: dict[str, Any]) -> None:
+    from deployments.stack.first_start import SECOND_PASSWORD, SECOND_PERSON, SECOND_PROFILE
+
+    folder = demo.stack.folder.path
+    opsgate = "./run opsgate" if Path("run").exists() else "opsgate"
     say(f"Waits for approval: {request['title']}")
-    say(f"  Page:     {demo.stack.url}/approvals/{request['id']}  (sign in as bob)")
-    say(f"  Terminal: opsgate approval approve {request['id']}")
+    say(f"  Page:     {demo.stack.url}/approvals/{request['id']}")
+    say(f"            (sign in as {SECOND_PERSON}; password in {folder / 'secrets' / SECOND_PASSWORD})")
+    say(f"  Terminal: OPSGATE_PROFILE={folder / SECOND_PROFILE} {opsgate} approval approve {request['id']}")
 
 
 def _vote(demo: Demo, request: dict[str, Any]) -> None:

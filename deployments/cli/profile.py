@@ -20,11 +20,12 @@ class Profile:
 
 
 def find() -> Profile:
-    """The profile to use now, or `WrongUse` with what to do."""
+    """The profile to use now, or `WrongUse` with what to do. `OPSGATE_PROFILE` may name the file."""
     url, token = os.environ.get("OPSGATE_URL"), os.environ.get("OPSGATE_TOKEN")
     if url and token:
         return Profile(url, token)
-    for path in (default_path() / NAME, login_path()):
+    named = os.environ.get("OPSGATE_PROFILE")
+    for path in (Path(named),) if named else (default_path() / NAME, login_path()):
         kept = read(path)
         if kept is not None:
             return Profile(url or kept.url, token or kept.token)

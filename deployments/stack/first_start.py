@@ -6,6 +6,7 @@ printed; the second person's is also kept in a secret file, because the demo vot
 
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 from definitions.errors import NotFound
 from definitions.permissions import SYSTEM
@@ -17,6 +18,7 @@ from store.migrate import migrate
 
 ADMIN = "admin"
 SECOND_PERSON = "bob"
+SECOND_PROFILE = f"{SECOND_PERSON}.json"
 SECOND_PASSWORD = f"password-of-{SECOND_PERSON}"
 
 
@@ -38,7 +40,9 @@ async def prepare(database_url: str, folder: DataFolder, public_url: str, *, sec
         second_password = await _person(db, SECOND_PERSON, "approver") if second_person else None
         if second_password is not None:
             folder.keep_secret(SECOND_PASSWORD, second_password)
-        await _profile(db, folder, public_url)
+        await _profile(db, ADMIN, folder.path / profile.NAME, public_url)
+        if second_person:
+            await _profile(db, SECOND_PERSON, folder.path / SECOND_PROFILE, public_url)
     finally:
         await db.close()
     return Welcome(admin_password, second_password)
@@ -55,13 +59,13 @@ async def _person(db: Database, name: str, role: str) -> str | None:
     return None
 
 
-async def _profile(db: Database, folder: DataFolder, public_url: str) -> None:
-    """A token of the administrator for the command line beside this stack, as long as it is good."""
-    path = folder.path / profile.NAME
+async def _profile(db: Database, person: str, path: Path, public_url: str) -> None:
+    """A token of this person for the command line beside this stack; a new one if it is not good."""
     kept = profile.read(path)
     if kept is None or not await _is_good(db, kept.token):
-        admin = await users.find(db, ADMIN)
-        kept = profile.Profile(public_url, (await tokens.create(db, SYSTEM, "command line", admin)).token)
+        user_id = await users.find(db, person)
+        made = await tokens.create(db, SYSTEM, "command line", user_id)
+        kept = profile.Profile(public_url, made.token)
     profile.keep(profile.Profile(public_url, kept.token), path)
 
 

@@ -80,16 +80,10 @@ def test_it_runs_again_on_the_same_data_and_a_person_approves_from_the_terminal(
         [*OPSGATE, "demo"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
     )
     try:
-        url = read_until(demo, r"Opsgate: +(http://[\d.:]+)/instances/2").group(1)
         request = read_until(demo, r"opsgate approval approve (\d+)").group(1)
-        password = place / "data" / "secrets" / "password-of-bob"
-        login = [*OPSGATE, "login", url, "--name", "bob", "--password-file", str(password)]
         beside = environment(place)
-        elsewhere = {**beside, "OPSGATE_DATA_DIR": str(place / "nowhere")}
-        subprocess.run(login, env=elsewhere, check=True, capture_output=True)
-        subprocess.run(
-            [*OPSGATE, "approval", "approve", request], env=elsewhere, check=True, capture_output=True
-        )
+        bob = {**beside, "OPSGATE_PROFILE": str(place / "data" / "bob.json")}
+        subprocess.run([*OPSGATE, "approval", "approve", request], env=bob, check=True, capture_output=True)
         read_until(demo, r"Instance 2 is completed")
         read_until(demo, r"stop it with Ctrl-C")
         second = subprocess.run(
