@@ -32,7 +32,8 @@ def list_(
 @app.command
 def show(approval: int, *, json: Json = False) -> None:
     """Show a request: what is asked, for which hosts and values, and who has voted."""
-    print_facts(Connection.find().get(f"/approvals/{approval}"), as_json=json)
+    found = Connection.find().get(f"/approvals/{approval}")
+    print_facts(found, as_json=json, leave_out=("frozen",))
 
 
 @app.command

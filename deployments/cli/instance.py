@@ -62,9 +62,9 @@ def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:
         if not as_json:
             for line in changes(found, seen):
                 print(line, flush=True)
-            if found.get("waits_for") not in (None, waits_for):
-                print(f"  {found['waits_for']}", flush=True)
-            waits_for = found.get("waits_for")
+            if found["status"] == "paused" and found["waits_for"] not in (None, waits_for):
+                waits_for = found["waits_for"]
+                print(f"  {waits_for}", flush=True)
         if found["status"] in ENDED:
             break
         time.sleep(0.5)
