@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
-from definitions.errors import OpsgateError, Unavailable
+from definitions.errors import Unavailable
 from deployments.cli.apply import apply_folder
 from deployments.cli.connection import Connection, segment
+from deployments.cli.errors import Refused
 from deployments.cli.instance import ENDED, changes, print_steps
 from deployments.cli.login import SignedIn
 from deployments.cli.profile import NAME, read
@@ -58,7 +59,7 @@ async def _demo(auto_approve: bool) -> int:
             if not auto_approve:
                 say("The stack keeps running; stop it with Ctrl-C.")
                 await _unless_given_up(stack, asyncio.Event().wait())
-    except OpsgateError:
+    except (Unavailable, Refused):
         say(f"The demo failed. The logs are in {folder.path / 'logs'}")
         raise
     except asyncio.CancelledError:
