@@ -1,6 +1,4 @@
-"""The web pages as one application, to be mounted at `/` after the API.
-
-    app.mount("/", create_pages(db, PagesSettings(...)))
+"""The web pages as one application, which answers whatever no route of the API takes.
 
 Composes and configures; every page is a module of `approvals_ui.pages`.
 """
@@ -25,7 +23,7 @@ def create_pages(db: Database, settings: PagesSettings) -> FastAPI:
     app = FastAPI(title="Opsgate pages", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.db = db
     app.state.settings = settings
-    app.state.changes = Changes(db.dsn)
+    app.state.changes = Changes(db)
     for router in (sign_in.router, *ROUTERS):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

@@ -15,6 +15,6 @@ class PagesSettings(BaseSettings):
     """Where people reach Prefect's own pages; None: no links to runs."""
 
     @property
-    def secure(self) -> bool:
+    def secure_cookies(self) -> bool:
         """Whether browsers reach the pages by TLS, so that cookies must not travel without it."""
         return self.public_url.startswith("https://")

@@ -38,7 +38,7 @@ def _form_page(
         token,
         httponly=True,
         samesite="strict",
-        secure=_settings(request).secure,
+        secure=_settings(request).secure_cookies,
         path="/sign-in",
     )
     return response
@@ -70,7 +70,7 @@ async def sign_in(request: Request, db: Db) -> Response:
         return _form_page(request, next_path, name, refused)
     response = RedirectResponse(next_path, 303)
     authentication.set_session_cookie(
-        response, await sessions.open(db, user.id), secure=_settings(request).secure
+        response, await sessions.open(db, user.id), secure=_settings(request).secure_cookies
     )
     response.delete_cookie(FORM_COOKIE, path="/sign-in")
     return response
@@ -81,6 +81,6 @@ async def sign_out(request: Request, db: Db) -> Response:
     """End the session, here and in the store."""
     await sessions.close(db, request.cookies[authentication.COOKIE])
     response = RedirectResponse("/sign-in", 303)
-    authentication.clear_session_cookie(response, secure=_settings(request).secure)
+    authentication.clear_session_cookie(response, secure=_settings(request).secure_cookies)
     response.headers["Clear-Site-Data"] = '"storage"'
     return response

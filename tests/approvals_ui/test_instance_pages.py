@@ -76,13 +76,24 @@ async def test_whoever_only_looks_can_not_cancel(browser, seed, db):
     assert await db.fetchval("SELECT cancel_requested_at FROM instances") is None
 
 
-async def test_cancelling_what_has_ended_is_refused_in_words(browser, seed):
+async def test_cancelling_what_has_ended_is_refused_in_words(browser, seed, db):
     seeded = await seed()
     anna = browser()
     await anna.enter("anna")
     path = f"/instances/{seeded.instance_id}"
     csrf = await anna.csrf(path)
-    await anna.client.get(path)
-    first = await anna.post(f"{path}/cancel", {}, csrf)
-    assert first.status_code == 303
-    assert "being cancelled" in (await anna.get(path)).text
+    await db.execute("UPDATE instances SET status = 'cancelled', ended_at = now(), reason = 'Stopped.'")
+    response = await anna.post(f"{path}/cancel", {}, csrf)
+    assert response.status_code == 409
+    assert "has ended already" in response.text.split('role="alert"')[1]
+
+
+async def test_an_instance_that_has_ended_says_why_and_refreshes_no_more(browser, seed, db):
+    seeded = await seed()
+    vera = browser()
+    await vera.enter("vera")
+    await db.execute("UPDATE instances SET status = 'cancelled', ended_at = now(), reason = 'Stopped.'")
+    shown = (await vera.get(f"/instances/{seeded.instance_id}")).text
+    assert "Stopped." in shown
+    assert "hx-trigger" not in shown
+    assert "not reached yet" not in shown
