@@ -105,8 +105,6 @@ def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
     except ConditionFailed as failure:
         fix = "Write for example {{step_ID.exit_code}} == 0."
         return [_problem("bad-condition", failure.message, fix)]
-    except RecursionError:
-        return [_problem("bad-condition", "The condition is nested too deep.", "Flatten it.")]
     fix = "Write a reference, or a text in quotes."
     problems = [_problem("unknown-name", f"`{name}` is not known in a condition.", fix) for name in unknown]
     fix = "Compare values of the same type; quotes make a text."

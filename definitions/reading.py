@@ -96,6 +96,8 @@ def read(
     except ValidationError as error:
         found: dict[tuple[int | str, ...], list[dict[str, Any]]] = {}
         for detail in error.errors(include_url=False):
+            if detail["type"] == "too_short" and detail["input"]:
+                continue  # only because members of the list were dropped, each with its own problem
             found.setdefault(_path(fields, detail["loc"]), []).append(dict(detail))
         for path, details in found.items():
             where = _place(pointer, str(path[0]), places, *path[1:])

@@ -58,10 +58,8 @@ class Places:
         self._places: list[Place | None] = [None] * count
 
     def put(self, char: str, kind: Literal["bare", "double"]) -> None:
-        """A reference was met; a refusal that came first stays."""
-        number = ord(char) - FIRST
-        if self._places[number] is None:
-            self._places[number] = Place(kind)
+        """A reference was met; what is found out later may still refuse it."""
+        self._places[ord(char) - FIRST] = Place(kind)
 
     def refuse(self, text: str, reason: str) -> None:
         """Refuse every reference in a piece of the command."""

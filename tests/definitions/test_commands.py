@@ -72,6 +72,7 @@ def _run(command: str, value: str, folder: Path) -> str:
         cwd=folder,
         capture_output=True,
         timeout=20,
+        check=False,
     )
     return done.stdout.decode()
 
@@ -84,19 +85,73 @@ def test_a_hostile_value_arrives_as_it_is_and_runs_nothing(command: str, tmp_pat
 
 
 PIECES = st.sampled_from(
-    ["{{inputs.x}}", "{{inputs.x}}", " ", " ", '"', "'", "$(", ")", "(", "echo", "printf %s", ";", "\n", "|", "&&",
-     "$", "\\", "#", "a=", "[[", "]]", "[", "]", "-eq", "1", "${", "}", "{", "cat", "<<<", "if", "then", "fi", "do",
-     "for v in", "case", "in", "esac", "eval", "test", "-v", "v", "$v", "unset", "read", "bash", "-c", "time", "!",
-     "function f", "xargs", "env", "declare", "a[", "((", "))", "`", "<(", "~", "*"]
-)  # fmt: skip
+    [
+        "{{inputs.x}}",
+        "{{inputs.x}}",
+        '"',
+        "'",
+        "$(",
+        ")",
+        "(",
+        "echo",
+        ";",
+        "|",
+        "&&",
+        "$",
+        "\\",
+        "#",
+        "a=",
+        "[[",
+        "]]",
+        "[",
+        "]",
+        "-eq",
+        "1",
+        "${",
+        "}",
+        "{",
+        "cat",
+        "<<<",
+        "if",
+        "then",
+        "fi",
+        "do",
+        "in",
+        "esac",
+        "eval",
+        "test",
+        "-v",
+        "v",
+        "$v",
+        "unset",
+        "read",
+        "bash",
+        "-c",
+        "time",
+        "!",
+        "case",
+        "xargs",
+        "env",
+        "declare",
+        "a[",
+        "((",
+        "))",
+        "`",
+        "<(",
+        "~",
+        "*",
+        "for",
+        "function",
+        "f",
+        "printf",
+    ]
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    command=st.lists(PIECES, min_size=2, max_size=10).map(" ".join)
-    | st.lists(PIECES, max_size=10).map("".join)
-)
-def test_no_accepted_command_runs_a_value(command: str, tmp_path: Path) -> None:
+@given(pieces=st.lists(PIECES, max_size=10), joint=st.sampled_from(["", " ", " ", "\n"]))
+def test_no_accepted_command_runs_a_value(pieces: list[str], joint: str, tmp_path: Path) -> None:
+    command = joint.join(pieces)
     if "{{inputs.x}}" not in command or lint_command(command, "bash"):
         return
     canary = tmp_path / "canary"
@@ -112,6 +167,7 @@ def test_no_accepted_command_runs_a_value(command: str, tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=20,
+            check=False,
         )
         assert not canary.exists(), bound.text
 
@@ -176,8 +232,8 @@ REFUSED = [
     ("echo ${x:{{inputs.x}}}", "computes"),
     ("echo ${!x} {{inputs.x}}", "computes"),
     ("echo \\{{inputs.x}}", "backslash"),
-    ("echo ${{inputs.x}}", "computes"),
-    ("echo $ {{inputs.x}}$", ""),
+    ("echo ${{inputs.x}}", "right after a `$`"),
+    ("(case a in b) true;; esac; eval \"$v\"); echo {{inputs.x}}", "eval"),
     ("echo # {{inputs.x}}", "comment"),
     ("echo # {{inputs.x}}\necho", "comment"),
     ("for {{inputs.x}} in a; do true; done", "name is expected"),
@@ -190,7 +246,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("command", "words"), [case for case in REFUSED if case[1]])
+@pytest.mark.parametrize(("command", "words"), REFUSED)
 def test_an_unsafe_place_is_refused_with_a_way_out(command: str, words: str) -> None:
     problems = lint_command(command, "bash")
     assert problems
@@ -198,11 +254,6 @@ def test_an_unsafe_place_is_refused_with_a_way_out(command: str, words: str) -> 
     assert "script parameter" in problems[0].fix
     with pytest.raises(Invalid):
         bind_command(command, "bash", _scope("x"))
-
-
-def test_a_dollar_before_a_reference_is_refused() -> None:
-    assert "`$`" in lint_command("echo a${{inputs.x}}".replace("${{", "$ {{").replace("$ ", "$"), "bash")[0].message \
-        or lint_command("echo a${{inputs.x}}", "bash")  # fmt: skip
 
 
 def test_the_same_reference_is_bound_once() -> None:
@@ -291,8 +342,7 @@ def test_an_unsafe_place_in_powershell_is_refused(command: str, words: str) -> N
 
 
 @given(
-    command=st.lists(PIECES | st.text(max_size=4), max_size=12).map("".join),
-    shell=st.sampled_from(["bash", "powershell"]),
+    pieces=st.lists(PIECES | st.text(max_size=4), max_size=12), shell=st.sampled_from(["bash", "powershell"])
 )
-def test_no_command_crashes_the_scanner(command: str, shell: Shell) -> None:
-    lint_command(command, shell)
+def test_no_command_crashes_the_scanner(pieces: list[str], shell: Shell) -> None:
+    lint_command("".join(pieces), shell)

@@ -1,0 +1,239 @@
+"""Conditions: answers, typed errors, and values that never become part of the expression."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from definitions.conditions import ConditionFailed, check, evaluate
+from definitions.parameters import Value
+from definitions.references import Reference
+from definitions.variables import HostFacts, Scope, StepFacts, Unresolved, scope
+
+STDOUT = '{"d": 41, "l": [1, 2], "s": "x", "o": {"k": 1}, "f": 2.0, "big": 9007199254740993, "n": null}'
+
+
+def _scope(value: Value = None) -> Scope:
+    return scope(
+        inputs={"t": 90, "s": "90", "f": 1.5, "b": True, "n": None, "v": value},
+        instance={"id": 1},
+        results={"a": StepFacts(hosts=(HostFacts(host="web.1", stdout=STDOUT, exit_code=0),))},
+    )
+
+
+ANSWERS = [
+    ("{{step_a.exit_code}} == 0", True),
+    ("{{step_a.json.d}} < {{inputs.t}}", True),
+    ('"{{step_a.json.d}}" < {{inputs.t}}', True),
+    ("'{{inputs.s}}' == '90'", True),
+    ("{{inputs.t}} == 90.0", True),
+    ("{{inputs.t}} > 1.5 && {{inputs.t}} >= 90u", True),
+    ("{{inputs.t}} + 0.5 == 90.5", True),
+    ("{{inputs.t}} -1 == 89", True),
+    ("-{{inputs.t}} == -90", True),
+    ("{{inputs.t}} % 7 == 6", True),
+    ("1.0 - {{inputs.f}} == -0.5", True),
+    ("{{inputs.f}} * 2 == 3", True),
+    ("7 / 2 == 3.5", True),
+    ("{{step_a.json.big}} == 9007199254740992", False),
+    ("{{inputs.b}}", True),
+    ("!{{inputs.b}} || {{inputs.s}} != '91'", True),
+    ("false && {{inputs.t}}", False),
+    ("{{inputs.n}} == null && {{inputs.t}} != null", True),
+    ("{{inputs.n}} == 1", False),
+    ("{{step_a.json.l}} == [1.0, 2]", True),
+    ("{{step_a.json.l}} == [1]", False),
+    ("{{step_a.json.o}} == {'k': 1.0}", True),
+    ("{{step_a.json.o}} == {'j': 1}", False),
+    ("{{step_a.json.l}} + [3] == [1, 2, 3]", True),
+    ("1.0 in {{step_a.json.l}}", True),
+    ("5 in {{step_a.json.l}}", False),
+    ("1 in ['a', 1]", True),
+    ("'k' in {{step_a.json.o}}", True),
+    ("{{step_a.json}}.o.k == 1", True),
+    ("has({{step_a.json}}.d)", True),
+    ("{{step_a.json.l}}.exists(i, i > 1)", True),
+    ("{{step_a.json.l}}[0] == 1", True),
+    ("size({{inputs.s}}) == 2", True),
+    ("{{inputs.s}} + '1' == '901'", True),
+    ("{{inputs.s}}.matches('9.')", True),
+    ("{{inputs.t}} > 5 ? true : false", True),
+    ("type({{inputs.t}}) == int", True),
+    ("'a' < 'b'", True),
+    ("timestamp('2026-01-01T00:00:00Z') < timestamp('2027-01-01T00:00:00Z')", True),
+    (
+        "timestamp('2026-01-01T00:00:01Z') - timestamp('2026-01-01T00:00:00Z') == duration('1s')",
+        True,
+    ),
+    ("{{step_late.exit_code}} == null && {{step_late.stdout}} == ''", True),
+    ("{{step_a.hosts.web.1.json.d}} == 41", True),
+    ("{{inputs.t}} == 90 // a comment", True),
+    ("'it\\'s {}' != '''x''' && {{inputs.b}}", True),
+    ("{{inputs.t}} == {{inputs.t}}", True),
+]
+
+
+@pytest.mark.parametrize(("condition", "answer"), ANSWERS)
+def test_a_condition_is_answered(condition: str, answer: bool) -> None:
+    assert check(condition) == []
+    assert evaluate(condition, _scope()) is answer
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("{{inputs.s}} == 90", "compares a text with a number"),
+        ("{{inputs.b}} == 1", "compares a boolean with a number"),
+        ("{{inputs.n}} < 1", "compares null with a number"),
+        ("{{inputs.b}} < {{inputs.b}}", "compares a boolean with a boolean"),
+        ("'a' in {{step_a.json.l}}", "compares a number with a text"),
+        ("1 in {{inputs.s}}", "looks for a number in a text"),
+        ("{{inputs.t}} + {{inputs.s}} == 1", "calculates `+` with a number and a text"),
+        ("{{inputs.s}} - {{inputs.s}} == 1", "calculates `-` with a text and a text"),
+        ("{{step_a.json.o}} == {{step_a.json.l}}", "compares an object with a list"),
+        ("timestamp('2026-01-01T00:00:00Z') == 1", "compares a time with a number"),
+        ("b'a' == 1", "compares another type with a number"),
+        ("{{inputs.t}}", "gives a number"),
+        ("{{inputs.t}} && true", "takes a number for true or false"),
+        ("!{{inputs.t}}", "takes a number for true or false"),
+        ("!({{inputs.t}} == 'a')", "compares a number with a text"),
+        ("({{inputs.t}} == 'a') == true", "compares a number with a text"),
+        ("({{inputs.t}} < 'a') < 1", "compares a number with a text"),
+        ("({{inputs.t}} + 'a') + 1 == 1", "calculates `+`"),
+        ("({{inputs.t}} + 'a') in [1]", "calculates `+`"),
+        ("1 / 0 == 1", "divides by zero"),
+        ("{{step_a.json}}.zz == 1", "not there"),
+        ("{{step_a.json.l}}[7] == 1", "not there"),
+        ("9223372036854775807 + 1 > 0", "too large"),
+        ("{{inputs.t}} +", "not a CEL expression"),
+        ("{{inputs.t}}{{inputs.t}}", "not a CEL expression"),
+        ("'a {{inputs.s}}' == 'b'", "inside a text"),
+        ("true // {{inputs.s}}", "comment"),
+        ("1" * 4001, "longer than 4000"),
+        ("(" * 1900 + "true" + ")" * 1900, "evaluated"),
+    ],
+)
+def test_a_condition_without_an_answer_fails_in_words(condition: str, words: str) -> None:
+    with pytest.raises(ConditionFailed) as caught:
+        evaluate(condition, _scope())
+    assert words in str(caught.value)
+
+
+def test_a_reference_without_a_value_fails_the_condition() -> None:
+    with pytest.raises(Unresolved):
+        evaluate("{{step_a.json.zz}} == 1", _scope())
+
+
+def test_a_number_too_large_for_cel_becomes_a_fraction() -> None:
+    assert evaluate("{{inputs.v}} > 1", _scope(2**70))
+
+
+VALUES = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | st.floats(allow_nan=False) | st.text()
+
+
+@given(left=VALUES, right=VALUES)
+def test_equality_is_pythons_within_a_type_and_an_error_across(left: Value, right: Value) -> None:
+    bound = scope(inputs={"l": left, "r": right}, instance={}, results={})
+    numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (left, right)]
+    kinds = {"number" if number else type(v) for v, number in zip((left, right), numbers, strict=True)}
+    if len(kinds) == 1 or left is None or right is None:
+        assert evaluate("{{inputs.l}} == '{{inputs.r}}'", bound) is (left == right)
+    else:
+        with pytest.raises(ConditionFailed, match="compares"):
+            evaluate("{{inputs.l}} == '{{inputs.r}}'", bound)
+
+
+@given(st.text())
+def test_the_text_of_a_value_is_never_read_as_an_expression(text: str) -> None:
+    for hostile in (text, f"' || true || '{text}", '" == "" || "a" == "a'):
+        assert evaluate("'{{inputs.v}}' == 'never this'", _scope(hostile)) is (hostile == "never this")
+
+
+PIECES = [
+    "{{inputs.t}}",
+    "{{inputs.s}}",
+    "{{step_a.json}}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "==",
+    "<",
+    "&&",
+    "||",
+    "!",
+    "+",
+    "-",
+    ".",
+    ",",
+    "'",
+    '"',
+    "1",
+    "x",
+    "true",
+    "null",
+    "?",
+    ":",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=2), max_size=12).map(" ".join))
+def test_no_condition_crashes_and_none_leaks_a_value(condition: str) -> None:
+    bound = scope(inputs={"t": 1, "s": "hunter2"}, instance={}, results={})
+    check(condition)
+    try:
+        evaluate(condition, bound)
+    except (ConditionFailed, Unresolved) as error:
+        said = str(error)
+    else:
+        said = ""
+    assert "hunter2" not in said
+
+
+def _kind(reference: Reference) -> str | None:
+    return {"t": "number", "s": "text", "b": "boolean"}.get(reference.path[-1])
+
+
+@pytest.mark.parametrize(
+    ("condition", "code", "words"),
+    [
+        ("{{inputs.s}} == 90", "type-mismatch", "compares a text with a number"),
+        ("({{inputs.s}}) < 1.5 || true", "type-mismatch", "compares a text with a number"),
+        ("{{inputs.t}} < null", "type-mismatch", "compares a number with null"),
+        ("{{inputs.b}} < true", "type-mismatch", "which of two is larger"),
+        ("({{inputs.t}} == 1) == 1", "type-mismatch", "compares a boolean with a number"),
+        ("{{inputs.s}}", "type-mismatch", "gives a text"),
+        ("null", "type-mismatch", "gives null"),
+        ("1 * 2 == '2'", "type-mismatch", "compares a number with a text"),
+        ("status == 1", "unknown-name", "`status`"),
+        (".status == 1", "unknown-name", "`status`"),
+        ("[1].exists(i, j == 1)", "unknown-name", "`j`"),
+        ("{{inputs.t} == 1", "bad-reference", "no reference"),
+        ("{{inputs.t}} ==", "bad-condition", "not a CEL expression"),
+        ("'{{inputs.s}}!' == ''", "bad-condition", "inside a text"),
+        ("1" * 4001, "too-long", "4000"),
+    ],
+)
+def test_what_can_be_said_without_values_is_said(condition: str, code: str, words: str) -> None:
+    problems = check(condition, _kind)
+    assert [problem.code for problem in problems] == [code]
+    assert words in problems[0].message
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "{{inputs.s}} != null",
+        "{{inputs.other}} == 1",
+        "size('a') == 1",
+        "{{inputs.t}} in [1, 'a']",
+        "b'a' == b'a'",
+        "{{inputs.t}} == [1][0]",
+        "[1].all(i, true) && [1].exists()",
+        "[1].contains('x')",
+        "{'a': 1}.a == 1",
+    ],
+)
+def test_what_may_be_right_is_left_to_the_run(condition: str) -> None:
+    assert check(condition, _kind) == []

@@ -1,0 +1,427 @@
+"""The proof: every way a workflow could fail to run is found before it is published."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.parameters import Parameter
+from definitions.problems import Problem, has_errors
+from definitions.proof import prove
+from definitions.routing import Outcome, advance, outcomes, start
+from definitions.steps.step import TARGET_WORDS
+from definitions.workflow import Workflow, parse
+
+KNOWN = Catalogue(
+    scripts=(
+        ScriptFacts(
+            1,
+            "health_check",
+            (
+                Parameter(name="threshold", type="integer", required=True),
+                Parameter(name="key", type="secret"),
+                Parameter(name="level", default="low"),
+            ),
+        ),
+    ),
+    hosts=frozenset({"web-1", "7", "tag:web"}),
+    people={
+        "role:admin": frozenset({1, 2}),
+        "role:one": frozenset({3}),
+        "user:5": frozenset({5}),
+        "user:ann": frozenset({5}),
+        "role:empty": frozenset(),
+    },
+)
+COMMAND: dict[str, object] = {"type": "command", "command": "true"}
+
+
+def _workflow(*steps: dict[str, object], **more: object) -> Workflow:
+    workflow, problems = parse({"name": "w", "steps": list(steps), **more})
+    assert workflow is not None, problems
+    return workflow
+
+
+def _codes(problems: list[Problem]) -> list[tuple[str, str]]:
+    return [(problem.code, problem.pointer) for problem in problems]
+
+
+def _prove(*steps: dict[str, object], **more: object) -> list[tuple[str, str]]:
+    return _codes(prove(_workflow(*steps, **more), KNOWN))
+
+
+def test_a_sound_workflow_has_no_problem() -> None:
+    steps: list[dict[str, object]] = [
+        {
+            "id": "a",
+            "type": "script",
+            "script": 1,
+            "parameters": {"threshold": "{{inputs.t}}"},
+            "hosts": ["Web-1", 7],
+        },
+        {"id": "b", **COMMAND, "command": "echo {{step_a.stdout}} {{instance.id}}", "hosts": ["tag:web"]},
+        {"id": "c", "type": "condition", "condition": "{{step_a.exit_code}} == 0", "on_false": "end"},
+        {
+            "id": "d",
+            "type": "approval",
+            "approvers": ["role:admin"],
+            "title": "{{step_b.hosts.web.1.json.a}}",
+        },
+        {"id": "e", "type": "delay", "until": "{{inputs.t}}"},
+        {"id": "f", "type": "delay", "until": "2027-01-31T08:00:00+01:00"},
+    ]
+    assert _prove(*steps, inputs=[{"name": "t"}], outputs={"a": "{{step_a.json.k}}"}) == []
+
+
+def test_an_unknown_target_names_the_nearest() -> None:
+    problems = prove(_workflow({"id": "a", **COMMAND, "on_success": "emd"}), KNOWN)
+    assert _codes(problems) == [("unknown-target", "/steps/0/on_success")]
+    assert problems[0].fix == "Did you mean `end`?"
+    far = prove(_workflow({"id": "a", **COMMAND, "on_success": "zzzzzz"}), KNOWN)
+    assert "end" in far[0].fix
+
+
+@pytest.mark.parametrize("back", ["a", "b"])
+def test_a_cycle_is_named_once_with_its_steps(back: str) -> None:
+    problems = prove(_workflow({"id": "a", **COMMAND}, {"id": "b", **COMMAND, "on_failure": back}), KNOWN)
+    assert _codes(problems) == [("cycle", "/steps/1/on_failure")]
+    assert ("a → b → a" if back == "a" else "b → b") in problems[0].message
+
+
+def test_a_step_no_path_leads_to_is_dead() -> None:
+    assert _prove({"id": "a", **COMMAND, "on_success": "end"}, {"id": "b", **COMMAND}) == [
+        ("dead-step", "/steps/1")
+    ]
+
+
+def test_a_reference_must_be_defined_on_failure_paths_too() -> None:
+    problems = _prove(
+        {"id": "a", **COMMAND, "on_failure": "c"},
+        {"id": "b", **COMMAND},
+        {"id": "c", **COMMAND, "command": "echo {{step_a.stdout}} {{step_b.stdout}}"},
+    )
+    assert problems == [("not-on-every-path", "/steps/2/command")]
+
+
+def test_outputs_must_be_defined_wherever_the_workflow_completes() -> None:
+    steps = ({"id": "a", **COMMAND, "on_failure": "end"}, {"id": "b", **COMMAND})
+    assert _prove(*steps, outputs={"x": "{{step_a.stdout}} {{step_b.stdout}}"}) == [
+        ("not-on-every-path", "/outputs/x")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reference", "code"),
+    [
+        ("{{step_a.stdout}}", "not-on-every-path"),
+        ("{{step_z.stdout}}", "unknown-reference"),
+        ("{{step_w.stdout}}", "no-output"),
+        ("{{step_first.output}}", "unknown-property"),
+        ("{{step_first}}", "unknown-property"),
+        ("{{step_first.hosts.stdout}}", "unknown-property"),
+        ("{{step_first.stdout.x}}", "unknown-property"),
+        ("{{inputs.z}}", "unknown-reference"),
+        ("{{inputs}}", "unknown-reference"),
+        ("{{inputs.t.x}}", "unknown-reference"),
+        ("{{instance.owner}}", "unknown-reference"),
+        ("{{nobody}}", "unknown-reference"),
+        ("{{variables}}", "unknown-reference"),
+        ("{{step first}}", "bad-reference"),
+    ],
+)
+def test_a_reference_to_nothing_is_found(reference: str, code: str) -> None:
+    found = _prove(
+        {"id": "first", **COMMAND},
+        {"id": "w", "type": "delay", "seconds": 1},
+        {"id": "a", **COMMAND, "command": f"echo {reference}"},
+        inputs=[{"name": "t"}],
+    )
+    assert found == [(code, "/steps/2/command")]
+
+
+@pytest.mark.parametrize("steps", [[], [{"id": "b", **COMMAND}]])
+def test_a_workflow_without_inputs_says_that_there_are_none(steps: list[dict[str, object]]) -> None:
+    problems = prove(_workflow({"id": "a", **COMMAND, "command": "echo {{inputs.x}}"}, *steps), KNOWN)
+    assert problems[0].fix == "There are none."
+
+
+def test_an_unsafe_place_in_a_command_is_found() -> None:
+    command = {"id": "a", **COMMAND, "command": "echo '{{instance.id}}'"}
+    assert _prove(command) == [("unsafe-position", "/steps/0/command")]
+    assert _prove({**command, "shell": "powershell"}) == [("unsafe-position", "/steps/0/command")]
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("{{inputs.n}} == 'x'", "type-mismatch"),
+        ("{{inputs.s}} == 1", "type-mismatch"),
+        ("{{inputs.b}} == 1", "type-mismatch"),
+        ("{{instance.id}} == '1'", "type-mismatch"),
+        ("{{instance.started_by}} == 1", "type-mismatch"),
+        ("{{step_a.stdout}} == 0", "type-mismatch"),
+        ("{{step_a.hosts.web.exit_code}} == ''", "type-mismatch"),
+        ("{{step_a.exit_code}} ==", "bad-condition"),
+        ("{{step_a.exit_code} == 0", "bad-reference"),
+    ],
+)
+def test_a_condition_that_can_not_be_answered_is_found(condition: str, code: str) -> None:
+    inputs = [{"name": "n", "type": "number"}, {"name": "s"}, {"name": "b", "type": "boolean"}]
+    found = _prove(
+        {"id": "a", **COMMAND}, {"id": "c", "type": "condition", "condition": condition}, inputs=inputs
+    )
+    assert found == [(code, "/steps/1/condition")]
+
+
+def test_json_and_choices_compare_with_anything() -> None:
+    condition = "{{step_a.json.x}} == 1 && {{inputs.c}} == 'x' && {{step_a.json}}.y == 'z'"
+    inputs = [{"name": "c", "type": "choice", "choices": ["x", 1]}]
+    check = {"id": "c", "type": "condition", "condition": condition}
+    assert _prove({"id": "a", **COMMAND}, check, inputs=inputs) == []
+
+
+def test_a_condition_on_an_unknown_input_is_found_once() -> None:
+    check = {"id": "c", "type": "condition", "condition": "{{inputs.z}} == 1"}
+    assert _prove(check) == [("unknown-reference", "/steps/0/condition")]
+
+
+def test_on_success_of_a_condition_is_a_warning() -> None:
+    problems = prove(
+        _workflow({"id": "c", "type": "condition", "condition": "true", "on_success": "end"}), KNOWN
+    )
+    assert [(problem.code, problem.severity) for problem in problems] == [("unused-field", "warning")]
+
+
+@pytest.mark.parametrize("until", ["2027-01-31", "2027-01-31T08:00:00", "tomorrow"])
+def test_a_delay_until_no_instant_is_found(until: str) -> None:
+    assert _prove({"id": "a", "type": "delay", "until": until}) == [("bad-instant", "/steps/0/until")]
+
+
+def test_references_stand_only_where_they_may() -> None:
+    found = _prove({"id": "a", **COMMAND, "name": "{{instance.id}}", "hosts": ["web-1"]})
+    assert found == [("template-not-allowed", "/steps/0/name")]
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        ({"script": "healthcheck"}, ("unknown-script", "/steps/0/script")),
+        ({"script": 9}, ("unknown-script", "/steps/0/script")),
+        ({"parameters": {}}, ("missing-parameter", "/steps/0/parameters/threshold")),
+        ({"parameters": {"threshold": "x"}}, ("bad-value", "/steps/0/parameters/threshold")),
+        ({"parameters": {"threshold": [1]}}, ("bad-value", "/steps/0/parameters/threshold")),
+        ({"parameters": {"threshold": 1, "tresh": 1}}, ("unknown-parameter", "/steps/0/parameters/tresh")),
+        ({"parameters": {"threshold": 1, "key": "k"}}, ("not-available-yet", "/steps/0/parameters/key")),
+        (
+            {"parameters": {"threshold": "{{inputs.z}}"}},
+            ("unknown-reference", "/steps/0/parameters/threshold"),
+        ),
+        ({"hosts": ["web-1", "web-2"]}, ("unknown-host", "/steps/0/hosts/1")),
+        ({"hosts": ["group:db"]}, ("unknown-host", "/steps/0/hosts/0")),
+        ({"hosts": ["@engine"]}, ("not-available-yet", "/steps/0/hosts/0")),
+        ({"run_as": "dba"}, ("not-available-yet", "/steps/0/run_as")),
+    ],
+)
+def test_what_a_script_step_names_must_exist_and_fit(step: dict[str, object], found: tuple[str, str]) -> None:
+    whole = {"id": "a", "type": "script", "script": "health_check", "parameters": {"threshold": 90}, **step}
+    assert _prove(whole) == [found]
+
+
+@pytest.mark.parametrize(
+    ("gate", "found"),
+    [
+        ({"approvers": ["role:empty"]}, ["unknown-approver", "too-few-approvers"]),
+        ({"approvers": ["role:nobody", "role:admin"]}, ["unknown-approver"]),
+        ({"approvers": ["role:admin"], "approval_type": "singular"}, ["too-few-approvers"]),
+        ({"approvers": ["user:5"], "approval_type": "singular"}, []),
+        ({"approvers": ["user:5", "user:ann"], "approval_type": "two_of_many"}, ["too-few-approvers"]),
+        ({"approvers": ["role:admin"], "approval_type": "two_of_many"}, ["few-approvers"]),
+        ({"approvers": ["role:admin"], "approval_type": "two_of_many", "allow_self": True}, []),
+        ({"approvers": ["role:admin", "user:5"], "approval_type": "two_of_many"}, []),
+        ({"approvers": ["user:5"]}, []),
+    ],
+)
+def test_a_gate_needs_enough_distinct_people(gate: dict[str, object], found: list[str]) -> None:
+    assert [code for code, _ in _prove({"id": "a", "type": "approval", **gate})] == found
+
+
+@pytest.mark.parametrize(
+    ("gate", "found"),
+    [
+        ({"approvers": ["user:5", "user:5"]}, ["too-few-approvers", "not-checked"]),
+        ({"approvers": ["role:admin"]}, ["not-checked"]),
+        ({"approvers": ["user:5", "user:6"]}, ["not-checked"]),
+    ],
+)
+def test_offline_a_gate_of_one_named_person_can_not_be_two_of_many(
+    gate: dict[str, object], found: list[str]
+) -> None:
+    workflow = _workflow({"id": "a", "type": "approval", "approval_type": "two_of_many", **gate})
+    assert [problem.code for problem in prove(workflow)] == found
+
+
+def test_offline_the_proof_says_what_it_left_out() -> None:
+    workflow = _workflow(
+        {"id": "a", "type": "script", "script": "x"},
+        {"id": "b", **COMMAND, "hosts": ["x"]},
+        {"id": "c", "type": "approval", "approvers": ["role:x"]},
+    )
+    problems = prove(workflow)
+    assert not has_errors(problems)
+    assert "scripts and their parameters, hosts, approvers" in problems[-1].message
+
+
+def test_nothing_is_left_out_where_nothing_would_be_checked() -> None:
+    assert prove(_workflow({"id": "a", **COMMAND})) == []
+
+
+def test_secret_inputs_are_not_available_yet() -> None:
+    found = _prove({"id": "a", **COMMAND}, inputs=[{"name": "a"}, {"name": "s", "type": "secret"}])
+    assert found == [("not-available-yet", "/inputs/1/type")]
+
+
+CHECKOUT: dict[str, object] = {
+    "id": "out",
+    "type": "pam_checkout",
+    "identity": "db_admin",
+    "variable_name": "dba",
+}
+
+
+def _identity(text: str, **step: object) -> list[tuple[str, str]]:
+    approval = {"id": "a", "type": "approval", "approvers": ["role:admin"], "title": text, **step}
+    found = prove(_workflow(CHECKOUT, approval), KNOWN)
+    return [(problem.code, problem.severity) for problem in found if problem.code != "not-available-yet"]
+
+
+@pytest.mark.parametrize("name", ["dba", "db_admin", "variables.dba"])
+def test_an_identity_is_known_by_both_its_names_and_gives_no_credential(name: str) -> None:
+    assert _identity(f"{{{{{name}.username}}}} {{{{{name}}}}}") == []
+    assert _identity(f"{{{{{name}.Password}}}}") == [("credential-blocked", "warning")]
+
+
+def test_a_credential_in_a_condition_is_an_error() -> None:
+    found = prove(
+        _workflow(CHECKOUT, {"id": "c", "type": "condition", "condition": "{{dba.password}} == 'x'"}), KNOWN
+    )
+    assert ("credential-blocked", "error") in [(problem.code, problem.severity) for problem in found]
+
+
+def test_an_identity_must_be_checked_out_first() -> None:
+    first = {"id": "a", **COMMAND, "command": "echo {{dba.username}}"}
+    assert ("not-on-every-path", "/steps/0/command") in _prove(first, CHECKOUT)
+
+
+@pytest.mark.parametrize("name", ["inputs", "step_x", "variables", "instance"])
+def test_an_identity_can_not_take_a_reserved_name(name: str) -> None:
+    assert ("reserved-name", "/steps/0/variable_name") in _prove({**CHECKOUT, "variable_name": name})
+    assert ("reserved-name", "/steps/0/identity") in _prove({**CHECKOUT, "identity": name})
+
+
+def test_an_identity_may_be_named_by_its_id() -> None:
+    assert [code for code, _ in _prove({"id": "out", "type": "pam_checkout", "identity": 4})] == [
+        "not-available-yet"
+    ]
+
+
+def test_what_the_engine_does_not_run_yet_can_not_be_published() -> None:
+    branches = [{"name": "x", "steps": [{"id": "b", **COMMAND, "on_success": "zz"}]}]
+    found = _prove(
+        {"id": "a", **COMMAND},
+        {"id": "p", "type": "parallel", "branches": branches},
+        {"id": "in", "type": "pam_checkin"},
+    )
+    assert found == [
+        ("not-available-yet", "/steps/1/type"),
+        ("unknown-target", "/steps/1/branches/0/steps/0/on_success"),
+        ("not-available-yet", "/steps/2/type"),
+    ]
+
+
+def test_a_branch_sees_what_ran_before_it_and_not_beside_it() -> None:
+    def branch(text: str, step_id: str) -> dict[str, object]:
+        return {"steps": [{"id": step_id, **COMMAND, "command": f"echo {text}"}]}
+
+    branches = [branch("{{step_a.stdout}}", "b"), branch("{{step_b.stdout}}", "c")]
+    found = _prove({"id": "a", **COMMAND}, {"id": "p", "type": "parallel", "branches": branches})
+    assert ("not-on-every-path", "/steps/1/branches/1/steps/0/command") in found
+    assert len(found) == 2
+
+
+@st.composite
+def _graphs(draw: st.DrawFn) -> Workflow:
+    count = draw(st.integers(1, 6))
+    names = [f"s{index}" for index in range(count)]
+    target = st.sampled_from([*names, *TARGET_WORDS])
+    steps = [
+        {
+            "id": name,
+            **COMMAND,
+            "command": f"echo {{{{step_{draw(st.sampled_from(names))}.stdout}}}}",
+            "on_success": draw(target),
+            "on_failure": draw(target),
+        }
+        for name in names
+    ]
+    return _workflow(*steps)
+
+
+def _walks(workflow: Workflow) -> list[list[str]] | None:
+    """Every walk from the start, or None when one would not end."""
+    done: list[list[str]] = []
+    waiting = [([workflow.steps[0].id], start(workflow).frontier)]
+    while waiting:
+        walk, frontier = waiting.pop()
+        for outcome in (Outcome.SUCCESS, Outcome.FAILURE):
+            assert outcome in outcomes(workflow.step(walk[-1]))
+            after = advance(workflow, frontier, frontier[0], outcome)
+            if after.ended is not None:
+                done.append(walk)
+            elif after.target in walk:
+                return None
+            else:
+                waiting.append(([*walk, after.target], after.frontier))
+    return done
+
+
+@given(_graphs())
+def test_the_proof_agrees_with_walking_every_path(workflow: Workflow) -> None:
+    found = prove(workflow)
+    codes = {problem.code for problem in found}
+    walks = _walks(workflow)
+    assert ("cycle" in codes) == (walks is None)
+    if walks is None:
+        return
+    reached = {name for walk in walks for name in walk}
+    dead = {int(problem.pointer.split("/")[2]) for problem in found if problem.code == "dead-step"}
+    assert dead == {index for index, step in enumerate(workflow.steps) if step.id not in reached}
+    undefined = {int(p.pointer.split("/")[2]) for p in found if p.code == "not-on-every-path"}
+    for index, step in enumerate(workflow.steps):
+        named = step.command.split("step_")[1].split(".")[0]  # type: ignore[union-attr]
+        befores = [walk[: walk.index(step.id)] for walk in walks if step.id in walk]
+        assert (index in undefined) == any(named not in before for before in befores)
+
+
+def _long(count: int) -> dict[str, object]:
+    steps = [
+        {"id": f"s{n}", **COMMAND, "command": f"echo {{{{step_s{max(0, n - 1)}.stdout}}}}" if n else "date"}
+        for n in range(count)
+    ]
+    return {"name": "w", "steps": steps}
+
+
+def _seconds(document: dict[str, object]) -> float:
+    begun = time.process_time()
+    workflow, problems = parse(document)
+    assert workflow is not None
+    assert problems + prove(workflow, KNOWN) == []
+    return time.process_time() - begun
+
+
+def test_parsing_and_proving_cost_grows_with_the_steps_and_no_faster() -> None:
+    _seconds(_long(10))
+    small = min(_seconds(_long(500)) for _ in range(3))
+    large = min(_seconds(_long(4000)) for _ in range(2))
+    assert large < small * 8 * 2.5
