@@ -119,7 +119,7 @@ class FakeServer:
     async def come(self) -> None:
         """Listen; on the same port as before after `go_away`."""
         self._away = False
-        listener = socket.socket()
+        listener = socket.socket(proto=socket.IPPROTO_TCP)  # asyncio sets TCP_NODELAY only then
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", self._port))
         self._port = listener.getsockname()[1]
@@ -228,7 +228,7 @@ class FakeServer:
                 elif job.status == "running" and key not in held:
                     job.status = "lost"
                     job.ended.set()
-        until = time.monotonic() + min(body["wait_seconds"], 2.0)
+        until = time.monotonic() + min(body["wait_seconds"], 0.5)
         this = len(self.polls)
         self.nudge()
         while True:
