@@ -11,7 +11,7 @@ from agent_api.body_limit import BodyLimit
 from agent_api.guesses import Guesses
 from agent_api.routes import ROUTERS
 from agent_api.settings import ApiSettings
-from store import channels
+from store import channels, log_output
 from store.connection import Database, Listener
 
 
@@ -20,6 +20,7 @@ def create_api(db: Database, settings: ApiSettings) -> FastAPI:
 
     `app.state.error_page`, if set, answers errors outside `/api` and `/agent` (see problem_responses).
     """
+    log_output.configure()
     bells = HostBells()
 
     @asynccontextmanager

@@ -25,23 +25,30 @@ StepAnswer = Settled | Waiting
 
 @dataclass
 class Call:
-    """One run of one step's task: what to do, and where the answer is put."""
+    """One run of one step's task: what to do, and where the answer or the error is put."""
 
     work: Callable[[], Awaitable[StepAnswer]]
     answer: StepAnswer | None = None
+    error: Exception | None = None
 
 
 current: ContextVar[Call] = ContextVar("opsgate_step_call")
 
 
 async def _run_step() -> State[None]:
+    """Messages of these states hold no reason: it may quote values, and they stay in the store."""
     call = current.get()
-    call.answer = await call.work()
+    try:
+        call.answer = await call.work()
+    except Exception as error:
+        # Not raised into Prefect, which would keep the text of it.
+        call.error = error
+        return Failed(message="The step could not be run; Opsgate's worker log says why.")
     if isinstance(call.answer, Waiting):
         return Completed(name="Parked", message=call.answer.sentence)
     if call.answer.outcome is Outcome.FAILURE:
-        return Failed(message=call.answer.reason)
-    return Completed(message=call.answer.reason or None)
+        return Failed(message="The step failed; Opsgate says why.")
+    return Completed(message=f"Ended with {call.answer.outcome}.")
 
 
 @dataclass(frozen=True)

@@ -122,9 +122,6 @@ class Keeper:
         match errand.kind:
             case "deploy_workflow":
                 await deploy(self.db, self.client, errand.payload["workflow_id"])
-            case "stop_run":
-                # The instance is woken by the cancel itself; its run ends as it does.
-                return
 
     async def _instances(self) -> None:
         found = await attention.idle(self.db)

@@ -75,5 +75,5 @@ async def close(db: Database, client: PrefectClient, ended: Unclosed) -> None:
     """Make Prefect show that an instance has ended, whatever happened to its run."""
     flow_run = await _read(client, ended.flow_run_id)
     if flow_run is not None and (flow_run.state is None or not flow_run.state.is_final()):
-        await client.set_flow_run_state(flow_run.id, final_state(ended.status, ended.reason), force=True)
+        await client.set_flow_run_state(flow_run.id, final_state(ended.status), force=True)
     await attention.closed(db, ended.instance_id)

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from flows.settings import EngineSettings
-from store import channels
+from store import channels, log_output
 from store.connection import Database, Listener
 from store.engine import workers
 
@@ -72,6 +72,7 @@ async def _beat(db: Database, worker_id: UUID) -> None:
 @asynccontextmanager
 async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> AsyncIterator[EngineProcess]:
     """Open the store, register, beat and listen until the block ends."""
+    log_output.configure()
     db = await Database.connect(settings.database_url, max_size=pool_size, name="opsgate-worker")
     process = EngineProcess(settings, db, uuid4())
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")

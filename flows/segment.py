@@ -42,13 +42,15 @@ STORE_AWAY = (
 STORE_PATIENCE_SECONDS = 120
 
 
-def final_state(status: str, reason: str) -> State[None]:
-    """The Prefect state in which a run ends whose instance ended so."""
+def final_state(status: str) -> State[None]:
+    """The Prefect state in which a run ends whose instance ended so. Why it did, the store says:
+    a reason may quote values."""
+    message = f"The instance is {status}; Opsgate says why."
     if status == InstanceStatus.COMPLETED:
-        return Completed(message=reason or None)
+        return Completed(message=message)
     if status == InstanceStatus.CANCELLED:
-        return Cancelled(message=reason or None)
-    return Failed(message=reason or None)
+        return Cancelled(message=message)
+    return Failed(message=message)
 
 
 async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, instance_id: int) -> State[None]:
@@ -57,13 +59,20 @@ async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, instan
     try:
         lease = await leases.take(process.db, instance_id, process.worker_id)
     except leases.AlreadyEnded as ended:
-        return final_state(ended.status, ended.reason)
+        return final_state(ended.status)
     except (leases.LeaseHeld, NotFound) as refusal:
         raise Abort(str(refusal)) from refusal
     try:
         return await _through_outages(process, compiled, lease)
     except leases.LeaseLost as lost:
         raise Abort(str(lost)) from lost
+    except Abort:
+        raise
+    except Exception as error:
+        # The instance is safe in the store and the keeper sets it going again. Raised into Prefect,
+        # the run would end red, with the error's text in its state.
+        log.error("a segment broke off", instance=instance_id, exc_info=error)
+        raise Abort(f"The segment broke off ({type(error).__name__}).") from error
     finally:
         await _release(process, lease)
 
@@ -103,16 +112,20 @@ class Segment:
 
     async def run(self) -> State[None]:
         """Step after step, until the instance ends or only waits."""
+        asked = {active for active, state in self.situation.results.items() if state.status == "waiting"}
         while True:
             glance = await commits.glance(self.process.db, self.lease)
             if glance.cancel_requested:
                 reason = glance.cancel_reason or "Cancelled."
                 await commits.end_cancelled(self.process.db, self.lease, reason)
-                return Cancelled(message=reason)
+                return final_state(InstanceStatus.CANCELLED)
             ended = await self._advance()
             if ended is not None:
                 return ended
             if self.situation.frontier and all(active in self.waiting for active in self.situation.frontier):
+                if still := asked & set(self.waiting):
+                    sentences = [self.waiting[active].sentence for active in still]
+                    log.info("resumed, but it still waits", instance=self.lease.instance_id, why=sentences)
                 await self._park(glance)
 
     async def _advance(self) -> State[None] | None:
@@ -140,23 +153,19 @@ class Segment:
             current.reset(token)
         task_run_id = state.state_details.task_run_id
         if call.answer is None:
-            call.answer = await self._broken(active, state)
+            call.answer = self._broken(active, call.error)
         if isinstance(call.answer, Waiting) and task_run_id is not None:
             await commits.note_task_run(self.process.db, self.lease, active, task_run_id)
             self._remember(active, call.answer, task_run_id)
         return call.answer, task_run_id
 
-    async def _broken(self, active: Active, state: State[Any]) -> Settled:
+    def _broken(self, active: Active, error: Exception | None) -> Settled:
         """The step's own code raised. Store trouble and a lost lease are not the step's failure;
         anything else is a mistake of ours that would only happen again: fail the step, say so."""
-        try:
-            await state.aresult()
-        except (*STORE_AWAY, leases.LeaseLost):
-            raise
-        except Exception as error:
-            log.exception("a step broke", instance=self.lease.instance_id, step=active.step)
-            return failed(f"Opsgate itself failed here ({type(error).__name__}); the worker's log has more.")
-        raise RuntimeError(f"step {active.step} gave no answer")
+        if error is None or isinstance(error, (*STORE_AWAY, leases.LeaseLost)):
+            raise error or RuntimeError(f"Prefect did not run the step {active.step}")
+        log.error("a step broke", instance=self.lease.instance_id, step=active.step, exc_info=error)
+        return failed(f"Opsgate itself failed here ({type(error).__name__}); the worker's log has more.")
 
     async def _work(self, run: StepRun) -> Settled | Waiting:
         kind = KINDS[run.step.type]
@@ -234,7 +243,7 @@ class Segment:
         self.situation.last_task_run_id = task_run_id or self.situation.last_task_run_id
         if advance.ended is None:
             return None
-        return final_state(advance.ended, answer.reason or advance.reason)
+        return final_state(advance.ended)
 
     async def _park(self, glance: Glance) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""

@@ -7,7 +7,7 @@ other the engine writes the end, because it may be in the middle of a step.
 from definitions.errors import Conflict
 from definitions.lifecycles.instance import InstanceStatus
 from definitions.permissions import Actor, require
-from store import approvals, audit, instance_views, jobs, outbox, references
+from store import approvals, audit, instance_views, jobs, references
 from store.connection import Database, Tx
 from store.instance_views import InstanceView
 from store.wakes import wake_instance
@@ -40,7 +40,6 @@ async def cancel(db: Database, actor: Actor, instance_id: int, reason: str = "")
                 await _end_unbegun(tx, instance_id, sentence)
             await stop_work(tx, instance_id, sentence, actor)
             await wake_instance(tx, instance_id)
-            await outbox.add(tx, "stop_run", {"instance_id": instance_id})
             await audit.record(tx, actor, "instance.cancel", "instance", instance_id, reason=reason)
         return await instance_views.one(tx, actor, instance_id)
 

@@ -9,6 +9,7 @@ from typing import Any
 from agent.payloads import JobPayload
 from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
+from definitions.lifecycles.instance import StepStatus
 from definitions.lifecycles.job import JobStatus
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
@@ -55,7 +56,7 @@ async def dispatch(
 
     failpoint("worker.before_dispatch")
     try:
-        await commits.open_step(run.db, run.lease, run.row(sent), create=create)
+        await commits.open_step(run.db, run.lease, run.row(sent), status=StepStatus.RUNNING, create=create)
     except OpsgateError as error:
         return refused(error, sent)
     failpoint("worker.after_dispatch")

@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from definitions.lifecycles.instance import StepStatus
 from definitions.permissions import SYSTEM
 from definitions.routing import Active, Advance
 from definitions.variables import StepFacts
-from store import audit, channels
+from store import audit, channels, instance_cancel
 from store.connection import Database, Tx
 from store.engine.leases import Glance, Lease, fence
 from store.wakes import notify
@@ -44,11 +45,13 @@ async def open_step(
     lease: Lease,
     row: StepRow,
     *,
+    status: StepStatus = StepStatus.WAITING,
     wake_at: datetime | None = None,
     create: Callable[[Tx], Awaitable[None]] | None = None,
 ) -> Glance:
     """Note that a step waits, with what it waits for, made by `create` in the same transaction.
 
+    `status`: waiting for a decision or for time, running while its jobs do.
     `create` inserts the jobs or the approval request; it may raise, and then nothing is written.
     """
     async with db.transaction() as tx:
@@ -56,7 +59,7 @@ async def open_step(
         await _running(tx, lease)
         await tx.execute(
             """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
-               VALUES ($1, $2, $3, $4, $5, 'waiting', $6, $7)
+               VALUES ($1, $2, $3, $4, $5, $8, $6, $7)
                ON CONFLICT (instance_id, step_id, visit) DO NOTHING""",
             lease.instance_id,
             row.active.step,
@@ -65,6 +68,7 @@ async def open_step(
             row.name,
             row.input,
             wake_at,
+            status,
         )
         if create is not None:
             await create(tx)
@@ -153,6 +157,7 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
         status,
         reason,
     )
+    await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(
         tx, SYSTEM, "instance.end", "instance", lease.instance_id, status=status, reason=reason
     )

@@ -88,6 +88,6 @@ async def load(db: Database, lease: Lease) -> Situation:
             task_run_id=result["task_run_id"],
         )
         situation.results[Active(result["step_id"], result["visit"])] = state
-        if result["status"] != "waiting" and state.task_run_id is not None:
+        if result["status"] not in ("waiting", "running") and state.task_run_id is not None:
             situation.last_task_run_id = state.task_run_id
     return situation
