@@ -7,6 +7,7 @@ of the seconds a new process takes. Overrides of `BaseWorker` are few and follow
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -30,6 +31,13 @@ _AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0)
 
 DRAIN_SECONDS = 15.0
 """How long running segments may take to park when the worker is asked to end."""
+
+
+class _NormalPark(logging.Filter):
+    """Drops Prefect's line 'ERROR Finished in state Suspended': a park is no error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "Finished in state Suspended" not in record.getMessage()
 
 
 class OpsgateWorkerResult(BaseWorkerResult):
@@ -75,6 +83,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
 
     async def _serve(self, run_once: bool, with_healthcheck: bool, printer: Callable[..., None]) -> None:
         async with AsyncExitStack() as stack:
+            logging.getLogger("prefect.flow_runs").addFilter(_NormalPark())
             stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
             shared = await stack.enter_async_context(AsyncClientContext())
             self._process = await stack.enter_async_context(engine_process(self._settings))

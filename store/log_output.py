@@ -10,14 +10,13 @@ import structlog
 
 
 def configure(level: int = logging.INFO) -> None:
-    """Write key=value lines to standard error. Called by every entry of a process; again does no harm."""
+    """Write lines to standard error. Called by every entry of a process; again does no harm."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(["timestamp", "level", "event"], drop_missing=True),
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
