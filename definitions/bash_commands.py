@@ -171,7 +171,7 @@ def _inspect_interpreter(name: str, words: list[str], arguments: list[str], plac
         rest = rest[1:]
     if rest and CODE_OPTION.fullmatch(rest[0]) and name not in SHELLS and not STDIN & set(rest):
         places.refuse("".join(words), f"in an argument of `{name}` that {CODE}")
-    elif not rest or rest[0].startswith("-") or has_mark(rest[0]) or rest[0] in STDIN:
+    elif not rest or rest[0].startswith("-") or "$" in rest[0] or has_mark(rest[0]) or rest[0] in STDIN:
         raise RefuseAll(f"in a command with `{name}` that {CODE}")
 
 

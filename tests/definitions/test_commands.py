@@ -195,6 +195,7 @@ REFUSED = [
     ("sudo -u bob bash -lc \"echo {{inputs.x}}\"", "bash"),
     ("echo {{inputs.x}} | bash", "bash"),
     ("echo {{inputs.x}} | bash -s foo", "bash"),
+    ('v={{inputs.x}}; sh -u "${v}"', "sh"),
     ("bash {{inputs.x}}", "bash"),
     ("bash <(echo {{inputs.x}})", "bash"),
     ("docker exec web sh -c \"echo {{inputs.x}}\"", "sh"),

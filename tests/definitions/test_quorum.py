@@ -73,11 +73,12 @@ def test_a_gate_nobody_can_pass_is_refused(kind: ApprovalType, people: int) -> N
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
 )
 
 
-@given(st.dictionaries(st.text(), JSON))
+@given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_a_digest_survives_a_round_through_json(frozen: dict[str, object]) -> None:
     again = json.loads(json.dumps(dict(reversed(frozen.items()))))
     assert digest(frozen) == digest(again)  # type: ignore[arg-type]
