@@ -7,6 +7,7 @@ from rich.table import Table
 
 from benchmarks.figure import AIMS, WHO, Figure
 
+_WIDTH = 180
 _WORDS = {True: "yes", False: "NO", None: ""}
 
 
@@ -60,6 +61,8 @@ def show(figures: Sequence[Figure]) -> None:
     for row in rows:
         table.add_row(*row)
     console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH  # a log can be as wide as the table
     console.print(table)
     for note in notes(figures):
         console.print(f"  {note}", style="dim", highlight=False)

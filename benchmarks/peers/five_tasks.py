@@ -20,4 +20,4 @@ async def five_tasks() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(five_tasks())  # type: ignore[arg-type]  # calling an async flow gives a coroutine
+    asyncio.run(five_tasks())
