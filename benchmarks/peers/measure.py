@@ -1,6 +1,8 @@
 """Runs the peers, each in a process of its own, and names their figures."""
 
+import importlib.util
 import os
+import sys
 from typing import Any
 
 from benchmarks import spent
@@ -21,7 +23,11 @@ async def beside(here: Installation, quick: bool) -> list[Figure]:
         name = f"benchmarks.peers.{module}"
         return await measured(name, *options, environment=environment, limit_seconds=_LIMIT_SECONDS)
 
-    temporal = _temporal(await run("temporal", dict(os.environ)))
+    temporal: list[Figure] = []
+    if importlib.util.find_spec("temporalio") is None:
+        print("Temporal is left out: not installed (the extra `bench`).", file=sys.stderr)
+    else:
+        temporal = _temporal(await run("temporal", dict(os.environ)))
     quiet = {**on_prefect, "PREFECT_LOGGING_TO_API_ENABLED": "false"}
     return [
         *temporal,
