@@ -79,6 +79,11 @@ def _program(word: str) -> str:
     return _plain(word).rsplit("/", 1)[-1]
 
 
+def _computed(name: str) -> bool:
+    """Whether a value could decide what a name is."""
+    return has_mark(name) or bool(re.search(r"[$*?{~\[]", re.sub(r"^(\$HOME|~)/", "", name)))
+
+
 def _after_reserved(words: list[str], places: Places, nested: bool) -> list[str]:
     """The words of the command itself, without what `if`, `for`, `case` or a function put before it."""
     while words:
@@ -122,7 +127,7 @@ def _command_at(words: list[str], at: int, places: Places) -> int:
         if name == "env" and any(re.match(r"-[A-Za-z]*S|--split", _plain(word)) for word in words[at:]):
             raise RefuseAll("in a command with `env -S`, which splits text into a command")
         at += 1
-        while at < len(words) and (words[at].startswith("-") or _inspect_assignment(words[at], places)):
+        while at < len(words) and _before_command(name, words[at], places):
             takes_next = len(words[at]) == 2 and words[at][1] in valued
             at += 2 if takes_next else 1
         at += before
@@ -131,12 +136,27 @@ def _command_at(words: list[str], at: int, places: Places) -> int:
     return at
 
 
+def _before_command(prefix: str, word: str, places: Places) -> bool:
+    """Whether a word is an option or an assignment of a prefix, not the command it runs."""
+    if prefix == "env" and "=" in word:  # of any name, even an empty one
+        before = word.split("=")[0]
+        if _computed(before):
+            raise RefuseAll("in a command with `env` where a value names a variable")
+        _inspect_assignment(word, places)
+        return True
+    if _plain(word).startswith("-"):
+        if _computed(word):
+            raise RefuseAll(f"in a command with an option of `{prefix}` that is computed")
+        return True
+    return _inspect_assignment(word, places)
+
+
 def _inspect_name(words: list[str], at: int, places: Places) -> None:
     """Refuse a name of a program that a value decides."""
     word, plain = words[at], _plain(words[at])
     if has_mark(word):
         places.refuse(word, "where the name of a program is expected")
-    elif re.search(r"[$*?{~\[]", re.sub(r"^(\$HOME|~)/", "", plain)) and plain != "[":
+    elif _computed(plain) and plain != "[":
         raise RefuseAll("in a command with a program whose name is computed")
     elif any(_program(earlier) == "xargs" for earlier in words[:at]) and (
         plain in (other for word in words[:at] for other in (_plain(word), _plain(word)[2:]))
@@ -171,7 +191,7 @@ def _inspect_interpreter(name: str, words: list[str], arguments: list[str], plac
         rest = rest[1:]
     if rest and CODE_OPTION.fullmatch(rest[0]) and name not in SHELLS and not STDIN & set(rest):
         places.refuse("".join(words), f"in an argument of `{name}` that {CODE}")
-    elif not rest or rest[0].startswith("-") or "$" in rest[0] or has_mark(rest[0]) or rest[0] in STDIN:
+    elif not rest or rest[0].startswith("-") or _computed(rest[0]) or rest[0] in STDIN:
         raise RefuseAll(f"in a command with `{name}` that {CODE}")
 
 
