@@ -1,23 +1,10 @@
 """A delay waits for a moment: after a duration, or until a time."""
 
-from datetime import UTC, datetime, timedelta
-
-from definitions import variables
+from definitions import delays
 from definitions.errors import Invalid
 from definitions.steps import DelayStep
 from store.engine import commits
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
-
-
-def _moment(step: DelayStep, run: StepRun, now: datetime) -> datetime:
-    if step.until is not None:
-        text = variables.resolve(step.until, run.scope())
-        try:
-            moment = datetime.fromisoformat(str(text))
-        except ValueError:
-            raise Invalid(f"{text!r} is not an ISO 8601 time, as in 2027-01-31T09:00:00+01:00.") from None
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return now + timedelta(seconds=step.seconds or 0, minutes=step.minutes or 0, hours=step.hours or 0)
 
 
 async def begin(run: StepRun) -> Settled | Waiting:
@@ -26,7 +13,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
     assert isinstance(step, DelayStep)
     now = await run.db.fetchval("SELECT now()")
     try:
-        moment = _moment(step, run, now)
+        moment = delays.due_at(step, now, run.scope())
     except Invalid as error:
         return failed(error.message)
     if moment <= now:
