@@ -128,6 +128,22 @@ def _not_available(step: Step, where: str) -> Iterator[Problem]:
                 where_host = pointer_to(where, "hosts", index)
                 yield _problem(where_host, "not-available-yet", message, "Name a host.")
 
+    for field, unset in _NOT_YET.items():
+        if getattr(step, field, unset) != unset and not (
+            field == "timeout_minutes" and step.type == "approval"
+        ):
+            message = f"`{field}` on a step of type {step.type} is not available yet."
+            yield _problem(f"{where}/{field}", "not-available-yet", message, f"Leave `{field}` out for now.")
+
+
+_NOT_YET: dict[str, object] = {
+    "retries": 0,
+    "timeout_minutes": None,
+    "max_parallel": None,
+    "max_failures": None,
+}
+"""Fields the engine does not act on yet, and their value when they are not set: never ignored silently."""
+
 
 def _cycle(graph: Graph, cycle: tuple[int, ...], pointer: str) -> Problem:
     names = " → ".join(graph.steps[index].id for index in cycle)

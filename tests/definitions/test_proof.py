@@ -277,6 +277,16 @@ def test_nothing_is_left_out_where_nothing_would_be_checked() -> None:
     assert prove(_workflow({"id": "a", **COMMAND})) == []
 
 
+@pytest.mark.parametrize("field", ["retries", "timeout_minutes", "max_parallel", "max_failures"])
+def test_what_the_engine_would_ignore_is_not_available_yet(field: str) -> None:
+    assert _prove({"id": "a", **COMMAND, field: 2}) == [("not-available-yet", f"/steps/0/{field}")]
+
+
+def test_the_deadline_of_an_approval_is_available() -> None:
+    gate = {"id": "a", "type": "approval", "approvers": ["role:admin"], "timeout_minutes": 5}
+    assert _prove(gate) == []
+
+
 def test_secret_inputs_are_not_available_yet() -> None:
     found = _prove({"id": "a", **COMMAND}, inputs=[{"name": "a"}, {"name": "s", "type": "secret"}])
     assert found == [("not-available-yet", "/inputs/1/type")]
