@@ -53,7 +53,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        phrase = HTTPStatus(error.status_code).phrase
+        phrase = HTTPStatus(error.status_code).phrase.capitalize()
         sentence = "There is no such page." if error.status_code == 404 else f"{phrase}."
         response = error_page(request, error.status_code, phrase, sentence)
         response.headers.update(error.headers or {})

@@ -28,6 +28,8 @@ async def test_a_wrong_password_is_refused_and_the_name_is_kept(browser, people)
     response = await browser().sign_in("anna", "a guess 8f3")
     assert response.status_code == 401
     assert 'value="anna"' in response.text
+    assert "The name or the password is wrong." in response.text
+    assert "Sign in first" not in response.text
     assert "a guess 8f3" not in response.text
     assert "opsgate_session" not in response.headers.get("set-cookie", "")
 
