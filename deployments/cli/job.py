@@ -60,7 +60,7 @@ def list_(
         "attempt",
         "exit_code",
         "created_at",
-        "created_by_name",
+        "created_by",
         "reason",
     )
     print_rows(Connection.find().items("/jobs", limit, status=status, host=host), columns, as_json=json)
@@ -69,7 +69,7 @@ def list_(
 @app.command
 def show(job: int, *, json: Json = False) -> None:
     """Show a job."""
-    print_facts(Connection.find().get(f"/jobs/{job}"), as_json=json)
+    print_facts(Connection.find().get(f"/jobs/{job}"), as_json=json, leave_out=("payload",))
 
 
 @app.command
