@@ -59,4 +59,5 @@ def _prefect_run(request: Request, flow_run_id: str | None) -> str | None:
     settings: PagesSettings = request.app.state.settings
     if settings.prefect_ui_url is None or flow_run_id is None:
         return None
-    return f"{settings.prefect_ui_url.rstrip('/')}/runs/flow-run/{flow_run_id}"
+    # Of Prefect's two user interfaces the one that asks a stranger to sign in and then comes back here.
+    return f"{settings.prefect_ui_url.rstrip('/')}/v2/runs/flow-run/{flow_run_id}"
