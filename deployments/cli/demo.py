@@ -21,6 +21,7 @@ from deployments.cli.instance import ENDED, changes, print_steps
 from deployments.cli.login import SignedIn
 from deployments.cli.profile import NAME, read
 from deployments.cli.servers import cancel_on_signal, say
+from deployments.stack.data_folder import write_private
 
 if TYPE_CHECKING:
     from deployments.stack.embedded import Stack
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WORKFLOW = "health-check"
+LAST = "demo-instance"
+"""The file of the data folder with the number of the instance that the last demo started."""
 EXAMPLES = Path(__file__).parents[2] / "definitions" / "examples"
 TIME_LIMIT = 120.0
 """Seconds that --auto-approve gives the instance: it takes a few."""
@@ -91,8 +94,10 @@ async def _main_job(stack: "Stack", auto_approve: bool) -> int:
     applied = await asyncio.to_thread(apply_folder, demo.connection, EXAMPLES)
     say(f"Applied {len(applied)} definitions from {EXAMPLES.name}/.")
     await _wait_online(demo)
+    await asyncio.to_thread(_cancel_earlier, demo)
     body = {"hosts": [demo.host], "inputs": {}}
     instance = await asyncio.to_thread(demo.connection.post, f"/workflows/{WORKFLOW}/start", body)
+    write_private(stack.folder.path / LAST, str(instance["id"]))
     page = f"{stack.url}/instances/{instance['id']}"
     say(f"Started instance {instance['id']} of {instance['workflow_name']} on {demo.host}.")
     say(f"  Opsgate:  {page}")
@@ -109,6 +114,18 @@ async def _main_job(stack: "Stack", auto_approve: bool) -> int:
         say(f"Look at {page} and at the logs in {stack.folder.path / 'logs'}")
         return 1
     return 0
+
+
+def _cancel_earlier(demo: Demo) -> None:
+    """End what an earlier demo left at its gate, and nothing that a person started."""
+    try:
+        earlier = int((demo.stack.folder.path / LAST).read_text(encoding="utf-8"))
+        if demo.connection.get(f"/instances/{earlier}")["status"] in ENDED:
+            return
+        demo.connection.post(f"/instances/{earlier}/cancel", {"reason": "A new demo was started."})
+    except (FileNotFoundError, ValueError, Refused):
+        return
+    say(f"Cancelled instance {earlier}, which an earlier demo left unfinished.")
 
 
 async def _start_agent(demo: Demo) -> None:
@@ -168,7 +185,7 @@ async def _follow(demo: Demo, instance_id: int, on_approval: OnApproval, limited
             if found["flow_run_id"] and not in_prefect:
                 in_prefect = True
                 prefect = demo.stack.prefect
-                say(f"  Prefect:  {prefect.url}/runs/flow-run/{found['flow_run_id']}")
+                say(f"  Prefect:  {prefect.url}/v2/runs/flow-run/{found['flow_run_id']}")
                 say(f"            (its key: {prefect.auth_file})")
             for line in changes(found, seen):
                 say(line)
@@ -201,6 +218,6 @@ def _vote(demo: Demo, request: dict[str, Any]) -> None:
         raise Unavailable(f"The password of {SECOND_PERSON} is not kept in {demo.stack.folder.path}.")
     with SignedIn(demo.stack.url, SECOND_PERSON, password) as session:
         shown = session.get(f"/approvals/{request['id']}")
-        body = {"decision": "approve", "comment": "By --auto-approve.", "digest": shown["digest"]}
+        body = {"decision": "approve", "comment": "--auto-approve", "digest": shown["digest"]}
         vote = session.post(f"/approvals/{request['id']}/vote", body)
     say(f"  {vote['sentence']}")

@@ -98,6 +98,20 @@ def test_it_runs_again_on_the_same_data_and_a_person_approves_from_the_terminal(
     assert left_behind(place) == []
 
 
+def test_what_an_earlier_demo_left_at_its_gate_is_cancelled(place: Path):
+    for said in (r"Started instance 3 ", r"Cancelled instance 3, "):
+        demo = subprocess.Popen(
+            [*OPSGATE, "demo"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
+        )
+        try:
+            read_until(demo, said)
+            read_until(demo, r"Waits for approval")
+        finally:
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=60)
+    assert left_behind(place) == []
+
+
 def test_after_kill_9_nothing_survives_and_the_next_start_works(place: Path):
     stack = subprocess.Popen(
         [*OPSGATE, "up"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
