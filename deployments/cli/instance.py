@@ -46,11 +46,8 @@ def cancel(instance: int, *, reason: str = "", json: Json = False) -> None:
     if json:
         print_json(found)
     else:
-        print(
-            f"Instance {instance} is {found['status']}."
-            if found
-            else f"Instance {instance} is being cancelled."
-        )
+        ended = found and found["status"] in ENDED
+        print(f"Instance {instance} is {found['status'] if ended else 'being cancelled'}.")
 
 
 def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:

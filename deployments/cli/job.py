@@ -128,9 +128,9 @@ def wait_for(connection: Connection, jobs: Sequence[int], *, as_json: bool) -> i
             shown = connection.get(f"/jobs/{job}")
         found.append(shown)
         if not as_json:
-            exit_code = "" if shown.get("exit_code") is None else f", exit {shown['exit_code']}"
-            line = f"job {job} on {shown['host']}: {shown['status']}{exit_code} {shown.get('reason', '')}"
-            print(line.rstrip())
+            exit_code = "" if shown.get("exit_code") is None else f"exit code {shown['exit_code']}"
+            why = shown.get("reason") or exit_code
+            print(f"job {job} on {shown['host']}: {shown['status']}{why and f', {why}'}")
             for name in ("stdout", "stderr"):
                 _new_output(connection, job, name, {name: -1}, show_now=True)
     if as_json:
