@@ -126,7 +126,7 @@ def _who(status: str, votes: Sequence[approval_views.CastVote]) -> str:
     """Whose votes made the decision, and what the last of them wrote."""
     made = [vote for vote in votes if (vote.decision == "approve") == (status == "approved")]
     names = ", ".join(vote.name for vote in made)
-    return f"By {names}: {made[-1].comment}" if made[-1].comment else f"By {names}."
+    return f"By {names}: “{made[-1].comment}”." if made[-1].comment else f"By {names}."
 
 
 async def _stands(tx: Tx, row: Row) -> Counted:

@@ -55,7 +55,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
         )
 
     try:
-        await commits.open_step(run.db, run.lease, run.row(sent), create=create)
+        await commits.open_step(run.db, run.lease, run.row(sent, title), create=create)
     except OpsgateError as error:
         return refused(error, sent)
     return await settle(run)

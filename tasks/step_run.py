@@ -51,10 +51,10 @@ class StepRun:
         """The step's definition, from the version the instance pinned."""
         return self.situation.workflow.step(self.active.step)
 
-    def row(self, input: dict[str, Any]) -> StepRow:
-        """The step's row with its input as sent."""
+    def row(self, input: dict[str, Any], title: str = "") -> StepRow:
+        """The step's row with its input as sent; `title` names a step that has no name of its own."""
         step = self.step
-        return StepRow(self.active, step.type, step.name or step.id, input)
+        return StepRow(self.active, step.type, step.name or title or step.id, input)
 
     def scope(self) -> Scope:
         """Everything the step's templates may refer to, from the newest visit of each step."""
