@@ -68,7 +68,16 @@ def load_folder(folder: Path) -> list[DefinitionFile]:
     paths = sorted(p for p in folder.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
     if not paths:
         raise Invalid(f"{folder} holds no .yaml or .json file.")
-    found = [_definition(path, folder) for path in paths]
+    found: list[DefinitionFile] = []
+    refused: list[Invalid] = []
+    for path in paths:
+        try:
+            found.append(_definition(path, folder))
+        except Invalid as error:
+            refused.append(error)
+    if refused:
+        told = [problem for error in refused for problem in error.problems]
+        raise Invalid(" ".join(error.message for error in refused), told)
     _refuse_repeated_names(found)
     return sorted(found, key=lambda one: (KINDS.index(one.kind), str(one.path)))
 

@@ -1,7 +1,8 @@
 """`opsgate apply -f DIR`: bring a server's scripts and workflows to what a folder of files says.
 
-Works over REST and in the order scripts, workflows; unchanged things are left alone. Everything is
-checked before the first write.
+Works over REST and in the order scripts, workflows; unchanged things are left alone. Every file is
+checked before the first write; what only the server knows it checks at each definition's turn, and a
+refusal says what was done before it.
 """
 
 from pathlib import Path
@@ -42,17 +43,29 @@ def apply(
 def apply_folder(connection: Connection, folder: Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
     """Apply a folder and say of each definition what happened to it."""
     found = load_folder(folder)
-    for one in found:
-        _check(one)
+    problems = [problem for one in found for problem in _check(one)]
+    if has_errors(problems):
+        raise Invalid(f"Definitions in {folder} are not valid; nothing was applied.", problems)
     report: list[dict[str, Any]] = []
     for one in found:
-        change = _bring(connection, one, dry_run)
+        try:
+            change = _bring(connection, one, dry_run)
+        except Refused as refusal:
+            written = [f"{entry['kind']} {entry['name']}" for entry in report if _new(entry)]
+            done = "" if dry_run else f" Applied before it: {', '.join(written) or 'nothing'}."
+            detail = f"{one.path.name}: {refusal.message}{done}"
+            raise Refused(refusal.status, {**refusal.problem, "detail": detail}) from None
         report.append({"kind": one.kind, "name": str(one.document["name"]), "change": change})
     return report
 
 
-def _check(one: DefinitionFile) -> None:
+def _new(entry: dict[str, Any]) -> bool:
+    return bool(entry["change"] != "unchanged")
+
+
+def _check(one: DefinitionFile) -> list[Problem]:
     """Everything that can be seen without the server; what a script file itself names comes with it."""
+    from definitions.proof import prove
     from definitions.script import parse_script
     from definitions.workflow import parse
 
@@ -60,11 +73,15 @@ def _check(one: DefinitionFile) -> None:
     if one.kind == "script":
         _, problems = parse_script(one.document)
     elif one.kind == "workflow":
-        _, problems = parse(one.document)
+        workflow, problems = parse(one.document)
+        if workflow is not None:
+            problems = [*problems, *prove(workflow, None)]
     else:
         raise Invalid(f"{one.path}: {one.kind} definitions can't be applied yet.")
-    if has_errors(problems):
-        raise Invalid(f"{one.path} is not valid; nothing was applied.", problems)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    return [
+        problem.model_copy(update={"message": f"{one.path.name}: {problem.message}"}) for problem in errors
+    ]
 
 
 def _bring(connection: Connection, one: DefinitionFile, dry_run: bool) -> Change:

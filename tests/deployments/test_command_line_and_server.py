@@ -49,6 +49,32 @@ def test_applying_twice_changes_nothing(opsgate: Opsgate, server: Server, defini
     assert (second.code, changes(second.json)) == (0, ["unchanged", "unchanged"])
 
 
+def test_every_bad_file_is_named_and_nothing_is_applied(opsgate: Opsgate, server: Server, definitions: Path):
+    (definitions / "lost.yaml").write_text(
+        "kind: workflow\nname: lost\nsteps: [{id: a, type: command, command: ls, on_success: nowhere}]\n"
+    )
+    (definitions / "odd.yaml").write_text("kind: script\nname: odd\nlanguage: cobol\ncontent: x\n")
+    done = opsgate("apply", "-f", str(definitions), beside=server)
+    assert done.code == 1
+    assert "nothing was applied" in done.err
+    assert "lost.yaml: " in done.err
+    assert "odd.yaml: " in done.err
+    (definitions / "lost.yaml").write_text("kind: [")
+    (definitions / "odd.yaml").write_text("kind: oddity\n")
+    unread = opsgate("apply", "-f", str(definitions))
+    assert "lost.yaml: " in unread.err
+    assert "'oddity'" in unread.err
+
+
+def test_a_refusal_says_what_was_applied_before_it(opsgate: Opsgate, server: Server, definitions: Path):
+    lost = "kind: workflow\nname: lost\nsteps: [{id: a, type: script, script: nobody-wrote-it}]\n"
+    (definitions / "a.yaml").write_text(lost)
+    done = opsgate("apply", "-f", str(definitions), beside=server)
+    assert done.code == 1
+    assert "a.yaml: The workflow 'lost' can't be published" in done.err
+    assert "Applied before it: script s-test-a-refusal-says" in done.err
+
+
 def test_a_dry_run_says_what_would_change_and_changes_nothing(
     opsgate: Opsgate, server: Server, definitions: Path
 ):
