@@ -22,11 +22,15 @@ def validate(file: Path, *, json: Json = False) -> int:
     from definitions.problems import has_errors
     from definitions.proof import prove
     from definitions.workflow import parse
-    from deployments.definition_files import load
+    from deployments.definition_files import KINDS, load
 
     if not file.is_file():
         raise WrongUse(f"There is no file {file}.")
-    workflow, problems = parse(load(file))
+    document = load(file)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if kind in KINDS and kind != "workflow":
+        raise WrongUse(f"{file} defines a {kind}, not a workflow; `opsgate apply` checks a whole folder.")
+    workflow, problems = parse(document)
     if workflow is not None:
         problems = [*problems, *prove(workflow, None)]
     wrong = workflow is None or has_errors(problems)

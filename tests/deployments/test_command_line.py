@@ -43,6 +43,13 @@ def test_a_good_file_is_valid(opsgate: Opsgate, tmp_path: Path):
     assert (done.code, done.out.splitlines()[0]) == (0, "w.yaml: valid")
 
 
+def test_a_script_is_not_taken_for_a_bad_workflow(opsgate: Opsgate, tmp_path: Path):
+    (tmp_path / "s.yaml").write_text("kind: script\nname: s\nlanguage: bash\ncontent: ls\n")
+    done = opsgate("workflow", "validate", "s.yaml")
+    assert done.code == 2
+    assert "s.yaml defines a script, not a workflow" in done.err
+
+
 def test_a_bad_file_shows_every_problem_with_its_fix(opsgate: Opsgate, tmp_path: Path):
     (tmp_path / "w.yaml").write_text(
         WORKFLOW + "  - {id: two, type: command, command: a, on_success: nowhere}\n"
