@@ -6,9 +6,11 @@ a value as one argument and is trusted with it.
 
 import re
 
+from definitions.bash_arguments import flows, inspect_arguments, inspect_numbers
 from definitions.shell_positions import Places, RefuseAll, has_mark
 
 CODE = "reads text as code"
+CODE_AS = "may read as code"
 
 
 def _words(text: str) -> frozenset[str]:
@@ -18,10 +20,12 @@ def _words(text: str) -> frozenset[str]:
 EVALUATORS = _words(
     "eval let source . trap alias coproc bind complete compgen enable fc mapfile readarray su ssh "
     "crontab at batch watch parallel tmux screen expect osascript gdb psql mysql mariadb sqlite3 cmd "
-    "powershell pwsh csh tcsh fish"
+    "powershell pwsh csh tcsh fish runuser script sg make gmake dc m4 entr"
 )
 """Whatever reaches these, by an argument or by a pipe, may run."""
-SHELLS = _words("bash sh zsh dash ksh ash rbash busybox")
+SHELLS = _words("bash sh zsh dash ksh mksh yash ash rbash busybox")
+MAX_WORDS = 500
+"""In one simple command; each is looked at together with those after it."""
 INTERPRETERS = _words("python python2 python3 perl ruby node php lua tclsh")
 PROGRAMS = _words("awk gawk mawk nawk sed ed vim ex")
 """Their first argument is a program; values piped through are data."""
@@ -47,15 +51,26 @@ PREFIXES: dict[str, tuple[str, int]] = {
 }
 """Programs that run the command after them: their options with a value, and how many words come before it."""
 STEERING = _words("PATH IFS ENV BASH_ENV PS1 PS2 PS4 PROMPT_COMMAND SHELLOPTS BASHOPTS CDPATH")
+RUN_AS_CODE = _words(
+    "ENV BASH_ENV PS1 PS2 PS4 PROMPT_COMMAND SHELL EDITOR VISUAL PAGER MANPAGER BROWSER LESSOPEN LESSCLOSE "
+    "GIT_SSH GIT_SSH_COMMAND GIT_PAGER GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_ASKPASS SSH_ASKPASS "
+    "GIT_EXTERNAL_DIFF GIT_PROXY_COMMAND GIT_CONFIG_PARAMETERS RSYNC_RSH CVS_RSH TAR_OPTIONS MAKEFLAGS "
+    "PERL5OPT PERL5DB PERL5LIB PYTHONPATH PYTHONHOME PYTHONSTARTUP RUBYOPT RUBYLIB NODE_OPTIONS NODE_PATH "
+    "JAVA_TOOL_OPTIONS _JAVA_OPTIONS JDK_JAVA_OPTIONS GCONV_PATH"
+)
+"""Variables whose text some program runs, or loads code from."""
 ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[0-9]+\])?\+?=")
 CODE_OPTION = re.compile(r"-[A-Za-z]*[ceEr]|--(?:eval|exec|command|print|run)(?:=.*)?", re.DOTALL)
-HARMLESS_OPTION = re.compile(r"-[BIOequvwx]+")
-STDIN = frozenset(["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+HARMLESS_OPTION = re.compile(r"-[Bequvwx]+")
+STDIN = re.compile(r"-|/dev/stdin|/dev/fd/.*|/proc/self/fd/.*", re.DOTALL)
 TEST_OPERATORS = _words("-eq -ne -lt -le -gt -ge -v -R")
 
 
 def inspect(words: list[str], places: Places, in_test: bool, nested: bool) -> bool:
     """Refuse the references that the words of one simple command make code; whether `[[` is still open."""
+    if len(words) > MAX_WORDS:
+        raise RefuseAll("in a command with too many words to follow")
+    inspect_numbers(words)
     words = _after_reserved(words, places, nested)
     if in_test or words[:1] == ["[["]:
         if any(_plain(word) in TEST_OPERATORS for word in words):
@@ -108,6 +123,8 @@ def _inspect_assignment(word: str, places: Places) -> bool:
     match = ASSIGNMENT.match(word)
     if match is not None and (match[1] in STEERING or match[1].startswith("LD_")):
         places.refuse(word, f"in {match[1]}, which steers the shell")
+    if match is not None and match[1] in RUN_AS_CODE and flows(word):
+        raise RefuseAll(f"in a command that sets {match[1]}, which a program {CODE_AS}")
     return match is not None
 
 
@@ -120,6 +137,8 @@ def _command_at(words: list[str], at: int, places: Places) -> int:
             continue
         _inspect_name(words, at, places)
         name = _program(words[at])
+        if name in PROGRAMS and "xargs" in prefixes:
+            raise RefuseAll(f"in a command with `xargs {name}`, which {CODE}")
         if name not in PREFIXES:
             return at
         prefixes.append(name)
@@ -173,9 +192,12 @@ def _inspect_command(words: list[str], places: Places) -> None:
         _inspect_interpreter(name, words, arguments, places)
     elif name in PROGRAMS:
         places.refuse("".join(words), f"in an argument of `{name}`, which {CODE}")
+        if any(flows(word) and not has_mark(word) for word in words[1:]):
+            raise RefuseAll(f"in a command with `{name}` and a variable, which it {CODE_AS}")
     elif name not in ("echo", "printf", "logger"):
-        _inspect_inner_shell(arguments)
+        _inspect_inner_program(words[1:], arguments)
     _inspect_names(name, words, arguments, places)
+    inspect_arguments(name, words[1:], arguments)
 
 
 def _interpreter(name: str) -> bool:
@@ -189,9 +211,11 @@ def _inspect_interpreter(name: str, words: list[str], arguments: list[str], plac
         rest = rest[1:]
     if rest[:1] == ["-m"] and name not in SHELLS:
         rest = rest[1:]
-    if rest and CODE_OPTION.fullmatch(rest[0]) and name not in SHELLS and not STDIN & set(rest):
+    if rest and CODE_OPTION.fullmatch(rest[0]) and name not in SHELLS and not any(map(STDIN.fullmatch, rest)):
         places.refuse("".join(words), f"in an argument of `{name}` that {CODE}")
-    elif not rest or rest[0].startswith("-") or _computed(rest[0]) or rest[0] in STDIN:
+        if any(flows(word) and not has_mark(word) for word in words[1:]):
+            raise RefuseAll(f"in a command with `{name}` and a variable, which it {CODE_AS}")
+    elif not rest or rest[0].startswith("-") or _computed(rest[0]) or STDIN.fullmatch(rest[0]):
         raise RefuseAll(f"in a command with `{name}` that {CODE}")
 
 
@@ -213,13 +237,20 @@ def _inspect_names(name: str, words: list[str], arguments: list[str], places: Pl
         raise RefuseAll("in a command with `printf -v`, which takes names")
 
 
-def _inspect_inner_shell(arguments: list[str]) -> None:
-    """A shell further on in the words, as in `docker exec web bash -c ...`."""
+def _inspect_inner_program(words: list[str], arguments: list[str]) -> None:
+    """A program further on in the words, as in `docker exec web bash -c ...`."""
     for index, word in enumerate(arguments):
         name = word.rsplit("/", 1)[-1]
         rest = arguments[index + 1 :]
-        if name in ("eval", "ssh") or (
-            name in SHELLS
-            and (all(other.startswith("-") for other in rest) or any(map(CODE_OPTION.fullmatch, rest)))
+        if (
+            name not in SHELLS
+            and name not in PROGRAMS
+            and not _interpreter(name)
+            and name not in ("eval", "ssh")
         ):
+            continue
+        by_option = name not in PROGRAMS and any(map(CODE_OPTION.fullmatch, rest))
+        by_value = bool(rest) and flows(words[index + 1])
+        by_itself = name in SHELLS and all(each.startswith("-") for each in rest)
+        if by_option or by_value or by_itself or name in ("eval", "ssh"):
             raise RefuseAll(f"in a command with `{name}` that {CODE}")

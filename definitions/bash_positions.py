@@ -21,6 +21,8 @@ EXPANSION = re.compile(
 """The parameter expansions that read no value as code, an index or a name."""
 SUBSCRIPT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[(?:(?![0-9]+\]).*\]\+?=|[^\]]*\Z)", re.DOTALL)
 """An assignment to a computed element, or what may be the start of one."""
+ELEMENT = re.compile(r"\[(?![0-9]+\]\+?=)")
+"""In `name=( )`: an element with a computed index."""
 MAX_NESTING = 50
 
 
@@ -52,6 +54,7 @@ class _Scanner:
         redirected = False
         opened = 0
         subshells = False
+        elements = 0  # how many parentheses were open when `name=(` began
         while self.at < len(self.text):
             char = self.text[self.at]
             if char in BLANK or self.looking_at("\\\n"):
@@ -75,12 +78,17 @@ class _Scanner:
                         raise RefuseAll("in a command with arithmetic `(( ))`, which reads values as code")
                     opened += 1
                     subshells = True
+                    if self.text[self.at - 2 : self.at - 1] == "=":
+                        elements = elements or opened
                 elif char == ")":
                     if opened == 0 and closing:
                         return
                     opened = max(0, opened - 1)
+                    elements = elements if opened >= elements else 0
             else:
                 word = self._word(nesting)
+                if elements and ELEMENT.match(word):
+                    raise RefuseAll("in a command with a computed array index, which Bash reads as code")
                 if redirected:
                     redirected = False
                 else:
@@ -174,6 +182,8 @@ class _Scanner:
 
     def _dollar(self, nesting: int, quoted: bool) -> None:
         following = self.text[self.at + 1 : self.at + 2]
+        if self.looking_at("$\\\n"):
+            raise RefuseAll("in a command with a line that goes on right after a `$`")
         if self.looking_at("$((") or following == "[":
             raise RefuseAll("in a command with arithmetic, which reads values as code")
         if following == "(":

@@ -20,7 +20,7 @@ EVALUATORS = re.compile(
     re.IGNORECASE,
 )
 ODD_QUOTES = re.compile("[\u2018-\u201f]")
-CALL = re.compile(r"(?:^|[;|({}\n=]|&&|\|\||(?<=[\s]))\s*[&.]\s*(?=[^\w\s./\\~:&-]|[\"'$(])")
+CALL = re.compile(r"(?:^|(?<=[\s;|({}=])|(?<=&&))[&.]\s*(?=[^\w\s./\\~:&-]|[\"'$(])")
 ENDS_BARE = " \t\r\n;|)},"
 BEGINS_BARE = " \t\r\n;|({,="
 

@@ -268,7 +268,5 @@ def _bindable(reference: Reference, scope: Scope) -> str:
 def _variable(name: str, shell: Shell, place: Place, follows: str) -> str:
     if shell == "bash":
         return f'"${{{name}}}"' if place.kind == "bare" else f"${{{name}}}"
-    joins = place.kind == "double" and (
-        follows == "{" or follows == ":" or follows == "_" or follows.isalnum()
-    )
+    joins = place.kind == "double" and (follows in ("{", ":", "_", "?") or follows.isalnum())
     return f"${{env:{name}}}" if joins else f"$env:{name}"

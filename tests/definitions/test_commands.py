@@ -298,6 +298,7 @@ POWERSHELL = [
     ("Write-Output {{inputs.x}}", "Write-Output $env:OPSGATE_V1"),
     ('Write-Output "{{inputs.x}}"', 'Write-Output "$env:OPSGATE_V1"'),
     ('Write-Output "a{{inputs.x}}b"', 'Write-Output "a${env:OPSGATE_V1}b"'),
+    ('Write-Output "{{inputs.x}}?"', 'Write-Output "${env:OPSGATE_V1}?"'),
     ('Write-Output "{{inputs.x}}: `"q`" $y"', 'Write-Output "${env:OPSGATE_V1}: `"q`" $y"'),
     ("Get-Item 'a''b' # note\nGet-Item {{inputs.x}}", "Get-Item 'a''b' # note\nGet-Item $env:OPSGATE_V1"),
     ("$v = ({{inputs.x}}, 1)", "$v = ($env:OPSGATE_V1, 1)"),
