@@ -127,7 +127,7 @@ async def expire_due(db: Database, limit: int = 200) -> int:
     """
     due = await db.fetch(
         """SELECT id, instance_id FROM approval_requests
-           WHERE status = 'pending' AND deadline <= clock_timestamp() ORDER BY deadline LIMIT $1""",
+           WHERE status = 'pending' AND deadline <= now() ORDER BY deadline LIMIT $1""",
         limit,
     )
     if not due:

@@ -25,8 +25,10 @@ async def ready(db: Database) -> bool:
 async def pulse(db: Database) -> Pulse:
     """The counts of now; only of what is unfinished, so that history does not slow it."""
     jobs = await db.fetch(
-        """SELECT status, count(*) AS n FROM jobs
-           WHERE status IN ('queued', 'pending', 'running') GROUP BY status"""
+        # In two, each with the condition of a partial index: together they would read every job there was.
+        """SELECT status, count(*) AS n FROM jobs WHERE status = 'queued' GROUP BY status
+           UNION ALL
+           SELECT status, count(*) FROM jobs WHERE status IN ('pending', 'running') GROUP BY status"""
     )
     instances = await db.fetch(
         "SELECT status, count(*) AS n FROM instances WHERE ended_at IS NULL GROUP BY status"
