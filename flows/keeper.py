@@ -3,11 +3,13 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts.
+the next one; it never stops the other parts. Deadlines have rounds of their own: they need the
+store alone, and a call to Prefect may hang for a minute.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -51,7 +53,6 @@ class Keeper:
         self._has_room = has_room
         self._ring = asyncio.Event()
         self._slots = asyncio.Semaphore(_AT_ONCE)
-        self._round = 0
 
     async def run(self) -> None:
         """Wait for the lock, keep rounds going, give way when the lock's connection is lost."""
@@ -74,10 +75,13 @@ class Keeper:
 
     async def _rounds(self, lock: Tx) -> None:
         log.info("this worker's keeper is active")
+        deadlines = asyncio.create_task(self._deadline_rounds(), name="opsgate-deadlines")
+        number = 0
         try:
             while True:
                 self._ring.clear()
-                await self.round()
+                await self.round(number)
+                number += 1
                 await lock.fetchval("SELECT 1")
                 try:
                     await asyncio.wait_for(self._ring.wait(), TICK_SECONDS)
@@ -85,20 +89,32 @@ class Keeper:
                 except TimeoutError:
                     continue
         finally:
+            deadlines.cancel()
+            await asyncio.gather(deadlines, return_exceptions=True)
             if not lock.is_closed():
                 await lock.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)
 
-    async def round(self) -> None:
-        """Everything that is due now."""
-        self._round += 1
+    async def round(self, number: int) -> None:
+        """Everything that Prefect is to be told now."""
         await self._try("errands", self._errands)
         await self._try("instances", self._instances)
+        if number % 5 == 0:
+            await self._try("ended runs", self._close_runs)
+
+    async def _deadline_rounds(self) -> None:
+        number = 0
+        while True:
+            await self.deadlines(number)
+            number += 1
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def deadlines(self, number: int) -> None:
+        """Everything that time alone brings about; safe to run beside another keeper's."""
         await self._try("approvals", lambda: approvals.expire_due(self.db))
-        if self._round % 5 == 1:
+        if number % 5 == 0:
             await self._try("stale jobs", lambda: jobs.fail_stale(self.db))
             await self._try("running jobs", lambda: jobs.time_out_running(self.db))
-            await self._try("ended runs", self._close_runs)
-        if self._round % 3600 == 1:
+        if number % 3600 == 0:
             await self._try("old workers", lambda: workers.forget_old(self.db))
 
     async def _try(self, part: str, work: Callable[[], Awaitable[object]]) -> None:
@@ -133,7 +149,7 @@ class Keeper:
     async def _bring_along(self, idle: Idle, alone: bool) -> None:
         async with self._slots:
             here = alone and self._has_room()
-            # Noted first: a lease taken meanwhile clears the note, and must win.
+            # Noted first: a segment that ends well meanwhile takes the note back, and must win.
             await attention.nudged(self.db, idle.instance_id)
             try:
                 flow_run = await prefect_runs.set_going(self.db, self.client, idle, here=here)
@@ -148,4 +164,4 @@ class Keeper:
 
     async def _close_runs(self) -> None:
         for ended in await attention.unclosed(self.db):
-            await prefect_runs.close(self.db, self.client, ended)
+            await self._try("an ended run", partial(prefect_runs.close, self.db, self.client, ended))
