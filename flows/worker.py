@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import anyio.abc
@@ -61,6 +61,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._idle = asyncio.Event()
         self._idle.set()
         self._polling = asyncio.Lock()
+        self._ring = asyncio.Event()
         self._stop_requested = threading.Event()
 
     # -- life ----------------------------------------------------------------------------------
@@ -140,6 +141,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         return True
 
     def _rung(self) -> None:
+        self._ring.set()
         if self._runs_task_group is not None and not self._polling.locked():
             self._runs_task_group.start_soon(self._poll_soon)
 
@@ -147,17 +149,36 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         if self._polling.locked():
             return
         async with self._polling:
-            for pause in _AGAIN_AFTER:
-                await asyncio.sleep(pause)
-                try:
-                    await self.get_and_submit_flow_runs()
-                except Exception as error:
-                    log.warning("a poll after a ring failed; the next one is due soon", error=repr(error))
-                    return
+            pauses = list(_AGAIN_AFTER)
+            while pauses or self._ring.is_set():
+                pause = pauses.pop(0) if pauses else 0.0
+                await asyncio.sleep(min(pause, _AGAIN_AFTER[1]))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ring.wait(), max(0.0, pause - _AGAIN_AFTER[1]))
+                if self._ring.is_set():  # rung since: begin again, or it waits for the slow poll
+                    self._ring.clear()
+                    pauses = list(_AGAIN_AFTER[1:])
+                await self.get_and_submit_flow_runs()
 
     async def get_and_submit_flow_runs(self) -> list[FlowRun]:
-        """Poll the pool, unless there is no room or the worker is ending."""
-        return await super().get_and_submit_flow_runs() if self._has_room() else []
+        """Poll the pool, unless there is no room or the worker is ending. A poll that fails is not
+        the last: raised here, it would end the worker, with everything that waits hot in it."""
+        if not self._has_room():
+            return []
+        try:
+            return await super().get_and_submit_flow_runs()
+        except Exception as error:
+            log.warning("a poll for flow runs failed; the next one is due soon", error=repr(error))
+            return []
+
+    async def sync_with_backend(self) -> None:
+        """Tell Prefect that this worker lives; once it has begun, no failure of that ends it."""
+        try:
+            await super().sync_with_backend()
+        except Exception as error:
+            if not self._has_successfully_synced:
+                raise
+            log.warning("Prefect did not take this worker's sign of life", error=repr(error))
 
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Propose Pending and run; nothing else of the stock path (it makes five calls more)."""
