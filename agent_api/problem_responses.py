@@ -35,7 +35,7 @@ STATUS: dict[type[OpsgateError], int] = {
 """Each kind of error and its status; a kind's subclasses share it."""
 
 _FOR_PROGRAMS = ("/api/", "/agent/", "/healthz", "/readyz", "/metrics")
-_UNSTORABLE = (UnicodeEncodeError, asyncpg.DataError)
+UNSTORABLE = (UnicodeEncodeError, asyncpg.DataError)
 """Text with NUL or lone surrogates, numbers beyond bigint: well-formed JSON all the same."""
 _NO_DATABASE = (
     OSError,
@@ -135,7 +135,7 @@ def install(app: FastAPI) -> None:
         (OpsgateError, ours),
         (RequestValidationError, malformed),
         (HTTPException, http),
-        *((kind, unstorable) for kind in _UNSTORABLE),
+        *((kind, unstorable) for kind in UNSTORABLE),
         *((kind, no_database) for kind in _NO_DATABASE),
         (Exception, unexpected),
     ]

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from agent_api.authentication import SAFE_METHODS
-from agent_api.problem_responses import status_of
+from agent_api.problem_responses import UNSTORABLE, status_of
 from approvals_ui.forms import page_before
 from approvals_ui.rendering import page
 from approvals_ui.security_headers import HEADERS
@@ -50,6 +50,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def malformed(request: Request, error: RequestValidationError) -> Response:
         return error_page(request, 404, "Not found", "There is no such page.")
+
+    async def unstorable(request: Request, error: Exception) -> Response:
+        sentence = "The form holds a character or a number that can't be stored."
+        return error_page(request, 422, Invalid.title, sentence)
+
+    for kind in UNSTORABLE:
+        app.add_exception_handler(kind, unstorable)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:

@@ -32,7 +32,7 @@ def before(after: str | None) -> int:
     """The id below which the page begins; `after` is a cursor this module made."""
     if after is None:
         return _HIGHEST
-    if after.isascii() and after.isdigit() and int(after) <= _HIGHEST:
+    if after.isascii() and after.isdigit() and len(after) <= 19 and int(after) <= _HIGHEST:
         return int(after)
     raise Invalid(
         "The cursor is not one that a page gave out.",

@@ -54,7 +54,8 @@ async def _of_roles(tx: Tx | Database, names: Collection[str]) -> Mapping[str, f
 
 async def _of_people(tx: Tx | Database, names: Collection[str]) -> Mapping[str, frozenset[int]]:
     """By id where it is a number, else by name, else by e-mail address."""
-    ids = [int(name) for name in names if name.isascii() and name.isdigit() and int(name) <= _MAX_ID]
+    numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 19]
+    ids = [number for number in numbers if number <= _MAX_ID]
     rows = await tx.fetch(
         f"""SELECT u.id, u.name, lower(u.email) AS email, {_MAY_VOTE} AS votes FROM users u
             WHERE u.id = ANY ($2) OR u.name = ANY ($3) OR lower(u.email) = ANY ($3)""",

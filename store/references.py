@@ -15,7 +15,7 @@ def split(reference: int | str) -> tuple[int | None, str | None]:
         return 0, None
     if isinstance(reference, str) and not (reference.isascii() and reference.isdigit()):
         return None, reference
-    number = int(reference)
+    number = int(reference) if isinstance(reference, int) or len(reference) <= 19 else 0
     return (number, None) if 0 < number <= _MAX_ID else (0, None)
 
 

@@ -9,6 +9,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from agent_api.authentication import Db, Person
+from agent_api.ids import Id
 from agent_api.problem_responses import status_of
 from approvals_ui import outlook
 from approvals_ui.forms import form, text
@@ -25,13 +26,13 @@ DECISIONS: dict[str, Decision] = {"approve": "approve", "reject": "reject"}
 
 
 @router.get("/approvals/{request_id}", permission="workflows.view")
-async def show(request: Request, db: Db, actor: Person, request_id: int) -> Response:
+async def show(request: Request, db: Db, actor: Person, request_id: Id) -> Response:
     """The request and the form."""
     return await _page(request, db, actor, request_id)
 
 
 @router.post("/approvals/{request_id}/vote", permission="workflows.view")
-async def vote(request: Request, db: Db, actor: Person, request_id: int) -> Response:
+async def vote(request: Request, db: Db, actor: Person, request_id: Id) -> Response:
     """Vote; a refused vote comes back with its reason and what was typed.
 
     Whether this person may vote is the use-case's to say: refused by the guard, the comment

@@ -4,6 +4,7 @@ from fastapi import Request
 from starlette.responses import RedirectResponse, Response
 
 from agent_api.authentication import Db, Person
+from agent_api.ids import Id
 from agent_api.problem_responses import status_of
 from approvals_ui import outlook
 from approvals_ui.forms import form, text
@@ -19,13 +20,13 @@ router = pages_router()
 
 
 @router.get("/instances/{instance_id}", permission="workflows.view")
-async def show(request: Request, db: Db, actor: Person, instance_id: int) -> Response:
+async def show(request: Request, db: Db, actor: Person, instance_id: Id) -> Response:
     """The instance as it is now."""
     return await _page(request, db, actor, instance_id)
 
 
 @router.post("/instances/{instance_id}/cancel", permission="workflows.manage")
-async def cancel(request: Request, db: Db, actor: Person, instance_id: int) -> Response:
+async def cancel(request: Request, db: Db, actor: Person, instance_id: Id) -> Response:
     """Ask for the instance to end."""
     reason = text(await form(request), "reason")
     try:

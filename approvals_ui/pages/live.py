@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
+from agent_api.ids import Id
 from approvals_ui.changes import Changes
 from approvals_ui.visitor import pages_router
 
@@ -24,12 +25,12 @@ async def approvals(request: Request) -> Response:
 
 
 @router.get("/changes/approvals/{request_id}", permission="workflows.view")
-async def approval(request: Request, request_id: int) -> Response:
+async def approval(request: Request, request_id: Id) -> Response:
     """Changes of one approval request."""
     return _stream(request, f"approval:{request_id}")
 
 
 @router.get("/changes/instances/{instance_id}", permission="workflows.view")
-async def instance(request: Request, instance_id: int) -> Response:
+async def instance(request: Request, instance_id: Id) -> Response:
     """Changes of one instance."""
     return _stream(request, f"instance:{instance_id}")

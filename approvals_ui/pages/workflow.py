@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from agent_api.authentication import Db, Person
+from agent_api.ids import Id
 from agent_api.problem_responses import status_of
 from approvals_ui.forms import form, text
 from approvals_ui.rendering import page
@@ -24,13 +25,13 @@ INPUT = "input."
 
 
 @router.get("/workflows/{workflow_id}", permission="workflows.view")
-async def show(request: Request, db: Db, actor: Person, workflow_id: int) -> Response:
+async def show(request: Request, db: Db, actor: Person, workflow_id: Id) -> Response:
     """The workflow and its start form."""
     return await _page(request, db, actor, workflow_id)
 
 
 @router.post("/workflows/{workflow_id}/start", permission="workflows.manage")
-async def start(request: Request, db: Db, actor: Person, workflow_id: int) -> Response:
+async def start(request: Request, db: Db, actor: Person, workflow_id: Id) -> Response:
     """Start an instance; a refusal comes back with its reasons and what was filled in."""
     fields = await form(request)
     given = {
