@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
-        "--state", type=Path, default=DEFAULT_STATE, metavar="DIR", help="the agent's folder (%(default)s)"
+        "--state", type=_place, default=DEFAULT_STATE, metavar="DIR", help="the agent's folder (%(default)s)"
     )
     shared.add_argument("--log-level", default="INFO", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     commands = parser.add_subparsers(dest="command", required=True, metavar="enrol | run")
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     enrol.add_argument("--hostname", metavar="NAME", help="the name to join by (default: this host's)")
     enrol.add_argument(
-        "--ca-file", type=Path, metavar="FILE", help="certificates to trust instead of the usual ones"
+        "--ca-file", type=_place, metavar="FILE", help="certificates to trust instead of the usual ones"
     )
     enrol.add_argument("--again", action="store_true", help="replace the identity this folder holds")
     enrol.add_argument("--plain-http", action="store_true", help="allow http to another machine")
@@ -64,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
         help="for running jobs after SIGTERM (%(default)s)",
     )
     return parser
+
+
+def _place(text: str) -> Path:
+    """A path that stays the same place in a job's own folder, and on the next day."""
+    return Path(text).absolute()
 
 
 def _slots(text: str) -> int:

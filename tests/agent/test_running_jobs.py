@@ -1,5 +1,6 @@
 """Jobs run by the real agent process: what they print and how they end arrives as it was."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,13 @@ async def test_short_output_and_exit_code_arrive_exactly(server, agent, ended):
     assert job.output("stdout") == b"out\n\n"
     assert job.output("stderr") == b"err"
     assert not report["stdout"]["truncated"]
+
+
+async def test_a_folder_may_be_named_from_where_the_agent_was_started(server, agent, ended):
+    agent.start("--state", os.path.relpath(agent.folder))
+    job = server.add(1, command="printf here")
+    assert (await ended(job))["exit_code"] == 0
+    assert job.output("stdout") == b"here"
 
 
 async def test_output_is_shipped_while_the_job_runs(server, agent, ended, soon, tmp_path):
