@@ -1,6 +1,6 @@
 """What Prefect's resume dialog asks and says while an instance waits.
 
-Only names, ids, counts and a gate's own title and description enter Prefect.
+Only names, ids, counts and a gate's own title enter Prefect; its description may quote values.
 """
 
 from prefect.input import RunInput
@@ -43,7 +43,7 @@ async def form_for(
     where = f"{process.settings.public_url}/approvals/{gate.request_id}"
     for found in open_gates:
         until = found.deadline.isoformat(timespec="minutes") if found.deadline else "no deadline"
-        lines += [f"**{_plain(found.title)}**", _plain(found.description), f"Until: {until}"]
+        lines += [f"**{_plain(found.title)}**", f"Until: {until}"]
     lines += [
         f"Workflow {_plain(situation.workflow.name)}, instance {situation.instance_id}, "
         f"started by {_plain(situation.started_by_name)}.",

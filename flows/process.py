@@ -16,7 +16,7 @@ import structlog
 from flows.settings import EngineSettings
 from store import channels, log_output
 from store.connection import Database, Listener
-from store.engine import workers
+from store.engine import leases, workers
 
 log = structlog.get_logger("opsgate.engine")
 
@@ -58,12 +58,25 @@ class EngineProcess:
     bells: Doorbells = field(default_factory=Doorbells)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: nothing waits hot any more."""
+    engaged: set[int] = field(default_factory=set)
+    """Instances whose lease this process takes, holds or gives back: one segment each."""
+    unreleased: set[int] = field(default_factory=set)
+    """Those of them that no segment runs any more; the store was away. Freed with a heartbeat."""
 
 
-async def _beat(db: Database, worker_id: UUID) -> None:
+async def beat(process: EngineProcess) -> None:
+    """Renew the leases of this process, after giving back those that it holds for nothing."""
+    for instance_id in list(process.unreleased):
+        await leases.free(process.db, instance_id, process.worker_id)
+        process.unreleased.discard(instance_id)
+        process.engaged.discard(instance_id)
+    await workers.heartbeat(process.db, process.worker_id)
+
+
+async def _keep_beating(process: EngineProcess) -> None:
     while True:
         try:
-            await workers.heartbeat(db, worker_id)
+            await beat(process)
         except Exception as error:
             log.warning("heartbeat failed; the leases of this worker may be taken over", error=str(error))
         await asyncio.sleep(workers.HEARTBEAT_SECONDS)
@@ -77,7 +90,7 @@ async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> As
     process = EngineProcess(settings, db, uuid4())
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")
     listener = Listener(db.dsn, {channels.INSTANCES: process.bells.ring})
-    beating = asyncio.create_task(_beat(db, process.worker_id), name="opsgate-heartbeat")
+    beating = asyncio.create_task(_keep_beating(process), name="opsgate-heartbeat")
     await listener.start()
     try:
         yield process

@@ -16,11 +16,11 @@ from prefect.exceptions import Abort
 from prefect.states import Cancelled, Completed, Failed
 
 from definitions import routing
-from definitions.errors import NotFound
 from definitions.lifecycles.instance import InstanceStatus
 from definitions.routing import Active
 from flows import forms
 from flows.compile import Call, CompiledWorkflow, current
+from flows.lease import held_lease
 from flows.process import EngineProcess, log
 from flows.suspend import NotSuspended, suspend
 from store.engine import commits, leases, situation
@@ -35,11 +35,13 @@ STORE_AWAY = (
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
 )
 """PostgreSQL is restarting, out of reach, or asks to try again: wait, then go on from what it has."""
 
 STORE_PATIENCE_SECONDS = 120
+_CALM_SECONDS = 5
 
 
 def final_state(status: str) -> State[None]:
@@ -57,15 +59,12 @@ async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, instan
     """Run the instance as far as it goes now. Raises Prefect's `Pause` when it suspends, and
     `Abort` (which leaves the run's state alone) when somebody else runs the instance."""
     try:
-        lease = await leases.take(process.db, instance_id, process.worker_id)
+        async with held_lease(process, instance_id) as lease:
+            return await _through_outages(process, compiled, lease)
     except leases.AlreadyEnded as ended:
         return final_state(ended.status)
-    except (leases.LeaseHeld, NotFound) as refusal:
+    except (leases.LeaseHeld, leases.LeaseLost) as refusal:
         raise Abort(str(refusal)) from refusal
-    try:
-        return await _through_outages(process, compiled, lease)
-    except leases.LeaseLost as lost:
-        raise Abort(str(lost)) from lost
     except Abort:
         raise
     except Exception as error:
@@ -73,26 +72,26 @@ async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, instan
         # the run would end red, with the error's text in its state.
         log.error("a segment broke off", instance=instance_id, exc_info=error)
         raise Abort(f"The segment broke off ({type(error).__name__}).") from error
-    finally:
-        await _release(process, lease)
-
-
-async def _release(process: EngineProcess, lease: Lease) -> None:
-    try:
-        await leases.release(process.db, lease)
-    except STORE_AWAY as error:
-        log.warning("a lease could not be released; it expires", instance=lease.instance_id, error=str(error))
 
 
 async def _through_outages(process: EngineProcess, compiled: CompiledWorkflow, lease: Lease) -> State[None]:
-    """Begin again at the stored frontier when the store was away, for as long as the patience lasts."""
+    """Begin again at the stored frontier when the store was away, for as long as the patience lasts.
+
+    A segment that has run for a while since shows that the store was back: patience begins anew.
+    """
     loop = asyncio.get_running_loop()
-    patience_until = loop.time() + STORE_PATIENCE_SECONDS
+    away_since: float | None = None
     while True:
+        loaded: float | None = None
         try:
-            return await Segment(process, compiled, lease, await situation.load(process.db, lease)).run()
+            found = await situation.load(process.db, lease)
+            loaded = loop.time()
+            return await Segment(process, compiled, lease, found).run()
         except STORE_AWAY as error:
-            if loop.time() > patience_until:
+            now = loop.time()
+            if away_since is None or (loaded is not None and now - loaded > _CALM_SECONDS):
+                away_since = now
+            if now - away_since > STORE_PATIENCE_SECONDS:
                 raise
             log.warning("the store is away; waiting for it", instance=lease.instance_id, error=str(error))
             await asyncio.sleep(0.5)
@@ -224,7 +223,7 @@ class Segment:
         """Commit a step's result and where it leads."""
         run = StepRun(self.process.db, self.lease, self.situation, active)
         advance = routing.advance(self.situation.workflow, self.situation.frontier, active, answer.outcome)
-        await commits.close_step(
+        advance = await commits.close_step(
             self.process.db,
             self.lease,
             run.row(answer.input),
@@ -266,10 +265,13 @@ class Segment:
             raise RuntimeError("a segment runs inside a flow run")
         client = context.client
         assert isinstance(client, PrefectClient)
-        form, text = await forms.form_for(self.process, self.situation, waits)
         try:
+            form, text = await forms.form_for(self.process, self.situation, waits)
             await suspend(client, context.flow_run.id, number, form, text)
-        except NotSuspended as refusal:
-            log.info("the suspension did not take", instance=self.lease.instance_id, reason=str(refusal))
+        except Exception as refusal:
+            # Else the store has it parked, and Prefect shows it running and has no form for it.
+            log.info("the suspension did not take", instance=self.lease.instance_id, error=repr(refusal))
             await commits.unpark(self.process.db, self.lease)
-            raise Abort(str(refusal)) from refusal
+            if isinstance(refusal, NotSuspended):
+                raise Abort(str(refusal)) from refusal
+            raise

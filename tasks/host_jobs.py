@@ -10,7 +10,7 @@ from agent.payloads import JobPayload
 from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
 from definitions.lifecycles.instance import StepStatus
-from definitions.lifecycles.job import JobStatus
+from definitions.lifecycles.job import ENDED, JobStatus
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
 from store import jobs, targets
@@ -76,7 +76,7 @@ async def settle(run: StepRun) -> Settled | Waiting:
     found = await facts.jobs_of_step(run.db, run.situation.instance_id, run.active)
     if not found:
         raise RuntimeError(f"step {run.active.step} waits for jobs and has none")
-    open_jobs = [job for job in found if job.status not in facts.ENDED]
+    open_jobs = [job for job in found if job.status not in ENDED]
     if open_jobs:
         return Waiting("jobs", f"Waits for {len(open_jobs)} of {len(found)} jobs to end.")
     produced = StepFacts(hosts=await facts.host_facts(run.db, found))

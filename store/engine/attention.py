@@ -54,7 +54,7 @@ async def idle(db: Database, limit: int = 200) -> list[Idle]:
 
 
 async def nudged(db: Database, instance_id: int) -> None:
-    """The keeper has brought Prefect along for this instance; a lease taken since then has reset it."""
+    """The keeper brings Prefect along for this instance; a segment that goes well takes the note back."""
     await db.execute(
         "UPDATE instances SET nudged_at = now(), nudges = nudges + 1 WHERE id = $1 AND ended_at IS NULL",
         instance_id,
@@ -99,12 +99,3 @@ async def closed(db: Database, instance_id: int) -> None:
     await db.execute(
         "UPDATE instances SET run_closed = true WHERE id = $1 AND ended_at IS NOT NULL", instance_id
     )
-
-
-async def next_wake(db: Database) -> float | None:
-    """Seconds until the nearest deadline of a parked instance, or None."""
-    value = await db.fetchval(
-        """SELECT extract(epoch FROM min(wake_at) - now()) FROM instances
-           WHERE ended_at IS NULL AND wake_at IS NOT NULL"""
-    )
-    return None if value is None else max(0.0, float(value))

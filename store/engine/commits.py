@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from definitions.lifecycles.instance import StepStatus
+from definitions.lifecycles.instance import InstanceStatus, StepStatus
 from definitions.permissions import SYSTEM
 from definitions.routing import Active, Advance
+from definitions.steps.step import CANCELLED
 from definitions.variables import StepFacts
 from store import audit, channels, instance_cancel
 from store.connection import Database, Tx
@@ -35,7 +36,7 @@ class StepRow:
 async def _running(tx: Tx, lease: Lease) -> None:
     await tx.execute(
         """UPDATE instances SET status = 'running', reason = '', park_kind = NULL
-           WHERE id = $1 AND status = 'paused'""",
+           WHERE id = $1 AND park_kind IS NOT NULL""",
         lease.instance_id,
     )
 
@@ -79,11 +80,13 @@ async def open_step(
 async def note_task_run(db: Database, lease: Lease, active: Active, task_run_id: UUID) -> None:
     """Keep the task run of a step's last segment, for the edges of Prefect's graph."""
     await db.execute(
-        "UPDATE step_results SET task_run_id = $4 WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
+        """UPDATE step_results SET task_run_id = $4 WHERE instance_id = $1 AND step_id = $2 AND visit = $3
+             AND EXISTS (SELECT 1 FROM instances WHERE id = $1 AND epoch = $5)""",
         lease.instance_id,
         active.step,
         active.visit,
         task_run_id,
+        lease.epoch,
     )
 
 
@@ -98,10 +101,17 @@ async def close_step(
     reason: str,
     advance: Advance,
     task_run_id: UUID | None,
-) -> Glance:
-    """Write a step's result and the frontier after it; end the instance if the route does."""
+) -> Advance:
+    """Write a step's result and the frontier after it; end the instance if the route does.
+
+    Returns what follows: `advance`, or the end if cancelling was asked for meanwhile. Cancelling
+    ends the jobs, so the step has often failed just because of it: that must not take its failure route.
+    """
     async with db.transaction() as tx:
         glance = await fence(tx, lease)
+        if glance.cancel_requested:
+            advance = Advance((), InstanceStatus.CANCELLED, CANCELLED, "")
+            status = StepStatus.CANCELLED if status == StepStatus.FAILED else status
         await _running(tx, lease)
         await tx.execute(
             """INSERT INTO step_results AS r (instance_id, step_id, visit, kind, name, input, status, outcome,
@@ -130,9 +140,10 @@ async def close_step(
             [{"step": active.step, "visit": active.visit} for active in advance.frontier],
         )
         if advance.ended is not None:
-            await _end(tx, lease, str(advance.ended), reason or advance.reason)
+            why = glance.cancel_reason if glance.cancel_requested else reason or advance.reason
+            await _end(tx, lease, str(advance.ended), why)
         await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
-    return glance
+    return advance
 
 
 async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from definitions.lifecycles.job import JobStatus
 from definitions.routing import Active
 from definitions.script import Script
 from definitions.variables import HostFacts
@@ -12,8 +11,6 @@ from store.connection import Database
 
 FACT_BYTES = 1024 * 1024
 """Most of one host's stream that later steps can refer to; the job keeps up to 10 MiB."""
-
-ENDED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.TIMEOUT, JobStatus.CANCELLED})
 
 
 @dataclass(frozen=True)

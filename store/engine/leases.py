@@ -42,7 +42,7 @@ class Lease:
 
 _TAKE = f"""
 UPDATE instances i SET
-    epoch = epoch + 1, lease_holder = $2, parked_seq = NULL, wake_at = NULL, nudged_at = NULL, nudges = 0,
+    epoch = epoch + 1, lease_holder = $2, parked_seq = NULL, wake_at = NULL,
     status = CASE WHEN status = 'queued' THEN 'running' ELSE status END,
     started_at = coalesce(started_at, now())
 WHERE id = $1 AND ended_at IS NULL AND NOT EXISTS (
@@ -55,6 +55,9 @@ RETURNING epoch
 async def take(db: Database, instance_id: int, worker_id: UUID) -> Lease:
     """Take the lease, or raise `LeaseHeld`, `AlreadyEnded` or `NotFound`. A queued instance runs from now."""
     async with db.transaction() as tx:
+        # Locked by a statement of its own: an UPDATE that had to wait for the row would judge the
+        # holder by the join it made before it waited, and take a lease that is held.
+        await tx.execute("SELECT 1 FROM instances WHERE id = $1 FOR UPDATE", instance_id)
         epoch = await tx.fetchval(_TAKE, instance_id, worker_id)
         if epoch is not None:
             await notify(tx, channels.EVENTS, f"instance:{instance_id}")
@@ -67,13 +70,32 @@ async def take(db: Database, instance_id: int, worker_id: UUID) -> Lease:
     raise LeaseHeld(f"Instance {instance_id} is being run by another worker.")
 
 
-async def release(db: Database, lease: Lease) -> None:
-    """Give the lease back; the keeper looks at once whether something has happened meanwhile."""
+async def release(db: Database, lease: Lease, *, went_well: bool) -> None:
+    """Give the lease back; the keeper looks at once whether something has happened meanwhile.
+
+    Only a segment that went well ends the keeper's pauses: one that breaks off each time it is
+    tried is tried less and less often.
+    """
     async with db.transaction() as tx:
         await tx.execute(
-            "UPDATE instances SET lease_holder = NULL WHERE id = $1 AND epoch = $2",
+            """UPDATE instances SET lease_holder = NULL,
+                   nudged_at = CASE WHEN $3 THEN NULL ELSE nudged_at END,
+                   nudges = CASE WHEN $3 THEN 0 ELSE nudges END
+               WHERE id = $1 AND epoch = $2""",
             lease.instance_id,
             lease.epoch,
+            went_well,
+        )
+        await notify(tx, channels.OUTBOX)
+
+
+async def free(db: Database, instance_id: int, worker_id: UUID) -> None:
+    """Give back what a living worker may hold without running it: its heartbeat would keep it for ever."""
+    async with db.transaction() as tx:
+        await tx.execute(
+            "UPDATE instances SET lease_holder = NULL WHERE id = $1 AND lease_holder = $2",
+            instance_id,
+            worker_id,
         )
         await notify(tx, channels.OUTBOX)
 

@@ -84,7 +84,7 @@ async def test_an_old_release_does_not_free_a_new_lease(db: Database, instance: 
     old = await leases.take(db, instance, slow)
     await workers.stop(db, slow)
     await leases.take(db, instance, await worker())
-    await leases.release(db, old)
+    await leases.release(db, old, went_well=True)
     with pytest.raises(LeaseHeld):
         await leases.take(db, instance, await worker())
 
@@ -99,3 +99,16 @@ async def test_an_ended_instance_has_no_lease_to_take(db: Database, instance: in
     assert ended.value.status == "completed"
     with pytest.raises(LeaseLost):
         await close(db, lease)
+
+
+async def test_who_waited_for_the_row_finds_the_lease_that_was_taken_meanwhile(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    """The row is locked while the second looks; it must judge what the first left, not what it saw."""
+    first, second = await worker(), await worker()
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE instances SET lease_holder = $2 WHERE id = $1", instance, first)
+        waiting = asyncio.create_task(leases.take(db, instance, second))
+        await asyncio.sleep(0.3)
+    with pytest.raises(LeaseHeld):
+        await waiting

@@ -27,7 +27,7 @@ async def parked(
     lease = await leases.take(db, instance, await worker())
     seen = await commits.glance(db, lease)
     assert await commits.park(db, lease, seen.wake_seq, kind, wake_at, "Waits.") == 1
-    await leases.release(db, lease)
+    await leases.release(db, lease, went_well=True)
 
 
 async def test_a_new_instance_needs_a_run(db: Database, instance: int) -> None:
@@ -63,7 +63,7 @@ async def test_a_wake_between_park_and_release_is_kept(db: Database, instance: i
     await commits.park(db, lease, seen.wake_seq, "gate", None, "Waits.")
     await wake(db, instance)
     assert await idle(db) == [], "its executor still suspends it"
-    await leases.release(db, lease)
+    await leases.release(db, lease, went_well=True)
     assert await idle(db) == [instance]
 
 
@@ -97,5 +97,5 @@ async def test_gates_and_delays_pause_and_jobs_keep_it_running(
         lease = await leases.take(db, instance, await worker())
         seen = await commits.glance(db, lease)
         await commits.park(db, lease, seen.wake_seq, kind, None, "Waits.")
-        await leases.release(db, lease)
+        await leases.release(db, lease, went_well=True)
         assert await db.fetchval("SELECT status FROM instances WHERE id = $1", instance) == status

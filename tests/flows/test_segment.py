@@ -1,0 +1,90 @@
+"""A segment when the store is away, and what it tells Prefect when it suspends."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from prefect.context import FlowRunContext
+from prefect.states import Completed
+
+from flows import forms, segment
+from flows.compile import CompiledWorkflow
+from flows.process import EngineProcess
+from flows.suspend import GateForm
+from store.engine import commits, leases, situation
+from tasks.step_run import Waiting
+
+
+async def test_patience_begins_anew_when_the_store_has_been_back(
+    process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await leases.take(process.db, instance, process.worker_id)
+    monkeypatch.setattr(segment, "STORE_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(segment, "_CALM_SECONDS", 0.1)
+    runs = iter([True, True, False])
+
+    async def run(_: segment.Segment) -> Any:
+        await asyncio.sleep(0.2)
+        if next(runs):
+            raise ConnectionError("restarting")
+        return Completed()
+
+    monkeypatch.setattr(segment.Segment, "run", run)
+    answer = await segment._through_outages(process, cast(CompiledWorkflow, None), lease)
+    assert answer.is_completed()
+
+
+async def test_patience_ends_when_the_store_stays_away(
+    process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await leases.take(process.db, instance, process.worker_id)
+    monkeypatch.setattr(segment, "STORE_PATIENCE_SECONDS", 0.6)
+
+    async def away(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    monkeypatch.setattr(situation, "load", away)
+    with pytest.raises(ConnectionError):
+        await segment._through_outages(process, cast(CompiledWorkflow, None), lease)
+
+
+async def test_prefects_form_shows_a_gates_title_and_not_its_description(
+    process: EngineProcess, instance: int
+) -> None:
+    request = await process.db.fetchval(
+        """INSERT INTO approval_requests (instance_id, step_id, visit, title, description, approval_type,
+               quorum, eligible, frozen, digest)
+           VALUES ($1, 'a', 1, 'Restart the *service*?', 'The output was: hunter2', 'one_of_many', 1, '{1}',
+               '{}', '') RETURNING id""",
+        instance,
+    )
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease)
+    waits = [Waiting("gate", "Waits for a decision: Restart?", None, request)]
+    form, text = await forms.form_for(process, found, waits)
+    assert form is GateForm
+    assert "Restart the \\*service\\*?" in text
+    assert f"instance {instance}" in text
+    assert "hunter2" not in text
+
+
+async def test_a_suspension_that_fails_is_tried_again(
+    process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease)
+    one = segment.Segment(process, cast(CompiledWorkflow, None), lease, found)
+    one.waiting[found.frontier[0]] = Waiting("jobs", "Waits.")
+    context = SimpleNamespace(flow_run=SimpleNamespace(id=None), client=object())
+    monkeypatch.setattr(FlowRunContext, "get", lambda: context)
+    monkeypatch.setattr(segment, "PrefectClient", object)
+
+    async def refuse(*_: Any) -> None:
+        raise ConnectionError("Prefect is away")
+
+    monkeypatch.setattr(segment, "suspend", refuse)
+    glance = await commits.glance(process.db, lease)
+    with pytest.raises(ConnectionError):
+        await one._park(glance)
+    assert await process.db.fetchval("SELECT parked_seq FROM instances") is None

@@ -1,0 +1,72 @@
+"""What the engine's commits do when something else has happened to the instance meanwhile."""
+
+import uuid
+
+import pytest
+
+from definitions.lifecycles.instance import InstanceStatus
+from definitions.permissions import SYSTEM
+from definitions.routing import Active, Advance
+from store import instances
+from store.connection import Database
+from store.engine import commits, leases, workers
+from tests.store.engine.conftest import Worker
+
+STEP = commits.StepRow(Active("a", 1), "command", "a", {})
+ON = Advance((Active("b", 1),), None, "b", "a failed: on_failure leads to b.")
+FAIL = Advance((), InstanceStatus.FAILED, "fail", "a failed: on_failure leads to fail.")
+
+
+async def close(db: Database, lease: leases.Lease, status: str, advance: Advance) -> Advance:
+    return await commits.close_step(
+        db,
+        lease,
+        STEP,
+        status=status,
+        outcome="failure",
+        facts=None,
+        reason="On h: Cancelled by ann.",
+        advance=advance,
+        task_run_id=None,
+    )
+
+
+@pytest.mark.parametrize("advance", [ON, FAIL])
+@pytest.mark.parametrize(("status", "shown"), [("failed", "cancelled"), ("completed", "completed")])
+async def test_a_step_that_ends_while_its_instance_is_cancelled_takes_no_route(
+    db: Database, instance: int, worker: Worker, advance: Advance, status: str, shown: str
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    await commits.open_step(db, lease, STEP)
+    await instances.cancel(db, SYSTEM, instance, "wrong host")
+    followed = await close(db, lease, status, advance)
+    assert (followed.frontier, followed.ended) == ((), InstanceStatus.CANCELLED)
+    row = await db.fetchrow("SELECT status, reason, frontier, cancel_reason FROM instances")
+    assert row is not None
+    assert (row["status"], row["frontier"]) == ("cancelled", [])
+    assert row["reason"] == row["cancel_reason"]
+    step = await db.fetchrow("SELECT status, routed_to FROM step_results")
+    assert step is not None
+    assert tuple(step) == (shown, "cancelled")
+
+
+async def test_what_it_waited_for_is_forgotten_when_it_goes_on(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    seen = await commits.glance(db, lease)
+    await commits.park(db, lease, seen.wake_seq, "jobs", None, "Waits for 1 of 1 jobs to end.")
+    await close(db, lease, "failed", ON)
+    assert await db.fetchval("SELECT reason FROM instances") == ""
+
+
+async def test_an_executor_that_was_replaced_notes_no_task_run(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    slow = await worker()
+    old = await leases.take(db, instance, slow)
+    await commits.open_step(db, old, STEP)
+    await workers.stop(db, slow)
+    await leases.take(db, instance, await worker())
+    await commits.note_task_run(db, old, STEP.active, uuid.uuid4())
+    assert await db.fetchval("SELECT task_run_id FROM step_results") is None
