@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -27,3 +28,11 @@ def test_the_help_of_the_command_line_imports_nothing_heavy():
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stdout + done.stderr
+
+
+def test_the_contract_about_the_agent_names_every_other_module_of_it():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    named = next(each for each in contracts if each["name"].startswith("The server knows the agent only"))
+    modules = {f"agent.{path.stem}" for path in (ROOT / "agent").glob("*.py")}
+    allowed = {"agent.__init__", "agent.protocol", "agent.payloads"}
+    assert set(named["forbidden_modules"]) == modules - allowed
