@@ -19,6 +19,7 @@ KINDS = ("script", "library", "workflow")
 """The kinds that can be applied, in the order in which they must be."""
 
 _SIZE_LIMIT = 2 * 1024 * 1024
+_MOST_VALUES = 200_000
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
 
@@ -52,7 +53,9 @@ def load(path: Path) -> object:
     """What the file holds; `Invalid` with line and column when it can't be read."""
     text = _read(path)
     try:
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506 - safe
+        found = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506 - safe
+        _refuse_unfolding(found)
+        return found
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         problem = Problem(
             pointer="",
@@ -61,6 +64,20 @@ def load(path: Path) -> object:
             fix="Mend the file's YAML or JSON at that place.",
         )
         raise Invalid(f"{path} can't be read.", [problem]) from error
+
+
+def _refuse_unfolding(document: object) -> None:
+    """Raises ValueError when YAML's aliases make a small file unfold without end, or nearly so."""
+    left, count = [document], 0
+    while left:
+        value = left.pop()
+        count += 1
+        if count > _MOST_VALUES:
+            raise ValueError(f"it unfolds to more than {_MOST_VALUES} values")
+        if isinstance(value, dict):
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
 
 
 def load_folder(folder: Path) -> list[DefinitionFile]:

@@ -90,3 +90,13 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path):
 def test_a_folder_without_definitions_is_refused_and_not_applied_as_nothing(tmp_path: Path):
     with pytest.raises(Invalid, match="holds no"):
         load_folder(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["name: w\nsteps: &a [*a]\n", "&a\nname: w\nx: *a\n", "BOMB"])
+def test_aliases_do_not_unfold_without_end(tmp_path: Path, text: str):
+    levels = (f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+    file = tmp_path / "bomb.yaml"
+    file.write_text("a0: &a0 [x]\n" + "".join(levels) if text == "BOMB" else text)
+    with pytest.raises(Invalid) as refused:
+        load(file)
+    assert "unfolds" in refused.value.problems[0].message
