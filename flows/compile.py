@@ -6,6 +6,7 @@ its state and its place in the graph. They take no parameters (every parameter a
 Prefect's graph) and find their work in `current`.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from prefect import Flow, Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.filesystems import LocalFileSystem
 from prefect.states import Completed, Failed
 
 from definitions.routing import Outcome
@@ -86,4 +88,7 @@ def compile_workflow(workflow: Workflow, body: Callable[[int], Awaitable[State[N
         validate_parameters=False,
         result_serializer="json",
     )(run_instance)
+    # Without a storage of its own Prefect asks the server for the default one at every run, by a
+    # blocking call on the worker's loop. Nothing is ever stored.
+    compiled.result_storage = LocalFileSystem(basepath=os.devnull)
     return CompiledWorkflow(workflow, compiled, tasks)

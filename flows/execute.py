@@ -18,10 +18,12 @@ from prefect.states import Cancelled
 
 from definitions.workflow import Workflow
 from flows.compile import CompiledWorkflow, compile_workflow
+from flows.lease import held_lease
 from flows.process import EngineProcess, log
-from flows.segment import run_segment
+from flows.segment import final_state, run_segment
 from store import workflows
-from store.engine import attention, runs
+from store.engine import attention, leases, runs
+from store.engine.leases import Lease
 
 _KEPT = 500
 """Compiled workflow versions kept in memory."""
@@ -40,6 +42,7 @@ class Executor:
     def __init__(self, process: EngineProcess, client: PrefectClient) -> None:
         self.process = process
         self.client = client
+        self._leases: dict[int, Lease] = {}
         self._compiled: OrderedDict[tuple[int, int], CompiledWorkflow] = OrderedDict()
 
     async def execute(self, flow_run: FlowRun) -> None:
@@ -52,13 +55,22 @@ class Executor:
             await self.client.set_flow_run_state(flow_run.id, Cancelled(message=str(refusal)), force=True)
             return
         try:
-            state: Any = await run_flow_async(
-                flow=compiled.flow,
-                flow_run=flow_run.model_copy(update={"deployment_id": None}),
-                parameters={"instance_id": bound.instance_id},
-                return_type="state",
-            )
-        except (Pause, Abort) as left:
+            # Taken before Prefect's engine starts: until then the keeper would think nobody has it.
+            async with held_lease(self.process, bound.instance_id) as lease:
+                self._leases[bound.instance_id] = lease
+                try:
+                    state: Any = await run_flow_async(
+                        flow=compiled.flow,
+                        flow_run=flow_run.model_copy(update={"deployment_id": None}),
+                        parameters={"instance_id": bound.instance_id},
+                        return_type="state",
+                    )
+                finally:
+                    del self._leases[bound.instance_id]
+        except leases.AlreadyEnded as ended:
+            state = final_state(ended.status)
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+        except (Pause, Abort, leases.LeaseHeld) as left:
             log.debug(
                 "a segment ended", instance=bound.instance_id, how=type(left).__name__, reason=str(left)
             )
@@ -94,19 +106,16 @@ class Executor:
         if found is None:
             async with self.process.db.connection() as tx:
                 workflow = await workflows.load_version(tx, workflow_id, version)
-            found = compile_for(self.process, workflow)
+            found = self._compile(workflow)
             self._compiled[key] = found
             if len(self._compiled) > _KEPT:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(key)
         return found
 
+    def _compile(self, workflow: Workflow) -> CompiledWorkflow:
+        async def body(instance_id: int) -> Any:
+            return await run_segment(self.process, compiled, self._leases[instance_id])
 
-def compile_for(process: EngineProcess, workflow: Workflow) -> CompiledWorkflow:
-    """Compile a workflow so that its flow runs segments in this process."""
-
-    async def body(instance_id: int) -> Any:
-        return await run_segment(process, compiled, instance_id)
-
-    compiled = compile_workflow(workflow, body)
-    return compiled
+        compiled = compile_workflow(workflow, body)
+        return compiled

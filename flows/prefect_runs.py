@@ -24,6 +24,11 @@ _SETTABLE = frozenset(
 """States from which Prefect takes `Scheduled` unforced (measured on 3.8.8)."""
 
 
+_PATIENT_NUDGES = 3
+"""A Pending run is on its way to a worker, which a busy machine may take seconds for: nudged too
+soon, it is executed twice (the lease refuses the second, at the cost of a run)."""
+
+
 async def _read(client: PrefectClient, flow_run_id: UUID) -> FlowRun | None:
     try:
         return await client.read_flow_run(flow_run_id)
@@ -62,6 +67,8 @@ async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bo
         return await create_run(db, client, idle, here=here)
     if flow_run.state.type is StateType.SCHEDULED:
         return flow_run
+    if flow_run.state.type is StateType.PENDING and idle.nudges < _PATIENT_NUDGES and not idle.abandoned:
+        return None
     if flow_run.state.type is StateType.CANCELLING:
         # Set by somebody in Prefect on a run whose executor is gone: it would stay for ever.
         await client.set_flow_run_state(flow_run.id, Cancelled(message="Cancelled in Prefect."), force=True)

@@ -12,9 +12,11 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
 
 from flows.execute import Executor, NotOurRun
+from flows.lease import held_lease
 from flows.process import engine_process
-from flows.segment import run_segment
+from flows.segment import final_state, run_segment
 from flows.settings import EngineSettings
+from store.engine import leases
 
 
 def _flow_run() -> FlowRun:
@@ -36,4 +38,10 @@ async def run_workflow(instance_id: int) -> State[Any]:
         except NotOurRun as refusal:
             raise Abort(str(refusal)) from refusal
         compiled = await executor.compiled(bound.workflow_id, bound.workflow_version)
-        return await run_segment(process, compiled, bound.instance_id)
+        try:
+            async with held_lease(process, bound.instance_id) as lease:
+                return await run_segment(process, compiled, lease)
+        except leases.AlreadyEnded as ended:
+            return final_state(ended.status)
+        except leases.LeaseHeld as refusal:
+            raise Abort(str(refusal)) from refusal

@@ -20,7 +20,6 @@ from definitions.lifecycles.instance import InstanceStatus
 from definitions.routing import Active
 from flows import forms
 from flows.compile import Call, CompiledWorkflow, current
-from flows.lease import held_lease
 from flows.process import EngineProcess, log
 from flows.suspend import NotSuspended, suspend
 from store.engine import commits, leases, situation
@@ -55,22 +54,19 @@ def final_state(status: str) -> State[None]:
     return Failed(message=message)
 
 
-async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, instance_id: int) -> State[None]:
-    """Run the instance as far as it goes now. Raises Prefect's `Pause` when it suspends, and
-    `Abort` (which leaves the run's state alone) when somebody else runs the instance."""
+async def run_segment(process: EngineProcess, compiled: CompiledWorkflow, lease: Lease) -> State[None]:
+    """Run the leased instance as far as it goes now. Raises Prefect's `Pause` when it suspends, and
+    `Abort` (which leaves the run's state alone) when it can't go on."""
     try:
-        async with held_lease(process, instance_id) as lease:
-            return await _through_outages(process, compiled, lease)
-    except leases.AlreadyEnded as ended:
-        return final_state(ended.status)
-    except (leases.LeaseHeld, leases.LeaseLost) as refusal:
+        return await _through_outages(process, compiled, lease)
+    except leases.LeaseLost as refusal:
         raise Abort(str(refusal)) from refusal
     except Abort:
         raise
     except Exception as error:
         # The instance is safe in the store and the keeper sets it going again. Raised into Prefect,
         # the run would end red, with the error's text in its state.
-        log.error("a segment broke off", instance=instance_id, exc_info=error)
+        log.error("a segment broke off", instance=lease.instance_id, exc_info=error)
         raise Abort(f"The segment broke off ({type(error).__name__}).") from error
 
 

