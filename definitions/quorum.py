@@ -57,11 +57,14 @@ def tally(approval_type: ApprovalType, eligible: Collection[int], votes: Mapping
     counted = [vote for person, vote in votes.items() if person in people]
     approved = counted.count("approve")
     rejected = len(counted) - approved
+    needs = "1 approval was needed" if quorum == 1 else f"{quorum} approvals were needed"
     if approved >= quorum:
-        return Tally("approved", f"Approved by {approved} of {len(people)}; {quorum} needed.")
+        return Tally("approved", f"Approved: {approved} of {len(people)} said yes; {needs}.")
     if len(people) - rejected < quorum:
-        return Tally("rejected", f"Rejected: {rejected} of {len(people)} said no, and {quorum} are needed.")
-    return Tally("pending", f"{approved} of {quorum} approvals.")
+        return Tally("rejected", f"Rejected: {rejected} of {len(people)} said no; {needs}.")
+    more = quorum - approved
+    missing = "1 more approval is needed" if more == 1 else f"{more} more approvals are needed"
+    return Tally("pending", f"{missing} ({approved} of {quorum}).")
 
 
 def digest(frozen: Mapping[str, Value]) -> str:

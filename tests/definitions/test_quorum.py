@@ -54,7 +54,25 @@ def test_a_person_named_twice_counts_once() -> None:
 
 
 def test_the_sentence_says_how_many_are_missing() -> None:
-    assert tally("two_of_many", [1, 2, 3], {1: "approve"}).sentence == "1 of 2 approvals."
+    assert tally("two_of_many", [1, 2, 3], {1: "approve"}).sentence == "1 more approval is needed (1 of 2)."
+    assert tally("all", [1, 2, 3], {1: "approve"}).sentence == "2 more approvals are needed (1 of 3)."
+
+
+@pytest.mark.parametrize(
+    ("kind", "people", "votes", "sentence"),
+    [
+        ("singular", 1, "n", "Rejected: 1 of 1 said no; 1 approval was needed."),
+        ("one_of_many", 2, "nn", "Rejected: 2 of 2 said no; 1 approval was needed."),
+        ("all", 3, "yn", "Rejected: 1 of 3 said no; 3 approvals were needed."),
+        ("singular", 1, "y", "Approved: 1 of 1 said yes; 1 approval was needed."),
+        ("majority", 3, "yny", "Approved: 2 of 3 said yes; 2 approvals were needed."),
+    ],
+)
+def test_the_sentence_of_a_decision_says_who_and_how_many(
+    kind: ApprovalType, people: int, votes: str, sentence: str
+) -> None:
+    cast: dict[int, Vote] = {n: "approve" if vote == "y" else "reject" for n, vote in enumerate(votes)}
+    assert tally(kind, range(people), cast).sentence == sentence
 
 
 @pytest.mark.parametrize(
