@@ -92,27 +92,22 @@ def advance(workflow: Workflow, frontier: tuple[Active, ...], active: Active, ou
     if active not in frontier:
         raise Conflict(f"Step {active.step} (visit {active.visit}) is not active.")
     step = workflow.step(active.step)
-    field, declared = declared_target(step, outcome)
-    index = workflow.position(step.id)
-    target = follow(workflow.steps, index, declared)
-    said = "" if target == declared else f" ({declared})"
+    _, declared = declared_target(step, outcome)
+    target = follow(workflow.steps, workflow.position(step.id), declared)
     rest = tuple(other for other in frontier if other != active)
     if outcome is Outcome.CANCELLED:
-        return Advance((), InstanceStatus.CANCELLED, target, f"{step.id} was cancelled.")
+        return Advance((), InstanceStatus.CANCELLED, target, f"{_ENDED[outcome]}.")
     if target in ENDINGS:
-        ending = ENDINGS[target]
-        return Advance((), ending, target, f"{_ended(step, outcome)}: {field}{said} leads to {target}.")
+        return Advance((), ENDINGS[target], target, f"{_ENDED[outcome]}; the workflow {_ENDS[target]}.")
     following = Active(target, active.visit)
-    return Advance(
-        (*rest, following), None, target, f"{_ended(step, outcome)}: {field}{said} leads to {target}."
-    )
+    return Advance((*rest, following), None, target, f"{_ENDED[outcome]}; next is {target}.")
 
 
-def _ended(step: Step, outcome: Outcome) -> str:
-    words = {
-        Outcome.SUCCESS: "succeeded",
-        Outcome.FAILURE: "failed",
-        Outcome.TRUE: "is true",
-        Outcome.FALSE: "is false",
-    }
-    return f"{step.id} {words[outcome]}"
+_ENDED = {
+    Outcome.SUCCESS: "Succeeded",
+    Outcome.FAILURE: "Failed",
+    Outcome.TRUE: "The condition is true",
+    Outcome.FALSE: "The condition is false",
+    Outcome.CANCELLED: "Cancelled",
+}
+_ENDS = {END: "ends", FAIL: "fails", CANCELLED: "is cancelled"}

@@ -72,10 +72,31 @@ def test_other_active_steps_stay_active() -> None:
     )
 
 
-def test_the_reason_names_step_field_and_target() -> None:
-    workflow = _workflow({"id": "a"}, {"id": "b"})
-    result = advance(workflow, (Active("a", 1),), Active("a", 1), Outcome.SUCCESS)
-    assert result.reason == "a succeeded: on_success (continue) leads to b."
+@pytest.mark.parametrize(
+    ("step", "outcome", "reason"),
+    [
+        ("a", Outcome.SUCCESS, "Succeeded; next is b."),
+        ("a", Outcome.FAILURE, "Failed; next is c."),
+        ("a", Outcome.CANCELLED, "Cancelled."),
+        ("b", Outcome.TRUE, "The condition is true; next is c."),
+        ("b", Outcome.FALSE, "The condition is false; the workflow is cancelled."),
+        ("b", Outcome.FAILURE, "Failed; the workflow fails."),
+        ("c", Outcome.SUCCESS, "Succeeded; the workflow ends."),
+    ],
+)
+def test_the_reason_says_in_plain_words_how_it_went_and_what_is_next(
+    step: str, outcome: Outcome, reason: str
+) -> None:
+    document = {
+        "name": "w",
+        "steps": [
+            {"id": "a", "type": "command", "command": "true", "on_failure": "c"},
+            {"id": "b", "type": "condition", "condition": "true", "on_false": "cancelled"},
+            {"id": "c", "type": "command", "command": "true"},
+        ],
+    }
+    active = Active(step, 1)
+    assert advance(Workflow.model_validate(document), (active,), active, outcome).reason == reason
 
 
 @st.composite

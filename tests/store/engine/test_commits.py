@@ -13,8 +13,8 @@ from store.engine import commits, leases, workers
 from tests.store.engine.conftest import Worker
 
 STEP = commits.StepRow(Active("a", 1), "command", "a", {})
-ON = Advance((Active("b", 1),), None, "b", "a failed: on_failure leads to b.")
-FAIL = Advance((), InstanceStatus.FAILED, "fail", "a failed: on_failure leads to fail.")
+ON = Advance((Active("b", 1),), None, "b", "Failed; next is b.")
+FAIL = Advance((), InstanceStatus.FAILED, "fail", "Failed; the workflow fails.")
 
 
 async def close(db: Database, lease: leases.Lease, status: str, advance: Advance) -> Advance:
