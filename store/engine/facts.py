@@ -12,6 +12,12 @@ from store.connection import Database
 FACT_BYTES = 1024 * 1024
 """Most of one host's stream that later steps can refer to; the job keeps up to 10 MiB."""
 
+STEP_BYTES = 8 * FACT_BYTES
+"""Most of a whole step, shared evenly by its hosts' streams: every later segment loads it."""
+
+LEAST_BYTES = 4096
+"""What each stream may have all the same, however many hosts there are."""
+
 
 @dataclass(frozen=True)
 class JobFacts:
@@ -36,21 +42,27 @@ async def jobs_of_step(db: Database, instance_id: int, active: Active) -> list[J
     return [JobFacts(*row.values()) for row in rows]
 
 
+def share(hosts: int) -> int:
+    """How many bytes of each stream a step on so many hosts keeps for later steps."""
+    return min(FACT_BYTES, max(LEAST_BYTES, STEP_BYTES // (2 * max(1, hosts))))
+
+
 async def host_facts(db: Database, jobs: list[JobFacts]) -> tuple[HostFacts, ...]:
-    """What each host printed in the job's newest attempt, as text; bytes that are no UTF-8 are replaced."""
+    """What each host printed first in the job's newest attempt, up to its `share`, as text; bytes
+    that are no UTF-8 are replaced."""
     rows = await db.fetch(
-        """SELECT o.job_id, o.stream, o.data
+        """SELECT o.job_id, o.stream, substring(o.data FROM 1 FOR ($2 - o.byte_offset)::int) AS data
            FROM job_output o JOIN jobs j ON j.id = o.job_id AND j.attempt = o.attempt
            WHERE o.job_id = ANY($1) AND o.byte_offset < $2 ORDER BY o.job_id, o.stream, o.byte_offset""",
         [job.job_id for job in jobs],
-        FACT_BYTES,
+        share(len(jobs)),
     )
     streams: dict[tuple[int, str], bytearray] = {}
     for row in rows:
         streams.setdefault((row["job_id"], row["stream"]), bytearray()).extend(row["data"])
 
     def text(job: JobFacts, stream: str) -> str:
-        return bytes(streams.get((job.job_id, stream), b"")[:FACT_BYTES]).decode("utf-8", "replace")
+        return bytes(streams.get((job.job_id, stream), b"")).decode("utf-8", "replace")
 
     return tuple(
         HostFacts(

@@ -1,0 +1,37 @@
+"""What a step keeps of its hosts' output for later steps: bounded, however many hosts there are."""
+
+import pytest
+
+from store.connection import Database
+from store.engine import facts
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("hosts", "bytes_each"), [(0, MIB), (1, MIB), (4, MIB), (8, MIB // 2), (1024, 4096), (100_000, 4096)]
+)
+def test_the_hosts_of_a_step_share_what_it_may_keep(hosts: int, bytes_each: int) -> None:
+    assert facts.share(hosts) == bytes_each
+
+
+async def test_a_stream_is_cut_at_its_share_in_the_middle_of_a_chunk(
+    db: Database, instance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "STEP_BYTES", 20)
+    monkeypatch.setattr(facts, "LEAST_BYTES", 1)
+    job = await db.fetchval(
+        """INSERT INTO jobs (type, host_id, payload, priority, status, timeout_seconds, created_by_name)
+           SELECT 'command', id, '{}', 1, 'queued', 9, 'ann' FROM hosts RETURNING id"""
+    )
+    for seq, data in enumerate((b"0123456", b"789abcd", b"never")):
+        await db.execute(
+            """INSERT INTO job_output (job_id, attempt, stream, seq, byte_offset, data)
+               VALUES ($1, 1, 'stdout', $2, $3, $4)""",
+            job,
+            seq,
+            seq * 7,
+            data,
+        )
+    (host,) = await facts.host_facts(db, [facts.JobFacts(job, "h", "completed", "", 0)])
+    assert (host.stdout, host.stderr) == ("0123456789", "")
