@@ -55,6 +55,8 @@ class EngineProcess:
     settings: EngineSettings
     db: Database
     worker_id: UUID
+    heart: Database
+    """The heartbeat's one connection: it never waits for one of the pool that the segments share."""
     bells: Doorbells = field(default_factory=Doorbells)
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: nothing waits hot any more."""
@@ -65,12 +67,18 @@ class EngineProcess:
 
 
 async def beat(process: EngineProcess) -> None:
-    """Renew the leases of this process, after giving back those that it holds for nothing."""
-    for instance_id in list(process.unreleased):
-        await leases.free(process.db, instance_id, process.worker_id)
-        process.unreleased.discard(instance_id)
-        process.engaged.discard(instance_id)
-    await workers.heartbeat(process.db, process.worker_id)
+    """Renew the leases of this process, after giving back those that it holds for nothing. One that
+    can't be given back now, because its row is locked, does not hold the heartbeat up for long."""
+    try:
+        async with asyncio.timeout(workers.HEARTBEAT_SECONDS):
+            for instance_id in list(process.unreleased):
+                await leases.free(process.heart, instance_id, process.worker_id)
+                process.unreleased.discard(instance_id)
+                process.engaged.discard(instance_id)
+    except TimeoutError:
+        log.warning("a lease could not be given back yet; it is tried with the next heartbeat")
+    async with asyncio.timeout(workers.LEASE_SECONDS):
+        await workers.heartbeat(process.heart, process.worker_id)
 
 
 async def _keep_beating(process: EngineProcess) -> None:
@@ -78,7 +86,7 @@ async def _keep_beating(process: EngineProcess) -> None:
         try:
             await beat(process)
         except Exception as error:
-            log.warning("heartbeat failed; the leases of this worker may be taken over", error=str(error))
+            log.warning("heartbeat failed; the leases of this worker may be taken over", error=repr(error))
         await asyncio.sleep(workers.HEARTBEAT_SECONDS)
 
 
@@ -87,7 +95,8 @@ async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> As
     """Open the store, register, beat and listen until the block ends."""
     log_output.configure()
     db = await Database.connect(settings.database_url, max_size=pool_size, name="opsgate-worker")
-    process = EngineProcess(settings, db, uuid4())
+    heart = await Database.connect(settings.database_url, max_size=1, name="opsgate-heartbeat")
+    process = EngineProcess(settings, db, uuid4(), heart)
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")
     listener = Listener(db.dsn, {channels.INSTANCES: process.bells.ring})
     beating = asyncio.create_task(_keep_beating(process), name="opsgate-heartbeat")
@@ -99,6 +108,7 @@ async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> As
         await asyncio.gather(beating, return_exceptions=True)
         await listener.stop()
         try:
-            await workers.stop(db, process.worker_id)
+            await workers.stop(heart, process.worker_id)
         finally:
+            await heart.close()
             await db.close()

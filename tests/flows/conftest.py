@@ -1,5 +1,6 @@
 """An engine process on a fresh database, without Prefect behind it."""
 
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -12,8 +13,10 @@ from tests.store.engine.conftest import instance as instance
 
 
 @pytest.fixture
-async def process(db: Database) -> EngineProcess:
+async def process(db: Database) -> AsyncIterator[EngineProcess]:
     settings = EngineSettings(database_url=db.dsn, prefect_api_url="http://127.0.0.1:1/api")
-    made = EngineProcess(settings, db, uuid4())
+    heart = await Database.connect(db.dsn, max_size=1)
+    made = EngineProcess(settings, db, uuid4(), heart)
     await workers.register(db, made.worker_id, "test")
-    return made
+    yield made
+    await heart.close()
