@@ -74,7 +74,10 @@ async def test_a_name_that_means_something_else_is_refused_and_costs_no_use(db, 
     assert await db.fetchval("SELECT uses FROM org_secrets") == 0
 
 
-@pytest.mark.parametrize("key", [b"", bytes(32), b"x" * 31, b"x" * 33], ids=["empty", "zeros", "short", "long"])
+KEYS = {"empty": b"", "zeros": bytes(32), "short": b"x" * 31, "long": b"x" * 33}
+
+
+@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS)
 async def test_a_key_that_is_none_is_refused(db, secret, key):
     with pytest.raises(Invalid, match="public key"):
         await agents.enrol(db, request(secret, key=key))
