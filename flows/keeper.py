@@ -19,7 +19,7 @@ from flows.deploy import deploy
 from flows.process import EngineProcess, log
 from store import approvals, channels, jobs, outbox
 from store.connection import Listener, Tx
-from store.engine import attention, workers
+from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
 from store.wakes import notify
 
@@ -28,6 +28,9 @@ _LOCK = 0x6F70736B
 
 TICK_SECONDS = 1.0
 """Longest time between two rounds: deadlines and lost notifications wait no longer than this."""
+
+_DAY = 24 * 3600
+"""Rounds of deadlines between two purges; the first is a new keeper's first."""
 
 _SETTLE_SECONDS = 0.01
 """Rings within this time are answered by one round."""
@@ -53,6 +56,7 @@ class Keeper:
         self._has_room = has_room
         self._ring = asyncio.Event()
         self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._away = False
 
     async def run(self) -> None:
         """Wait for the lock, keep rounds going, give way when the lock's connection is lost."""
@@ -116,6 +120,8 @@ class Keeper:
             await self._try("running jobs", lambda: jobs.time_out_running(self.db))
         if number % 3600 == 0:
             await self._try("old workers", lambda: workers.forget_old(self.db))
+        if number % _DAY == 0:
+            await self._try("leftovers", lambda: leftovers.purge(self.db))
 
     async def _try(self, part: str, work: Callable[[], Awaitable[object]]) -> None:
         try:
@@ -144,10 +150,13 @@ class Keeper:
         if not found:
             return
         alone = await workers.live(self.db) <= 1
+        self._away = False
         await asyncio.gather(*(self._bring_along(idle, alone) for idle in found))
 
     async def _bring_along(self, idle: Idle, alone: bool) -> None:
         async with self._slots:
+            if self._away:  # found out by another of this round; the next round asks again
+                return
             here = alone and self._has_room()
             # Noted first: a segment that ends well meanwhile takes the note back, and must win.
             await attention.nudged(self.db, idle.instance_id)
@@ -157,6 +166,9 @@ class Keeper:
                 log.warning(
                     "Prefect could not be brought along", instance=idle.instance_id, error=repr(error)
                 )
+                if prefect_runs.is_away(error):
+                    self._away = True
+                    await attention.not_reached(self.db, idle)
                 return
             if flow_run is not None and not (here and self._take_up(flow_run)):
                 async with self.db.transaction() as tx:

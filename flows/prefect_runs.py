@@ -7,6 +7,7 @@ Running run is accepted and would execute it twice (the lease would refuse the s
 from typing import Any
 from uuid import UUID
 
+import httpx  # what Prefect's client raises
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound
@@ -27,6 +28,16 @@ _SETTABLE = frozenset(
 _PATIENT_NUDGES = 3
 """A Pending run is on its way to a worker, which a busy machine may take seconds for: nudged too
 soon, it is executed twice (the lease refuses the second, at the cost of a run)."""
+
+
+_AWAY = frozenset({502, 503, 504})
+
+
+def is_away(error: Exception) -> bool:
+    """Whether a call failed because Prefect does not answer, whatever it was asked."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in _AWAY
+    return isinstance(error, httpx.TransportError)
 
 
 async def _read(client: PrefectClient, flow_run_id: UUID) -> FlowRun | None:
@@ -80,7 +91,7 @@ async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bo
 
 async def close(db: Database, client: PrefectClient, ended: Unclosed) -> None:
     """Make Prefect show that an instance has ended, whatever happened to its run."""
-    flow_run = await _read(client, ended.flow_run_id)
+    flow_run = await _read(client, ended.flow_run_id) if ended.flow_run_id is not None else None
     if flow_run is not None and (flow_run.state is None or not flow_run.state.is_final()):
         await client.set_flow_run_state(flow_run.id, final_state(ended.status), force=True)
     await attention.closed(db, ended.instance_id)

@@ -60,10 +60,18 @@ async def nudged(db: Database, instance_id: int) -> None:
     )
 
 
+async def not_reached(db: Database, idle: Idle) -> None:
+    """Prefect did not answer: that says nothing of the instance, so the note is taken back and the
+    pause stays as it was. Not if a segment, or another keeper, has come between."""
+    await db.execute(
+        "UPDATE instances SET nudges = $2 WHERE id = $1 AND nudges = $2 + 1", idle.instance_id, idle.nudges
+    )
+
+
 async def attach_run(db: Database, instance_id: int, number: int, flow_run_id: UUID) -> bool:
     """Note the flow run made for an instance, as its `number`-th; False if another was noted first."""
     tag = await db.execute(
-        """UPDATE instances SET flow_run_id = $3, flow_run_n = $2
+        """UPDATE instances SET flow_run_id = $3, flow_run_n = $2, run_closed = false
            WHERE id = $1 AND flow_run_n = $2 - 1""",
         instance_id,
         number,
@@ -77,7 +85,8 @@ class Unclosed:
     """An instance that has ended while Prefect may still show its run as open."""
 
     instance_id: int
-    flow_run_id: UUID
+    flow_run_id: UUID | None
+    """None: it ended before it had one."""
     status: str
     reason: str
 
@@ -87,7 +96,7 @@ async def unclosed(db: Database, limit: int = 100) -> list[Unclosed]:
     rows = await db.fetch(
         """SELECT id, flow_run_id, status, reason FROM instances
            WHERE ended_at IS NOT NULL AND NOT run_closed AND ended_at < now() - interval '10 seconds'
-             AND flow_run_id IS NOT NULL ORDER BY ended_at LIMIT $1""",
+           ORDER BY ended_at LIMIT $1""",
         limit,
     )
     return [Unclosed(row["id"], row["flow_run_id"], row["status"], row["reason"]) for row in rows]
