@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -116,11 +117,21 @@ class Processes:
         self._running[child.name] = process
         return process
 
-    async def _watch(self, child: Child, process: asyncio.subprocess.Process) -> None:
+    async def _try_spawn(self, child: Child) -> asyncio.subprocess.Process | None:
+        """None if the machine has no process or memory to spare now: that is tried again as a death is."""
+        try:
+            return await self._spawn(child)
+        except (OSError, subprocess.SubprocessError) as error:
+            with contextlib.suppress(OSError), child.log.open("a", encoding="utf-8") as log:
+                log.write(f"The {child.name} process could not be started again: {error}\n")
+            return None
+
+    async def _watch(self, child: Child, process: asyncio.subprocess.Process | None) -> None:
         clock = asyncio.get_running_loop().time
         deaths: list[float] = []
         while True:
-            await process.wait()
+            if process is not None:
+                await process.wait()
             if self._stopping:
                 return
             deaths = [at for at in deaths if clock() - at < RESTART_WINDOW] + [clock()]
@@ -129,7 +140,7 @@ class Processes:
                     self.gave_up.set_result(child)
                 return
             await asyncio.sleep(min(5.0, 0.2 * 2 ** (len(deaths) - 1)))
-            process = await self._spawn(child)
+            process = await self._try_spawn(child)
 
     async def until(self, ready: Callable[[], bool], what: Child, seconds: float) -> None:
         """Wait until a part answers; fail with a pointer to its log when it does not."""

@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 import stat
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.postgres import Postgres
@@ -54,6 +56,12 @@ async def test_data_outlives_a_stop_and_a_kill(tmp_path: Path):
             while processes.pid("postgres") in (None, before) or not await connects(postgres.url("opsgate")):
                 await asyncio.sleep(0.05)
         assert await ask(postgres.url("opsgate"), "SELECT n FROM kept") == 7
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="syncfs is Linux's")
+async def test_after_a_crash_the_data_is_synced_by_one_call_not_file_by_file(tmp_path: Path):
+    async with running(tmp_path / "data") as (postgres, _):
+        assert await ask(postgres.url("postgres"), "SHOW recovery_init_sync_method") == "syncfs"
 
 
 async def test_each_database_belongs_to_a_role_that_is_no_superuser(tmp_path: Path):

@@ -68,6 +68,26 @@ async def test_a_child_that_keeps_dying_is_given_up_and_the_log_is_named(tmp_pat
     await processes.stop()
 
 
+async def test_a_restart_that_fails_is_tried_again(tmp_path: Path, monkeypatch):
+    processes = Processes()
+    await processes.start(child(tmp_path, "import time; time.sleep(60)"))
+    first = processes.pid("part")
+    assert first is not None
+    spawn, refusals = Processes._spawn, iter([BlockingIOError(11, "no more processes"), None])
+
+    async def sometimes(self, part):
+        refusal = next(refusals)
+        if refusal is not None:
+            raise refusal
+        return await spawn(self, part)
+
+    monkeypatch.setattr(Processes, "_spawn", sometimes)
+    os.kill(first, signal.SIGKILL)
+    await until(lambda: processes.pid("part") not in (None, first))
+    assert "no more processes" in (tmp_path / "part.log").read_text()
+    await processes.stop()
+
+
 async def test_waiting_for_a_child_that_never_answers_ends(tmp_path: Path):
     processes = Processes()
     part = child(tmp_path, "import time; time.sleep(60)")
