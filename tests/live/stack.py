@@ -182,6 +182,19 @@ def until(
         except (httpx2.TransportError, Away):
             pass
         if time.monotonic() > deadline:
-            shown = live.instance(number) if live is not None and number is not None else ""
-            raise AssertionError(f"waited {seconds} s for {what} {shown}")
+            raise AssertionError(f"waited {seconds} s for {what} {_standing(live, number)}")
         time.sleep(0.05)
+
+
+def _standing(live: LiveStack | None, number: int | None) -> str:
+    """How the instance stands, or, if nobody answers, what the stack and PostgreSQL's log say."""
+    if live is None or number is None:
+        return ""
+    try:
+        return str(live.instance(number))
+    except (httpx2.TransportError, Away) as error:
+        gave_up = live.stack.processes.gave_up
+        lost = f"given up: {gave_up.result().name}" if gave_up.done() else "nothing was given up"
+        log = live.folder.log("postgres").read_text(encoding="utf-8", errors="replace")
+        lines = [line for line in log.splitlines() if "FATAL" not in line and "DETAIL" not in line]
+        return "\n".join([f"{error!r}; {lost}; PostgreSQL's log ends:", *lines[-20:]])
