@@ -219,6 +219,7 @@ class Segment:
         """Commit a step's result and where it leads."""
         run = StepRun(self.process.db, self.lease, self.situation, active)
         advance = routing.advance(self.situation.workflow, self.situation.frontier, active, answer.outcome)
+        cause = self.situation.cause_of_failure(active, answer.outcome, answer.reason)
         advance = await commits.close_step(
             self.process.db,
             self.lease,
@@ -229,6 +230,7 @@ class Segment:
             reason=answer.reason,
             advance=advance,
             task_run_id=task_run_id,
+            cause=cause,
         )
         failpoint("worker.between_steps")
         self.situation.frontier = advance.frontier

@@ -101,9 +101,11 @@ async def close_step(
     reason: str,
     advance: Advance,
     task_run_id: UUID | None,
+    cause: str = "",
 ) -> Advance:
     """Write a step's result and the frontier after it; end the instance if the route does.
 
+    `cause`: the instance's reason, should it fail here; else it is the step's own.
     Returns what follows: `advance`, or the end if cancelling was asked for meanwhile. Cancelling
     ends the jobs, so the step has often failed just because of it: that must not take its failure route.
     """
@@ -140,7 +142,8 @@ async def close_step(
             [{"step": active.step, "visit": active.visit} for active in advance.frontier],
         )
         if advance.ended is not None:
-            why = glance.cancel_reason if glance.cancel_requested else reason or advance.reason
+            failing = cause if advance.ended == InstanceStatus.FAILED else ""
+            why = glance.cancel_reason if glance.cancel_requested else failing or reason or advance.reason
             await _end(tx, lease, str(advance.ended), why)
         await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
     return advance

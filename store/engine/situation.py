@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from definitions.routing import Active
+from definitions import routing
+from definitions.routing import Active, Outcome
 from definitions.variables import StepFacts
 from definitions.workflow import Workflow
 from store import workflows
@@ -45,6 +46,24 @@ class Situation:
     results: dict[Active, StepState] = field(default_factory=dict)
     last_task_run_id: UUID | None = None
     """The task run of the step that ended last: the parent of the next in Prefect's graph."""
+
+    def cause_of_failure(self, active: Active, outcome: Outcome, reason: str) -> str:
+        """Why the instance fails if it does so with this step: the step that failed first on the path,
+        and this one if it has failed as well; empty if none has."""
+        failures = [
+            self._sentence(earlier, state.reason)
+            for earlier, state in self.results.items()
+            if state.outcome == Outcome.FAILURE and earlier != active
+        ][:1]
+        if outcome is Outcome.FAILURE:
+            failures.append(self._sentence(active, reason))
+        return " Then ".join(failures)
+
+    def _sentence(self, active: Active, reason: str) -> str:
+        """A stored reason ends with where it led to, which is not why."""
+        led_to = routing.advance(self.workflow, (active,), active, Outcome.FAILURE).reason
+        why = reason.removesuffix(led_to).rstrip() or "Failed."
+        return f"{active.step}: {why}"
 
 
 _INSTANCE = """

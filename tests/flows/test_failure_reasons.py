@@ -1,0 +1,56 @@
+"""Why an instance failed: the step that failed first on its path, whatever the branch after it did."""
+
+from typing import Any, cast
+
+import pytest
+
+from definitions.routing import Active
+from flows.compile import CompiledWorkflow
+from flows.process import EngineProcess
+from flows.segment import Segment
+from store.engine import leases, situation
+from tasks.step_run import Settled, completed, failed
+
+REJECTED = "Rejected: one of many. By bob: 'no'."
+STEPS = [
+    {"id": "approve", "type": "command", "command": "true", "on_failure": "undo"},
+    {"id": "check", "type": "command", "command": "true", "on_failure": "undo", "on_success": "fail"},
+    {"id": "undo", "type": "command", "command": "true", "on_success": "fail"},
+]
+
+
+@pytest.mark.parametrize("reloads", [True, False])
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([failed(REJECTED), completed()], f"approve: {REJECTED}"),
+        ([failed(REJECTED), completed("Undone.")], f"approve: {REJECTED}"),
+        ([failed(""), completed()], "approve: Failed."),
+        (
+            [failed(REJECTED), failed("On h: Exit code 1.")],
+            f"approve: {REJECTED} Then undo: On h: Exit code 1.",
+        ),
+        ([completed(), failed("On h: Exit code 2."), completed()], "check: On h: Exit code 2."),
+        ([completed(), completed()], "Succeeded; the workflow fails."),
+    ],
+)
+async def test_an_instance_names_the_step_that_failed_first(
+    process: EngineProcess, instance: int, answers: list[Settled], reason: str, reloads: bool
+) -> None:
+    definition = {"name": "w", "steps": STEPS}
+    await process.db.execute("UPDATE workflow_versions SET definition = $1", definition)
+    await process.db.execute("UPDATE instances SET frontier = $1", [{"step": "approve", "visit": 1}])
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease)
+    state: Any = None
+    for answer in answers:
+        if reloads:  # as after a suspension or a crash
+            found = await situation.load(process.db, lease)
+        one = Segment(process, cast(CompiledWorkflow, None), lease, found)
+        (active,) = found.frontier
+        state = await one._close(active, answer, None)
+    row = await process.db.fetchrow("SELECT status, reason FROM instances")
+    assert row is not None
+    assert tuple(row) == ("failed", reason)
+    assert "Rejected" not in state.message, "why it failed is not for Prefect"
+    assert Active("undo", 1) in found.results or reason.startswith("Succeeded")
