@@ -148,7 +148,7 @@ def check_ids(document: object, pointer: str) -> list[Problem]:
     """Ids that are used twice or are one of the target words, in a list of steps and its branches."""
     problems: list[Problem] = []
     seen: dict[str, str] = {}
-    for step_id, where in _ids(document, pointer):
+    for step_id, where in ids_of(document, pointer):
         if step_id in TARGET_WORDS:
             message = f"`{step_id}` is a target word and can't be the id of a step."
             problems.append(_problem(where, "reserved-id", message, "Choose another id."))
@@ -159,7 +159,8 @@ def check_ids(document: object, pointer: str) -> list[Problem]:
     return problems
 
 
-def _ids(document: object, pointer: str) -> Iterator[tuple[str, str]]:
+def ids_of(document: object, pointer: str) -> Iterator[tuple[str, str]]:
+    """The id of every step with its pointer, in a list of steps and its branches."""
     for index, item in enumerate(document if isinstance(document, list) else []):
         if not isinstance(item, dict):
             continue
@@ -169,7 +170,7 @@ def _ids(document: object, pointer: str) -> Iterator[tuple[str, str]]:
             if key == "branches" and isinstance(value, list):
                 for number, branch in enumerate(value):
                     steps = branch.get("steps") if isinstance(branch, dict) else None
-                    yield from _ids(steps, pointer_to(where, number, "steps"))
+                    yield from ids_of(steps, pointer_to(where, number, "steps"))
 
 
 def walk(steps: tuple[Step, ...], pointer: str) -> Iterator[tuple[Step, str]]:
