@@ -13,9 +13,10 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from definitions.errors import Conflict, Invalid
+from definitions.examination import read_workflow
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
-from definitions.proof import Catalogue, prove
+from definitions.proof import Catalogue
 from definitions.steps import ParallelStep, ScriptStep, Step
 from definitions.workflow import Workflow, parse
 from store import audit, catalogue, outbox, pages, references
@@ -234,11 +235,9 @@ async def _replace(tx: Tx, actor: Actor, row: Row, name: str, draft: dict[str, A
 async def _examine(
     tx: Tx, document: dict[str, Any]
 ) -> tuple[Workflow | None, Catalogue | None, list[Problem]]:
-    workflow, problems = parse(document)
-    if workflow is None:
-        return None, None, problems
-    known = await catalogue.load(tx, workflow)
-    return workflow, known, [*problems, *prove(workflow, known)]
+    reading = read_workflow(document)
+    known = None if reading.provable is None else await catalogue.load(tx, reading.provable)
+    return reading.workflow, known, reading.prove(known)
 
 
 async def _publish(tx: Tx, actor: Actor, row: Row) -> bool:

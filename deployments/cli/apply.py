@@ -65,17 +65,14 @@ def _new(entry: dict[str, Any]) -> bool:
 
 def _check(one: DefinitionFile) -> list[Problem]:
     """Everything that can be seen without the server; what a script file itself names comes with it."""
-    from definitions.proof import prove
+    from definitions.examination import examine
     from definitions.script import parse_script
-    from definitions.workflow import parse
 
     problems: list[Problem]
     if one.kind == "script":
         _, problems = parse_script(one.document)
     elif one.kind == "workflow":
-        workflow, problems = parse(one.document)
-        if workflow is not None:
-            problems = [*problems, *prove(workflow, None)]
+        _, problems = examine(one.document)
     else:
         raise Invalid(f"{one.path}: {one.kind} definitions can't be applied yet.")
     errors = [problem for problem in problems if problem.severity == "error"]

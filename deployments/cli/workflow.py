@@ -19,9 +19,8 @@ Inputs = Annotated[
 @app.command
 def validate(file: Path, *, json: Json = False) -> int:
     """Check a definition file without a server, and print every problem at once."""
+    from definitions.examination import examine
     from definitions.problems import has_errors
-    from definitions.proof import prove
-    from definitions.workflow import parse
     from deployments.definition_files import KINDS, load
 
     if not file.is_file():
@@ -30,9 +29,7 @@ def validate(file: Path, *, json: Json = False) -> int:
     kind = document.get("kind") if isinstance(document, dict) else None
     if kind in KINDS and kind != "workflow":
         raise WrongUse(f"{file} defines a {kind}, not a workflow; `opsgate apply` checks a whole folder.")
-    workflow, problems = parse(document)
-    if workflow is not None:
-        problems = [*problems, *prove(workflow, None)]
+    workflow, problems = examine(document)
     wrong = workflow is None or has_errors(problems)
     found = [problem.model_dump() for problem in problems]
     if json:
