@@ -100,6 +100,7 @@ def _lacks(marker: str) -> str | None:
     return None
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what can't run here, saying why; with OPSGATE_TEST_ALL=1 nothing may be left out.
 
