@@ -142,12 +142,15 @@ def _number(value: int | float) -> Any:
 
 def _logic(name: str) -> Callable[[Any, Any], Any]:
     def joined(left: Any, right: Any) -> Any:
-        return base_functions[name](_boolean(left), _boolean(right))
+        first, second = boolean(left), boolean(right)
+        if isinstance(first, CELEvalError) and isinstance(second, CELEvalError):
+            return first  # CEL's own puts both into a text, which doubles with every operand
+        return base_functions[name](first, second)
 
     return joined
 
 
-def _boolean(value: Any) -> Any:
+def boolean(value: Any) -> Any:
     """The value, or an error that the other side of `&&` or `||` may make irrelevant."""
     if isinstance(value, celtypes.BoolType | CELEvalError):
         return value
@@ -155,7 +158,7 @@ def _boolean(value: Any) -> Any:
 
 
 def _not(value: Any) -> Any:
-    checked = _boolean(value)
+    checked = boolean(value)
     return checked if isinstance(checked, CELEvalError) else celtypes.BoolType(not value)
 
 

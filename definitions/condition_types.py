@@ -34,7 +34,7 @@ def unknown_names(tree: Tree, bound: Mapping[str, Reference]) -> list[str]:
     return list(dict.fromkeys(name for name in _names(tree) if name not in known))
 
 
-def _nodes(tree: Tree) -> Iterator[Tree]:
+def nodes(tree: Tree) -> Iterator[Tree]:
     """Every node, a node before what is in it, from left to right."""
     waiting = [tree]
     while waiting:
@@ -44,13 +44,13 @@ def _nodes(tree: Tree) -> Iterator[Tree]:
 
 
 def _names(tree: Tree) -> Iterator[str]:
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.data in ("ident", "dot_ident"):
             yield str(node.children[0])
 
 
 def _macro_variables(tree: Tree) -> Iterator[str]:
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.data == "member_dot_arg" and str(node.children[1]) in MACROS and len(node.children) > 2:
             arguments = node.children[2]
             for argument in arguments.children if isinstance(arguments, lark.Tree) else ():
@@ -71,7 +71,7 @@ def _innermost(tree: Tree) -> Tree:
 def mismatches(tree: Tree, bound: Mapping[str, Reference], kinds: Kinds) -> list[str]:
     """A sentence for every comparison of unlike types, and for an answer that is no boolean."""
     found: list[str] = []
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if node.data == "relation" and isinstance(node.children[0], lark.Tree):
             found += _mismatch(node, bound, kinds)
     whole = _kind(tree, bound, kinds)

@@ -17,12 +17,12 @@ from celpy.evaluation import CELEvalError
 
 from definitions.condition_operators import FUNCTIONS, Mismatch, cel_value, kind_name
 from definitions.condition_types import Kinds, mismatches, unknown_names
+from definitions.condition_work import MAX_LENGTH, TooMuchWork, answer, excess
 from definitions.errors import Invalid
 from definitions.problems import Problem
 from definitions.references import REFERENCE, Reference, malformed, references
 from definitions.variables import Scope, value_of
 
-MAX_LENGTH = 4000
 _LITERAL = re.compile(
     r'[rR]?"""(?:\\.|[^\\])*?"""|' + r"[rR]?'''(?:\\.|[^\\])*?'''|"
     r'[rR]?"(?:\\.|[^"\\\n])*"|' + r"[rR]?'(?:\\.|[^'\\\n])*'|//[^\n]*",
@@ -49,12 +49,15 @@ class _Expression:
 def _bind(condition: str) -> _Expression:
     """Raises `ConditionFailed` when a reference stands inside a longer text."""
     bound: dict[str, Reference] = {}
+    prefix = "opsgate_v"
+    while prefix in condition:  # what an author calls so is not one of ours
+        prefix += "v"
 
     def name_for(reference: Reference) -> str:
         for name, other in bound.items():
             if other.path == reference.path:
                 return f" ({name}) "
-        name = f"opsgate_v{len(bound) + 1}"
+        name = f"{prefix}{len(bound) + 1}"
         bound[name] = reference
         return f" ({name}) "
 
@@ -100,13 +103,16 @@ def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
     try:
         expression = _bind(condition)
         tree = _compile(expression)
+        too_much = list(excess(tree))
         unknown = unknown_names(tree, expression.bound)
         wrong = mismatches(tree, expression.bound, kinds or (lambda reference: None))
     except ConditionFailed as failure:
         fix = "Write for example {{step_ID.exit_code}} == 0."
         return [_problem("bad-condition", failure.message, fix)]
+    fix = "Leave the rest to a script step, and use its answer."
+    problems = [_problem("too-much-work", message, fix) for message in too_much]
     fix = "Write a reference, or a text in quotes."
-    problems = [_problem("unknown-name", f"`{name}` is not known in a condition.", fix) for name in unknown]
+    problems += [_problem("unknown-name", f"`{name}` is not known in a condition.", fix) for name in unknown]
     fix = "Compare values of the same type; quotes make a text."
     return problems + [_problem("type-mismatch", message, fix) for message in wrong]
 
@@ -117,16 +123,20 @@ def evaluate(condition: str, scope: Scope) -> bool:
         raise ConditionFailed(f"The condition is longer than {MAX_LENGTH}.")
     expression = _bind(condition)
     tree = _compile(expression)
+    for refusal in excess(tree):
+        raise ConditionFailed(refusal)
     values = {name: cel_value(value_of(reference, scope)) for name, reference in expression.bound.items()}
     try:
-        answer = celpy.Environment().program(tree, functions=FUNCTIONS).evaluate(values)
+        found = answer(tree, FUNCTIONS, values)
+    except TooMuchWork:
+        raise ConditionFailed("The condition is too much work with these values.") from None
     except CELEvalError as error:
         raise ConditionFailed(_in_words(error)) from None
     except Exception:  # the evaluator's own failures on odd input; its texts hold values
         raise ConditionFailed("The condition can't be evaluated with these values.") from None
-    if not isinstance(answer, celpy.celtypes.BoolType):
-        raise ConditionFailed(f"The condition gives {kind_name(answer)}, not true or false.")
-    return bool(answer)
+    if not isinstance(found, celpy.celtypes.BoolType):
+        raise ConditionFailed(f"The condition gives {kind_name(found)}, not true or false.")
+    return bool(found)
 
 
 def _in_words(error: CELEvalError) -> str:

@@ -1,5 +1,7 @@
 """Conditions: answers, typed errors, and values that never become part of the expression."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,8 +110,17 @@ def test_a_condition_is_answered(condition: str, answer: bool) -> None:
         ("{{inputs.t}}{{inputs.t}}", "not a CEL expression"),
         ("'a {{inputs.s}}' == 'b'", "inside a text"),
         ("true // {{inputs.s}}", "comment"),
-        ("1" * 4001, "longer than 4000"),
-        ("(" * 1900 + "true" + ")" * 1900, "evaluated"),
+        ("1" * 2001, "longer than 2000"),
+        ("(" * 900 + "true" + ")" * 900, "evaluated"),
+        ("[1].all(i, [2].exists(j, i < j))", "inside another"),
+        ("{{inputs.s}}.matches('(')", "can't be evaluated"),
+        ("{{inputs.t}}.matches('9')", "can't be evaluated"),
+        ("'a'.matches({{inputs.t}})", "can't be evaluated"),
+        ("[1, 2, 3].exists(i, i == 'a')", "compares a number with a text"),
+        ("[1, 2, 3].all(i, i)", "takes a number for true or false"),
+        (" || ".join(["1 == 'a'"] * 100), "compares a number with a text"),
+        (f"[{'1, ' * 99}1].all(i, i == 'a')", "compares a number with a text"),
+        ("opsgate_v1 == 1 && {{inputs.t}} == 90", "not there"),
     ],
 )
 def test_a_condition_without_an_answer_fails_in_words(condition: str, words: str) -> None:
@@ -212,7 +223,12 @@ def _kind(reference: Reference) -> str | None:
         ("{{inputs.t} == 1", "bad-reference", "no reference"),
         ("{{inputs.t}} ==", "bad-condition", "not a CEL expression"),
         ("'{{inputs.s}}!' == ''", "bad-condition", "inside a text"),
-        ("1" * 4001, "too-long", "4000"),
+        ("1" * 2001, "too-long", "2000"),
+        ("[1].all(i, [2].exists(j, i < j))", "too-much-work", "`exists` stands inside another"),
+        ("[1].map(i, [i].filter(j, true)) == [[1]]", "too-much-work", "`filter` stands inside another"),
+        (f"1 in [{'1, ' * 100}1]", "too-much-work", "101 entries"),
+        (f"size({{{', '.join(f'{n}: 1' for n in range(101))}}}) == 1", "too-much-work", "101 entries"),
+        ("opsgate_v1 == {{inputs.t}}", "unknown-name", "`opsgate_v1`"),
     ],
 )
 def test_what_can_be_said_without_values_is_said(condition: str, code: str, words: str) -> None:
@@ -237,3 +253,47 @@ def test_what_can_be_said_without_values_is_said(condition: str, code: str, word
 )
 def test_what_may_be_right_is_left_to_the_run(condition: str) -> None:
     assert check(condition, _kind) == []
+
+
+def test_macros_may_follow_one_another() -> None:
+    condition = "{{step_a.json.l}}.filter(i, i > 1).map(j, j * 2) == [4]"
+    assert check(condition) == []
+    assert evaluate(condition, _scope())
+
+
+def test_a_name_like_our_own_may_be_a_variable_of_a_macro_or_stand_in_a_text() -> None:
+    condition = "[7].all(opsgate_v1, opsgate_v1 == 7 && {{inputs.t}} == 90) && 'opsgate_vv1' != ''"
+    assert check(condition, _kind) == []
+    assert evaluate(condition, _scope())
+
+
+DOUBLING = "[1]" + ".map(i, [i, i])" * 100
+ENDLESS = [
+    "{{inputs.v}}.all(i, i == 1 && i < 2 || i > 3)",
+    "{{inputs.v}}.all(i, i in {{inputs.v}} + [2])",
+    "{{inputs.v}}.all(i, {{inputs.v}} == {{inputs.v}})",
+    "{{inputs.v}}.map(i, {{inputs.v}}) == [1]",
+    "{{inputs.v}}.all(i, {'a': {{inputs.v}}} == {})",
+    "{{inputs.v}}.exists(i, {{inputs.t}}.matches('x+y'))",
+    "{{inputs.v}}.all(i, {{inputs.t}}.contains({{inputs.s}}))",
+    "{{inputs.t}}.matches('" + "x{1000}" * 60 + "')",
+    "{{inputs.v}}.exists(i, 'x'.matches('" + "[^x]{1000}" * 60 + "'))",
+    DOUBLING + " == [1]",
+    DOUBLING + ".map(i, i.nothing()) == [1]",
+]
+
+
+@pytest.mark.parametrize("condition", ENDLESS)
+def test_the_work_of_a_condition_is_bounded(condition: str) -> None:
+    assert check(condition) == []
+    text = "x" * 64_000
+    bound = scope(inputs={"v": [1] * 15_000, "t": text, "s": text}, instance={}, results={})
+    begun = time.process_time()
+    with pytest.raises(ConditionFailed, match="too much work"):
+        evaluate(condition, bound)
+    assert time.process_time() - begun < 20
+
+
+def test_a_condition_over_thousands_of_entries_is_answered() -> None:
+    assert evaluate("{{inputs.v}}.all(i, i == 1)", _scope([1] * 5000))
+    assert evaluate("1 in {{inputs.v}} && {{inputs.v}} == {{inputs.v}}", _scope([2] * 20_000 + [1]))
