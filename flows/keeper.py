@@ -94,9 +94,8 @@ class Keeper:
                     continue
         finally:
             deadlines.cancel()
+            # The pool unlocks what a connection locked when it takes it back.
             await asyncio.gather(deadlines, return_exceptions=True)
-            if not lock.is_closed():
-                await lock.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)
 
     async def round(self, number: int) -> None:
         """Everything that Prefect is to be told now."""

@@ -169,3 +169,23 @@ async def test_the_slow_round_purges_what_nothing_needs(keeper: Keeper) -> None:
     await keeper.deadlines(0)
     assert [row["kind"] for row in await db.fetch("SELECT kind FROM outbox ORDER BY id")] == ["late", "open"]
     assert [row["name"] for row in await db.fetch("SELECT name FROM sign_in_failures")] == ["eve"]
+
+
+async def test_the_lock_is_free_when_a_keeper_has_ended_or_lost_its_connection(
+    keeper: Keeper, process: EngineProcess
+) -> None:
+    held = "SELECT pid FROM pg_locks WHERE locktype = 'advisory'"
+
+    async def holder(before: int | None = None) -> int:
+        async with asyncio.timeout(10):
+            while (pid := await process.heart.fetchval(held)) in (None, before):
+                await asyncio.sleep(0.05)
+        return int(pid)
+
+    running = asyncio.create_task(keeper.run())
+    first = await holder()
+    await process.heart.execute("SELECT pg_terminate_backend($1)", first)
+    assert await holder(first) != first
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert await process.heart.fetchval(held) is None
