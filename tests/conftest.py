@@ -100,15 +100,8 @@ def _lacks(marker: str) -> str | None:
     return None
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what can't run here, saying why; with OPSGATE_TEST_ALL=1 nothing may be left out.
-
-    When tests run side by side a file stays in one process, and so do all that share the live stack.
-    """
-    for item in items:
-        shares_stack = "live" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("live" if shares_stack else item.path.name))
+    """Skip what can't run here, saying why; with OPSGATE_TEST_ALL=1 nothing may be left out."""
     everything = os.environ.get("OPSGATE_TEST_ALL") == "1"
     for marker in ("browser", "root"):
         reason = _lacks(marker)

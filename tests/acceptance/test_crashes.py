@@ -38,7 +38,7 @@ def test_a_worker_killed_while_a_gate_is_open_is_not_missed(workflows: LiveStack
 
 def test_a_worker_that_is_asked_to_stop_parks_its_work_first(workflows: LiveStack, ledger: Ledger) -> None:
     number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
-    until(lambda: workflows.instance(number)["steps"], 15, "the first step to begin")
+    until(lambda: workflows.instance(number)["steps"], 60, "the first step to begin")
     workflows.worker_with()
     ended = workflows.ended(number, 60)
     assert ended["status"] == "completed"

@@ -54,7 +54,7 @@ class Attacked:
         self.gate = live.gate(self.number)
         run = live.instance(self.number)["flow_run_id"]
         with live.prefect() as prefect:
-            until(lambda: state(prefect, run) == "PAUSED", 15, "Prefect's run to be suspended")
+            until(lambda: state(prefect, run) == "PAUSED", 60, "Prefect's run to be suspended")
             assert attack(prefect, run).status_code < 500
 
 

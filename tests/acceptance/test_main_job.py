@@ -48,7 +48,7 @@ def test_the_deadline_of_a_gate_rejects(live: LiveStack, ledger: Ledger) -> None
 def test_a_delay_pauses_the_instance_and_ends_by_itself(live: LiveStack) -> None:
     live.publish({"name": "nap", "steps": [{"id": "wait", "type": "delay", "seconds": 2}]})
     number = live.launch("nap", ["host-1"])
-    until(lambda: live.instance(number)["status"] == "paused", 10, "the delay to pause it")
+    until(lambda: live.instance(number)["status"] == "paused", 60, "the delay to pause it")
     ended = live.ended(number, 20)
     assert ended["status"] == "completed"
     assert ended["steps"][0]["reason"].startswith("The time has come.")
@@ -70,14 +70,14 @@ def test_a_condition_branches_on_what_a_script_printed(live: LiveStack) -> None:
 def test_a_cancel_stops_the_job_on_its_host(workflows: LiveStack, ledger: Ledger) -> None:
     number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
     jobs = lambda: [job for step in workflows.instance(number)["steps"] for job in step["jobs"]]  # noqa: E731
-    until(lambda: any(job["status"] == "running" for job in jobs()), 15, "the job to run")
+    until(lambda: any(job["status"] == "running" for job in jobs()), 60, "the job to run")
     assert (
         workflows.admin.post(f"/instances/{number}/cancel", json={"reason": "not today"}).status_code == 200
     )
     ended = workflows.ended(number, 15)
     assert ended["status"] == "cancelled"
     assert "not today" in ended["reason"]
-    until(lambda: jobs()[0]["status"] == "cancelled", 10, "the job to be cancelled")
+    until(lambda: jobs()[0]["status"] == "cancelled", 60, "the job to be cancelled")
     assert ledger.lines() == []
 
 
@@ -113,5 +113,5 @@ def test_prefect_shows_the_steps_as_one_connected_graph(workflows: LiveStack, le
             "b COMPLETED": ["gate"],
             "c COMPLETED": ["b"],
         }
-        until(lambda: nodes() == expected, 15, "Prefect to record every task run")
+        until(lambda: nodes() == expected, 60, "Prefect to record every task run")
         assert len(prefect.get(f"/flow_runs/{run}/graph-v2").json()["nodes"]) == 5

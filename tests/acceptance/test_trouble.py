@@ -53,7 +53,7 @@ def test_a_job_for_a_host_that_is_away_says_why_it_waits_and_goes_on(
     pid = workflows.kill(name, signal.SIGSTOP)
     try:
         number = workflows.launch("three", ["host-away"], ledger=str(ledger.path))
-        until(lambda: workflows.instance(number)["steps"], 15, "the step to wait")
+        until(lambda: workflows.instance(number)["steps"], 60, "the step to wait")
         assert workflows.instance(number)["waits_for"]
         jobs = workflows.admin.get("/jobs", params={"instance": number}).json()["items"]
         assert jobs[0]["status"] == "pending" or "host-away" in jobs[0]["waits"]
@@ -68,7 +68,7 @@ def test_a_host_that_vanishes_mid_job_fails_the_step_and_never_repeats_it(
 ) -> None:
     name = workflows.add_agent("host-frail")
     number = workflows.launch("slow", ["host-frail"], ledger=str(ledger.path))
-    until(lambda: running_jobs(workflows, number), 15, "the job to run")
+    until(lambda: running_jobs(workflows, number), 60, "the job to run")
     workflows.kill(name)
     ended = workflows.ended(number, 60)
     assert ended["status"] == "failed"
@@ -82,7 +82,7 @@ def test_a_host_that_never_comes_back_times_the_job_out(live: LiveStack, ledger:
     step = {**note("a", 60), "timeout_seconds": 2}
     live.publish({"name": "short", "inputs": LEDGER_INPUT, "steps": [step]})
     number = live.launch("short", ["host-gone"], ledger=str(ledger.path))
-    until(lambda: running_jobs(live, number), 15, "the job to run")
+    until(lambda: running_jobs(live, number), 60, "the job to run")
     live.kill(name, signal.SIGSTOP)
     try:
         ended = live.ended(number, 40)
@@ -105,7 +105,7 @@ def test_prefect_stopped_for_a_minute_delays_and_loses_nothing(workflows: LiveSt
     waiting = workflows.launch("gated", ["host-1"], ledger=str(ledger.path))
     gate = workflows.gate(waiting)
     running = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
-    until(lambda: workflows.instance(running)["steps"], 15, "the first step to begin")
+    until(lambda: workflows.instance(running)["steps"], 60, "the first step to begin")
     workflows.kill("prefect-server", signal.SIGSTOP)
     try:
         assert workflows.vote(gate).status_code == 200, "people can decide while the engine is away"

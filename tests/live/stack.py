@@ -108,7 +108,7 @@ class LiveStack:
         name = f"agent-{host}"
         child = self.stack.program(name, "agent", "run", "--state", str(state), "--grace", "1")
         self.call(self.stack.processes.replace(child))
-        until(lambda: self.host(host).get("online"), 20, f"{host} online")
+        until(lambda: self.host(host).get("online"), 60, f"{host} online")
         return name
 
     async def _enrol(self, host: str, state: Path, secret: Path) -> None:
