@@ -72,6 +72,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._polling = asyncio.Lock()
         self._ring = asyncio.Event()
         self._stop_requested = threading.Event()
+        self._cancel_start: Callable[[], object] | None = None
 
     # -- life ----------------------------------------------------------------------------------
     async def start(
@@ -80,19 +81,37 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         """Run until cancelled, on a loop off the main thread: Prefect's engine installs a
         process-wide SIGTERM handler for every flow it runs on the main one."""
 
-        def serve() -> None:
-            with asyncio.Runner(loop_factory=_new_loop) as runner:
-                runner.run(self._serve(run_once, with_healthcheck, printer))
+        here, ended = asyncio.get_running_loop(), asyncio.Event()
+        failure: list[BaseException] = []
 
-        thread = threading.Thread(target=serve, name="opsgate-worker")
+        def serve() -> None:
+            try:
+                with asyncio.Runner(loop_factory=_new_loop) as runner:
+                    runner.run(self._serve(run_once, with_healthcheck, printer))
+            except asyncio.CancelledError:
+                log.info("the worker was asked to end before it had begun")
+            except BaseException as error:
+                failure.append(error)
+            here.call_soon_threadsafe(ended.set)
+
+        # A daemon: what hangs in it at the end must not keep the process.
+        thread = threading.Thread(target=serve, name="opsgate-worker", daemon=True)
         thread.start()
         try:
-            await asyncio.to_thread(thread.join)
+            await ended.wait()
         finally:
             self._stop_requested.set()
-            thread.join()
+            if (cancel := self._cancel_start) is not None:
+                cancel()
+            thread.join(DRAIN_SECONDS + 10)
+        if failure:
+            raise failure[0]
 
     async def _serve(self, run_once: bool, with_healthcheck: bool, printer: Callable[..., None]) -> None:
+        loop, starting = asyncio.get_running_loop(), asyncio.current_task()
+        assert starting is not None
+        # The store or Prefect may be away for ever: starting must end when it is asked to.
+        self._cancel_start = lambda: loop.call_soon_threadsafe(starting.cancel)
         async with AsyncExitStack() as stack:
             logging.getLogger("prefect.flow_runs").addFilter(_NormalPark())
             stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
@@ -106,6 +125,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
             keeping = asyncio.create_task(keeper.run(), name="opsgate-keeper")
             listener = Listener(self._process.db.dsn, {channels.RUNS: lambda _: self._rung()})
             await listener.start()
+            self._cancel_start = None
             try:
                 while not work.done() and not self._stop_requested.is_set():
                     await asyncio.wait([work], timeout=0.2)

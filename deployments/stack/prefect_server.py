@@ -7,6 +7,7 @@ read, because one of them, the auth string, is a secret: not in the environment,
 import http.client
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,6 +83,8 @@ class PrefectServer:
             self._folder.log("prefect-server"),
             environment=prefect_environment(home),
             folder=home,
+            # Asked to stop when its database is gone too, it retries its last writes for a minute.
+            death_signal=signal.SIGKILL,
         )
         await processes.start(child)
         return child

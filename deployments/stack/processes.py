@@ -37,6 +37,8 @@ class Child:
     user: int | None = None
     """Run as this user id, with the group of the same number and no others."""
     stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals | None = None
+    """What the kernel sends when the stack itself is killed; None: the stop signal."""
     patience: float = 10.0
     """Seconds between asking to stop and killing."""
 
@@ -112,7 +114,7 @@ class Processes:
                 user=child.user,
                 group=child.user,
                 extra_groups=None if child.user is None else [],
-                preexec_fn=_die_with_parent(child.stop_signal),
+                preexec_fn=_die_with_parent(child.death_signal or child.stop_signal),
             )
         self._running[child.name] = process
         return process

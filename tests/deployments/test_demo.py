@@ -22,8 +22,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder the demo is started in; its data is shared by the tests here, in their order."""
     folder = tmp_path_factory.mktemp("demo")
     yield folder
-    for pid in left_behind(folder):
-        os.kill(pid, signal.SIGKILL)
+    for process in left_behind(folder):
+        os.kill(int(process.split()[0]), signal.SIGKILL)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -33,8 +33,8 @@ def environment(folder: Path) -> dict[str, str]:
     return {**kept, "OPSGATE_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT), "HOME": str(folder)}
 
 
-def left_behind(folder: Path) -> list[int]:
-    """Processes that were started for this folder and are still there."""
+def left_behind(folder: Path) -> list[str]:
+    """Processes that were started for this folder and are still there: number and command line."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -43,7 +43,8 @@ def left_behind(folder: Path) -> list[int]:
         except OSError:
             continue
         if str(folder).encode() in told and not ended:
-            found.append(int(process.name))
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found.append(f"{process.name} {command}")
     return found
 
 

@@ -1,6 +1,7 @@
 """The warm worker's polls: rung for, coalesced, and never its end."""
 
 import asyncio
+import threading
 
 import anyio
 import pytest
@@ -58,3 +59,26 @@ async def test_a_missed_sign_of_life_does_not_end_a_worker_that_has_begun(
         await worker.sync_with_backend()
     worker._has_successfully_synced = True
     await worker.sync_with_backend()
+
+
+async def test_a_worker_that_waits_to_begin_ends_when_it_is_asked_to(
+    worker: OpsgateWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = threading.Event()
+
+    class Away:
+        """Prefect, which never answers."""
+
+        async def __aenter__(self) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+    monkeypatch.setattr("flows.worker.AsyncClientContext", Away)
+    serving = asyncio.create_task(worker.start())
+    assert await asyncio.to_thread(reached.wait, 30)
+    serving.cancel()
+    done, _ = await asyncio.wait([serving], timeout=10)
+    assert done
