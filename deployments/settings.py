@@ -6,38 +6,21 @@ settings: a setting may name the file that holds one.
 """
 
 from pydantic import Field
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+from pydantic_settings import SettingsConfigDict
 
 from agent_api.settings import ApiSettings
 from approvals_ui.settings import PagesSettings
+from store.settings import CONFIG_FILE, FileSettings
 
-CONFIG_FILE = "opsgate.toml"
 
-
-class WebSettings(ApiSettings, PagesSettings):
+class WebSettings(FileSettings, ApiSettings, PagesSettings):
     """What the web process needs to know."""
 
+    # Named again: pydantic merges the bases' configurations, the last one wins.
     model_config = SettingsConfigDict(
-        env_prefix="OPSGATE_", toml_file=CONFIG_FILE, extra="ignore", frozen=True
+        toml_file=CONFIG_FILE, env_prefix="OPSGATE_", extra="ignore", frozen=True
     )
 
     database_url: str = Field(description="libpq URL of Opsgate's database; a unix socket by ?host=/dir")
     web_host: str = Field(default="127.0.0.1", description="address the web process listens on")
     web_port: int = Field(default=8080, ge=1, le=65535)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the file."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))

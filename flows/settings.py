@@ -3,21 +3,15 @@
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
+
+from store.settings import FileSettings
 
 WORK_POOL = "opsgate"
 WORKER_TYPE = "opsgate"
 
 
-class EngineSettings(BaseSettings):
+class EngineSettings(FileSettings):
     """`OPSGATE_*` in the environment, or the same names in `opsgate.toml`."""
-
-    model_config = SettingsConfigDict(env_prefix="OPSGATE_", toml_file="opsgate.toml", extra="ignore")
 
     database_url: str
     prefect_api_url: str
@@ -29,15 +23,3 @@ class EngineSettings(BaseSettings):
     """Flow runs one worker process runs at once. 0: it only keeps, other workers run."""
     hot_seconds: float = Field(default=30.0, ge=0)
     """How long a step waits for its jobs in memory before the flow run suspends (design section 4)."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments first, then the environment, then the file."""
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls))

@@ -77,8 +77,9 @@ def _agents(client: httpx2.Client) -> Iterator[Finding]:
 
 def _settings_file() -> Iterator[Finding]:
     """A misspelled key in opsgate.toml is ignored by every process: say so here."""
-    from deployments.settings import CONFIG_FILE, WebSettings
+    from deployments.settings import WebSettings
     from flows.settings import EngineSettings
+    from store.settings import CONFIG_FILE
 
     path = Path(CONFIG_FILE)
     if not path.exists():
