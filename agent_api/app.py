@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from agent_api import guarded, problem_responses
 from agent_api.bells import HostBells
 from agent_api.body_limit import BodyLimit
+from agent_api.events import Events
 from agent_api.guesses import Guesses
 from agent_api.routes import ROUTERS
 from agent_api.settings import ApiSettings
@@ -16,16 +17,17 @@ from store.connection import Database, Listener
 
 
 def create_api(db: Database, settings: ApiSettings) -> FastAPI:
-    """The application; its lifespan listens for jobs. The pages' router is included by who composes both.
+    """The application; its lifespan listens for jobs and for what pages show. The pages' router is included
+    by who composes both.
 
     `app.state.error_page`, if set, answers errors outside `/api` and `/agent` (see problem_responses).
     """
     log_output.configure()
-    bells = HostBells()
+    bells, events = HostBells(), Events()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        listener = Listener(db.dsn, {channels.JOBS: bells.ring})
+        listener = Listener(db.dsn, {channels.JOBS: bells.ring, channels.EVENTS: events.deliver})
         await listener.start()
         try:
             yield
@@ -36,7 +38,7 @@ def create_api(db: Database, settings: ApiSettings) -> FastAPI:
     app = FastAPI(
         title="Opsgate", version="1", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
-    app.state.db, app.state.settings, app.state.bells = db, settings, bells
+    app.state.db, app.state.settings, app.state.bells, app.state.events = db, settings, bells, events
     app.state.enrol_guesses = Guesses()
     problem_responses.install(app)
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)

@@ -5,11 +5,9 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from agent_api.app import create_api
-from agent_api.events import Events
 from approvals_ui.app import create_pages
 from deployments.settings import WebSettings
-from store import channels
-from store.connection import Database, Listener
+from store.connection import Database
 
 _API_TREES = ("/api/", "/agent/")
 
@@ -21,7 +19,6 @@ def create_app(db: Database, settings: WebSettings) -> FastAPI:
     a program with a page.
     """
     app = create_api(db, settings)
-    app.state.events = Events()
     app.router.default = _behind(app.router.default, create_pages(db, settings))
     return app
 
@@ -38,9 +35,7 @@ async def serve(settings: WebSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
     db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web")
     app = create_app(db, settings)
-    listener = Listener(db.dsn, {channels.EVENTS: app.state.events.deliver})
     try:
-        await listener.start()
         config = uvicorn.Config(
             app,
             host=settings.web_host,
@@ -54,5 +49,4 @@ async def serve(settings: WebSettings) -> None:
         )
         await uvicorn.Server(config).serve()
     finally:
-        await listener.stop()
         await db.close()

@@ -3,7 +3,9 @@
 The flow does not contain the steps' order: it runs one segment of an instance from the frontier
 the store has (`flows.segment`). The tasks exist so that Prefect shows each step by its id, with
 its state and its place in the graph. They take no parameters (every parameter adds edges to
-Prefect's graph) and find their work in `current`.
+Prefect's graph) and find their work in `current`. They have no tags either: for every tagged task
+Prefect's engine asks the server for concurrency slots and gives them back (`prefect/task_engine.py`),
+a fifth of what the server spent on an instance.
 """
 
 import os
@@ -73,7 +75,6 @@ def compile_workflow(workflow: Workflow, body: Callable[[int], Awaitable[State[N
             name=step.id,
             task_run_name=step.id,
             description=step.label,
-            tags=[f"step:{step.type}"],
             cache_policy=NO_CACHE,
             persist_result=False,
             log_prints=False,

@@ -18,7 +18,7 @@ from flows import prefect_runs
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
 from store import approvals, channels, jobs, outbox
-from store.connection import Listener, Tx
+from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
 from store.wakes import notify
@@ -60,22 +60,19 @@ class Keeper:
 
     async def run(self) -> None:
         """Wait for the lock, keep rounds going, give way when the lock's connection is lost."""
-        listener = Listener(
-            self.db.dsn,
-            {channels.OUTBOX: lambda _: self._ring.set(), channels.INSTANCES: lambda _: self._ring.set()},
-        )
-        await listener.start()
-        try:
-            while True:
-                try:
-                    async with self.db.connection() as lock:
-                        if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+        for channel in (channels.OUTBOX, channels.INSTANCES):
+            self.process.hearing[channel].append(lambda _: self._ring.set())
+        while True:
+            try:
+                async with self.db.connection() as lock:
+                    if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                        try:
                             await self._rounds(lock)
-                except Exception as error:
-                    log.warning("the keeper lost the store; trying again", error=repr(error))
-                await asyncio.sleep(TICK_SECONDS)
-        finally:
-            await listener.stop()
+                        finally:
+                            await lock.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+            except Exception as error:
+                log.warning("the keeper lost the store; trying again", error=repr(error))
+            await asyncio.sleep(TICK_SECONDS)
 
     async def _rounds(self, lock: Tx) -> None:
         log.info("this worker's keeper is active")
@@ -94,7 +91,6 @@ class Keeper:
                     continue
         finally:
             deadlines.cancel()
-            # The pool unlocks what a connection locked when it takes it back.
             await asyncio.gather(deadlines, return_exceptions=True)
 
     async def round(self, number: int) -> None:

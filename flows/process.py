@@ -6,9 +6,10 @@ A warm worker has one for its whole life; the stock `process` worker makes one p
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from uuid import UUID, uuid4
 
 import structlog
@@ -58,6 +59,13 @@ class EngineProcess:
     heart: Database
     """The heartbeat's one connection: it never waits for one of the pool that the segments share."""
     bells: Doorbells = field(default_factory=Doorbells)
+    hearing: dict[str, list[Callable[[str], None]]] = field(
+        default_factory=lambda: {
+            channel: [] for channel in (channels.INSTANCES, channels.OUTBOX, channels.RUNS)
+        }
+    )
+    """Who is called when a channel is notified. One connection hears them all: PostgreSQL wakes every
+    listening one at every notification, whatever its channel."""
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the process is asked to end: nothing waits hot any more."""
     engaged: set[int] = field(default_factory=set)
@@ -90,6 +98,11 @@ async def _keep_beating(process: EngineProcess) -> None:
         await asyncio.sleep(workers.HEARTBEAT_SECONDS)
 
 
+def _tell(heard: list[Callable[[str], None]], payload: str) -> None:
+    for callback in heard:
+        callback(payload)
+
+
 @asynccontextmanager
 async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> AsyncIterator[EngineProcess]:
     """Open the store, register, beat and listen until the block ends."""
@@ -98,7 +111,10 @@ async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> As
     heart = await Database.connect(settings.database_url, max_size=1, name="opsgate-heartbeat")
     process = EngineProcess(settings, db, uuid4(), heart)
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")
-    listener = Listener(db.dsn, {channels.INSTANCES: process.bells.ring})
+    process.hearing[channels.INSTANCES].append(process.bells.ring)
+    listener = Listener(
+        db.dsn, {channel: partial(_tell, heard) for channel, heard in process.hearing.items()}
+    )
     beating = asyncio.create_task(_keep_beating(process), name="opsgate-heartbeat")
     await listener.start()
     try:

@@ -42,6 +42,9 @@ STORE_AWAY = (
 STORE_PATIENCE_SECONDS = 120
 _CALM_SECONDS = 5
 
+_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.25, 5.0
+"""How long a hot wait goes unrung before it looks at the store all the same."""
+
 
 def final_state(status: str) -> State[None]:
     """The Prefect state in which a run ends whose instance ended so. Why it did, the store says:
@@ -80,7 +83,7 @@ async def _through_outages(process: EngineProcess, compiled: CompiledWorkflow, l
     while True:
         loaded: float | None = None
         try:
-            found = await situation.load(process.db, lease)
+            found = await situation.load(process.db, lease, compiled.workflow)
             loaded = loop.time()
             return await Segment(process, compiled, lease, found).run()
         except STORE_AWAY as error:
@@ -104,14 +107,16 @@ class Segment:
         self.lease = lease
         self.situation = situation
         self.waiting: dict[Active, Waiting] = {}
+        self.glance: Glance
+        """As of before the frontier was looked at: what comes later is seen when it parks."""
 
     async def run(self) -> State[None]:
         """Step after step, until the instance ends or only waits."""
         asked = {active for active, state in self.situation.results.items() if state.status == "waiting"}
+        self.glance = await leases.glance(self.process.db, self.lease)
         while True:
-            glance = await commits.glance(self.process.db, self.lease)
-            if glance.cancel_requested:
-                reason = glance.cancel_reason or "Cancelled."
+            if self.glance.cancel_requested:
+                reason = self.glance.cancel_reason or "Cancelled."
                 await commits.end_cancelled(self.process.db, self.lease, reason)
                 return final_state(InstanceStatus.CANCELLED)
             ended = await self._advance()
@@ -121,7 +126,8 @@ class Segment:
                 if still := asked & set(self.waiting):
                     sentences = [self.waiting[active].sentence for active in still]
                     log.info("resumed, but it still waits", instance=self.lease.instance_id, why=sentences)
-                await self._park(glance)
+                await self._park()
+                self.glance = await leases.glance(self.process.db, self.lease)
 
     async def _advance(self) -> State[None] | None:
         """Run every step of the frontier once; returns the final state if that ended the instance."""
@@ -165,32 +171,38 @@ class Segment:
     async def _work(self, run: StepRun) -> Settled | Waiting:
         kind = KINDS[run.step.type]
         state = self.situation.results.get(run.active)
-        answer = await (kind.begin(run) if state is None else kind.settle(run))
-        if isinstance(answer, Waiting) and answer.kind == "jobs":
-            answer = await self._wait_hot(run, answer)
+        # The bell hangs before the jobs exist: no end of theirs is missed.
+        async with self.process.bells.listen(self.lease.instance_id) as bell:
+            answer = await (kind.begin(run) if state is None else kind.settle(run))
+            if isinstance(answer, Waiting) and answer.kind == "jobs":
+                answer = await self._wait_hot(run, answer, bell)
         return answer
 
-    async def _wait_hot(self, run: StepRun, answer: Settled | Waiting) -> Settled | Waiting:
-        """Jobs are usually quick: wait for them in memory before giving up the process."""
+    async def _wait_hot(
+        self, run: StepRun, answer: Settled | Waiting, bell: asyncio.Event
+    ) -> Settled | Waiting:
+        """Jobs are usually quick: wait for them in memory before giving up the process.
+
+        Looks again when rung, and unrung at growing intervals: a ring may be lost, or a cancel may
+        have come before the bell hung.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + self.process.settings.hot_seconds
         settle = KINDS[run.step.type].settle
-        async with self.process.bells.listen(self.lease.instance_id) as bell:
-            failpoint("worker.waiting_hot")
-            while isinstance(answer, Waiting) and not self.process.draining.is_set():
-                bell.clear()
-                answer = await settle(run)
-                left = until - loop.time()
-                if isinstance(answer, Settled) or left <= 0:
-                    break
-                glance = await commits.glance(self.process.db, self.lease)
-                if glance.cancel_requested:
-                    break
-                try:
-                    await asyncio.wait_for(bell.wait(), min(left, 5))
-                    failpoint("worker.woken")
-                except TimeoutError:
-                    continue
+        failpoint("worker.waiting_hot")
+        pause = _FIRST_LOOK_SECONDS
+        while not self.process.draining.is_set() and (left := until - loop.time()) > 0:
+            try:
+                await asyncio.wait_for(bell.wait(), min(left, pause))
+                failpoint("worker.woken")
+            except TimeoutError:
+                pause = min(2 * pause, _LAST_LOOK_SECONDS)
+            bell.clear()
+            answer = await settle(run)
+            if isinstance(answer, Settled):
+                break
+            if (await leases.glance(self.process.db, self.lease)).cancel_requested:
+                break
         return answer
 
     def _parents(self, active: Active) -> list[State[int]]:
@@ -220,7 +232,7 @@ class Segment:
         run = StepRun(self.process.db, self.lease, self.situation, active)
         advance = routing.advance(self.situation.workflow, self.situation.frontier, active, answer.outcome)
         cause = self.situation.cause_of_failure(active, answer.outcome, answer.reason)
-        advance = await commits.close_step(
+        advance, self.glance = await commits.close_step(
             self.process.db,
             self.lease,
             run.row(answer.input),
@@ -242,7 +254,7 @@ class Segment:
             return None
         return final_state(advance.ended)
 
-    async def _park(self, glance: Glance) -> None:
+    async def _park(self) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""
         waits = list(self.waiting.values())
         kind: commits.ParkKind = "jobs" if any(wait.kind == "jobs" for wait in waits) else waits[0].kind
@@ -250,7 +262,7 @@ class Segment:
         number = await commits.park(
             self.process.db,
             self.lease,
-            glance.wake_seq,
+            self.glance.wake_seq,
             kind,
             min(moments, default=None),
             " ".join(wait.sentence for wait in waits),

@@ -24,7 +24,6 @@ from flows.keeper import Keeper
 from flows.process import EngineProcess, engine_process, log
 from flows.settings import EngineSettings
 from store import channels
-from store.connection import Listener
 
 _AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0)
 """Polls after a ring: one in twelve runs was not yet visible to the first (measured)."""
@@ -123,8 +122,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                 super().start(run_once, with_healthcheck, printer), name="opsgate-poll"
             )
             keeping = asyncio.create_task(keeper.run(), name="opsgate-keeper")
-            listener = Listener(self._process.db.dsn, {channels.RUNS: lambda _: self._rung()})
-            await listener.start()
+            self._process.hearing[channels.RUNS].append(lambda _: self._rung())
             self._cancel_start = None
             try:
                 while not work.done() and not self._stop_requested.is_set():
@@ -134,7 +132,6 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                 keeping.cancel()
                 work.cancel()
                 outcome = await asyncio.gather(keeping, work, return_exceptions=True)
-                await listener.stop()
             for result in outcome:
                 if isinstance(result, Exception):
                     raise result

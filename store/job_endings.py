@@ -14,9 +14,9 @@ from store.wakes import notify, wake_instance
 
 async def lock(tx: Tx, job_id: int) -> Row | None:
     """The job's row, locked until the transaction ends; None if there is no such job."""
-    instance_id = await tx.fetchval("SELECT instance_id FROM jobs WHERE id = $1", job_id)
-    if instance_id is not None:
-        await tx.execute("SELECT 1 FROM instances WHERE id = $1 FOR UPDATE", instance_id)
+    await tx.execute(
+        "SELECT 1 FROM instances WHERE id = (SELECT instance_id FROM jobs WHERE id = $1) FOR UPDATE", job_id
+    )
     return await tx.fetchrow("SELECT * FROM jobs WHERE id = $1 FOR UPDATE", job_id)
 
 

@@ -19,7 +19,7 @@ from agent.protocol import (
 )
 from definitions.lifecycles.job import JobStatus
 from definitions.permissions import Actor
-from store import job_endings, job_output
+from store import channels, job_endings, job_output
 from store.connection import Database, Row, Tx
 
 _FROM_PENDING = ("refused", "interrupted", "cancelled")
@@ -32,33 +32,47 @@ class _Refused(Exception):
 
 async def report(db: Database, agent: Actor, job_id: int, attempt: int, said: StateReport) -> StateReply:
     """Take an agent's word about an attempt of its own."""
+    if isinstance(said, StartedReport) and await _starts(db, agent, job_id, attempt, said):
+        return StateReply(accepted=True)
     async with db.transaction() as tx:
         try:
             job = await job_endings.lock(tx, job_id)
             if job is None:
                 raise _Refused("There is no such job.")
-            if isinstance(said, StartedReport):
-                await _started(tx, agent, job, attempt, said)
-            else:
+            if isinstance(said, CompletedReport):
                 await _completed(tx, agent, job, attempt, said)
+            else:
+                _started(agent, job, attempt)
         except _Refused as refused:
             await _keep(tx, agent, job_id, attempt, said, str(refused))
             return StateReply(accepted=False, reason=str(refused))
     return StateReply(accepted=True)
 
 
-async def _started(tx: Tx, agent: Actor, job: Row, attempt: int, said: StartedReport) -> None:
+async def _starts(db: Database, agent: Actor, job_id: int, attempt: int, said: StartedReport) -> bool:
+    """The one move from pending to running. False: it does not fit, `_started` says why."""
+    moved = await db.fetchval(
+        """UPDATE jobs SET status = 'running', started_at = clock_timestamp()
+           WHERE id = $1 AND attempt = $2 AND agent_id = $3 AND status = 'pending'
+             AND EXISTS (SELECT 1 FROM agents WHERE id = $3 AND boot_id = $4)
+           RETURNING id, pg_notify($5, 'job:' || id)""",
+        job_id,
+        attempt,
+        agent.id,
+        said.boot_id,
+        channels.EVENTS,
+    )
+    return moved is not None
+
+
+def _started(agent: Actor, job: Row, attempt: int) -> None:
+    """Whether a start that moved nothing is the repeat of one that did; refuses any other."""
     _own(agent, job, attempt)
     if job["status"] == JobStatus.RUNNING:
         return  # the acknowledgement was lost: nothing ran before it, so it may be given again
     if job["status"] != JobStatus.PENDING:
         raise _Refused(f"The job is {job['status']}: don't run it.")
-    if said.boot_id != await tx.fetchval("SELECT boot_id FROM agents WHERE id = $1", agent.id):
-        raise _Refused("This agent process is not the one that polls.")
-    await tx.execute(
-        "UPDATE jobs SET status = 'running', started_at = clock_timestamp() WHERE id = $1", job["id"]
-    )
-    await job_endings.announce(tx, job["id"])
+    raise _Refused("This agent process is not the one that polls.")
 
 
 async def _completed(tx: Tx, agent: Actor, job: Row, attempt: int, said: CompletedReport) -> None:

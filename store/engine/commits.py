@@ -33,12 +33,7 @@ class StepRow:
     input: dict[str, Any]
 
 
-async def _running(tx: Tx, lease: Lease) -> None:
-    await tx.execute(
-        """UPDATE instances SET status = 'running', reason = '', park_kind = NULL
-           WHERE id = $1 AND park_kind IS NOT NULL""",
-        lease.instance_id,
-    )
+_RUNNING = "status = 'running', reason = '', park_kind = NULL"
 
 
 async def open_step(
@@ -57,7 +52,8 @@ async def open_step(
     """
     async with db.transaction() as tx:
         glance = await fence(tx, lease)
-        await _running(tx, lease)
+        if glance.parked:
+            await tx.execute(f"UPDATE instances SET {_RUNNING} WHERE id = $1", lease.instance_id)
         await tx.execute(
             """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
                VALUES ($1, $2, $3, $4, $5, $8, $6, $7)
@@ -102,19 +98,19 @@ async def close_step(
     advance: Advance,
     task_run_id: UUID | None,
     cause: str = "",
-) -> Advance:
+) -> tuple[Advance, Glance]:
     """Write a step's result and the frontier after it; end the instance if the route does.
 
     `cause`: the instance's reason, should it fail here; else it is the step's own.
-    Returns what follows: `advance`, or the end if cancelling was asked for meanwhile. Cancelling
-    ends the jobs, so the step has often failed just because of it: that must not take its failure route.
+    Returns what follows (`advance`, or the end if cancelling was asked for meanwhile) and what the
+    fence saw. Cancelling ends the jobs, so the step has often failed just because of it: that must
+    not take its failure route.
     """
     async with db.transaction() as tx:
         glance = await fence(tx, lease)
         if glance.cancel_requested:
             advance = Advance((), InstanceStatus.CANCELLED, CANCELLED, "")
             status = StepStatus.CANCELLED if status == StepStatus.FAILED else status
-        await _running(tx, lease)
         await tx.execute(
             """INSERT INTO step_results AS r (instance_id, step_id, visit, kind, name, input, status, outcome,
                    facts, reason, routed_to, task_run_id, ended_at)
@@ -137,7 +133,7 @@ async def close_step(
             task_run_id,
         )
         await tx.execute(
-            "UPDATE instances SET frontier = $2 WHERE id = $1",
+            f"UPDATE instances SET frontier = $2{', ' + _RUNNING if glance.parked else ''} WHERE id = $1",
             lease.instance_id,
             [{"step": active.step, "visit": active.visit} for active in advance.frontier],
         )
@@ -146,7 +142,7 @@ async def close_step(
             why = glance.cancel_reason if glance.cancel_requested else failing or reason or advance.reason
             await _end(tx, lease, str(advance.ended), why)
         await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
-    return advance
+    return advance, glance
 
 
 async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:
@@ -204,9 +200,3 @@ async def unpark(db: Database, lease: Lease) -> None:
     await db.execute(
         "UPDATE instances SET parked_seq = NULL WHERE id = $1 AND epoch = $2", lease.instance_id, lease.epoch
     )
-
-
-async def glance(db: Database, lease: Lease) -> Glance:
-    """Look whether something has happened, without writing; raises `LeaseLost` like a commit."""
-    async with db.transaction() as tx:
-        return await fence(tx, lease)

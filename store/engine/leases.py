@@ -10,7 +10,7 @@ from uuid import UUID
 
 from definitions.errors import Conflict, NotFound
 from store import channels
-from store.connection import Database, Tx
+from store.connection import Database, Row, Tx
 from store.engine.workers import LEASE_SECONDS
 from store.wakes import notify
 
@@ -107,16 +107,27 @@ class Glance:
     wake_seq: int
     cancel_requested: bool
     cancel_reason: str
+    parked: bool
+    """It shows as waiting still."""
+
+
+_GLANCE = """
+SELECT wake_seq, cancel_requested_at IS NOT NULL, coalesce(cancel_reason, ''), park_kind IS NOT NULL
+FROM instances WHERE id = $1 AND epoch = $2 AND ended_at IS NULL
+"""
+
+
+def _glance(lease: Lease, row: Row | None) -> Glance:
+    if row is None:
+        raise LeaseLost(f"Instance {lease.instance_id} has been taken over by another worker.")
+    return Glance(*row.values())
 
 
 async def fence(tx: Tx, lease: Lease) -> Glance:
     """Lock the instance for this commit, or raise `LeaseLost`."""
-    row = await tx.fetchrow(
-        """SELECT wake_seq, cancel_requested_at, cancel_reason FROM instances
-           WHERE id = $1 AND epoch = $2 AND ended_at IS NULL FOR UPDATE""",
-        lease.instance_id,
-        lease.epoch,
-    )
-    if row is None:
-        raise LeaseLost(f"Instance {lease.instance_id} has been taken over by another worker.")
-    return Glance(row["wake_seq"], row["cancel_requested_at"] is not None, row["cancel_reason"] or "")
+    return _glance(lease, await tx.fetchrow(f"{_GLANCE} FOR UPDATE", lease.instance_id, lease.epoch))
+
+
+async def glance(db: Database, lease: Lease) -> Glance:
+    """Look whether something has happened, without writing; raises `LeaseLost` like a commit."""
+    return _glance(lease, await db.fetchrow(_GLANCE, lease.instance_id, lease.epoch))

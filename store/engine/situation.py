@@ -12,7 +12,6 @@ from definitions import routing
 from definitions.routing import Active, Outcome
 from definitions.variables import StepFacts
 from definitions.workflow import Workflow
-from store import workflows
 from store.connection import Database
 from store.engine.leases import Lease
 
@@ -77,13 +76,12 @@ FROM step_results WHERE instance_id = $1 ORDER BY coalesce(ended_at, 'infinity')
 """
 
 
-async def load(db: Database, lease: Lease) -> Situation:
-    """Read the instance, its pinned workflow and every step result."""
+async def load(db: Database, lease: Lease, workflow: Workflow) -> Situation:
+    """Read the instance and every step result. `workflow`: the version it pinned, parsed already."""
     async with db.connection() as tx:
         row = await tx.fetchrow(_INSTANCE, lease.instance_id)
         if row is None:
             raise RuntimeError(f"instance {lease.instance_id} is leased but does not exist")
-        workflow = await workflows.load_version(tx, row["workflow_id"], row["workflow_version"])
         results = await tx.fetch(_RESULTS, lease.instance_id)
     situation = Situation(
         instance_id=lease.instance_id,

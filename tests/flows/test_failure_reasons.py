@@ -5,6 +5,7 @@ from typing import Any, cast
 import pytest
 
 from definitions.routing import Active
+from definitions.workflow import parse
 from flows.compile import CompiledWorkflow
 from flows.process import EngineProcess
 from flows.segment import Segment
@@ -38,14 +39,16 @@ async def test_an_instance_names_the_step_that_failed_first(
     process: EngineProcess, instance: int, answers: list[Settled], reason: str, reloads: bool
 ) -> None:
     definition = {"name": "w", "steps": STEPS}
+    workflow, _ = parse(definition)
+    assert workflow is not None
     await process.db.execute("UPDATE workflow_versions SET definition = $1", definition)
     await process.db.execute("UPDATE instances SET frontier = $1", [{"step": "approve", "visit": 1}])
     lease = await leases.take(process.db, instance, process.worker_id)
-    found = await situation.load(process.db, lease)
+    found = await situation.load(process.db, lease, workflow)
     state: Any = None
     for answer in answers:
         if reloads:  # as after a suspension or a crash
-            found = await situation.load(process.db, lease)
+            found = await situation.load(process.db, lease, workflow)
         one = Segment(process, cast(CompiledWorkflow, None), lease, found)
         (active,) = found.frontier
         state = await one._close(active, answer, None)

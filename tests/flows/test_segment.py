@@ -8,12 +8,17 @@ import pytest
 from prefect.context import FlowRunContext
 from prefect.states import Completed
 
+from definitions.steps import CommandStep
+from definitions.workflow import Workflow
 from flows import forms, segment
 from flows.compile import CompiledWorkflow
 from flows.process import EngineProcess
 from flows.suspend import GateForm
 from store.engine import commits, leases, situation
 from tasks.step_run import Waiting
+
+WORKFLOW = Workflow(name="w", steps=(CommandStep(id="a", type="command", command="true"),))
+COMPILED = CompiledWorkflow(WORKFLOW, cast(Any, None), {})
 
 
 async def test_patience_begins_anew_when_the_store_has_been_back(
@@ -31,7 +36,7 @@ async def test_patience_begins_anew_when_the_store_has_been_back(
         return Completed()
 
     monkeypatch.setattr(segment.Segment, "run", run)
-    answer = await segment._through_outages(process, cast(CompiledWorkflow, None), lease)
+    answer = await segment._through_outages(process, COMPILED, lease)
     assert answer.is_completed()
 
 
@@ -46,7 +51,7 @@ async def test_patience_ends_when_the_store_stays_away(
 
     monkeypatch.setattr(situation, "load", away)
     with pytest.raises(ConnectionError):
-        await segment._through_outages(process, cast(CompiledWorkflow, None), lease)
+        await segment._through_outages(process, COMPILED, lease)
 
 
 async def test_prefects_form_shows_a_gates_title_and_not_its_description(
@@ -60,7 +65,7 @@ async def test_prefects_form_shows_a_gates_title_and_not_its_description(
         instance,
     )
     lease = await leases.take(process.db, instance, process.worker_id)
-    found = await situation.load(process.db, lease)
+    found = await situation.load(process.db, lease, WORKFLOW)
     waits = [Waiting("gate", "Waits for a decision: Restart?", None, request)]
     form, text = await forms.form_for(process, found, waits)
     assert form is GateForm
@@ -73,8 +78,8 @@ async def test_a_suspension_that_fails_is_tried_again(
     process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = await leases.take(process.db, instance, process.worker_id)
-    found = await situation.load(process.db, lease)
-    one = segment.Segment(process, cast(CompiledWorkflow, None), lease, found)
+    found = await situation.load(process.db, lease, WORKFLOW)
+    one = segment.Segment(process, COMPILED, lease, found)
     one.waiting[found.frontier[0]] = Waiting("jobs", "Waits.")
     context = SimpleNamespace(flow_run=SimpleNamespace(id=None), client=object())
     monkeypatch.setattr(FlowRunContext, "get", lambda: context)
@@ -84,7 +89,7 @@ async def test_a_suspension_that_fails_is_tried_again(
         raise ConnectionError("Prefect is away")
 
     monkeypatch.setattr(segment, "suspend", refuse)
-    glance = await commits.glance(process.db, lease)
+    one.glance = await leases.glance(process.db, lease)
     with pytest.raises(ConnectionError):
-        await one._park(glance)
+        await one._park()
     assert await process.db.fetchval("SELECT parked_seq FROM instances") is None

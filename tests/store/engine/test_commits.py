@@ -18,7 +18,7 @@ FAIL = Advance((), InstanceStatus.FAILED, "fail", "Failed; the workflow fails.")
 
 
 async def close(db: Database, lease: leases.Lease, status: str, advance: Advance) -> Advance:
-    return await commits.close_step(
+    follows, _ = await commits.close_step(
         db,
         lease,
         STEP,
@@ -29,6 +29,7 @@ async def close(db: Database, lease: leases.Lease, status: str, advance: Advance
         advance=advance,
         task_run_id=None,
     )
+    return follows
 
 
 @pytest.mark.parametrize("advance", [ON, FAIL])
@@ -54,7 +55,7 @@ async def test_what_it_waited_for_is_forgotten_when_it_goes_on(
     db: Database, instance: int, worker: Worker
 ) -> None:
     lease = await leases.take(db, instance, await worker())
-    seen = await commits.glance(db, lease)
+    seen = await leases.glance(db, lease)
     await commits.park(db, lease, seen.wake_seq, "jobs", None, "Waits for 1 of 1 jobs to end.")
     await close(db, lease, "failed", ON)
     assert await db.fetchval("SELECT reason FROM instances") == ""

@@ -25,7 +25,7 @@ async def parked(
     wake_at: datetime | None = None,
 ) -> None:
     lease = await leases.take(db, instance, await worker())
-    seen = await commits.glance(db, lease)
+    seen = await leases.glance(db, lease)
     assert await commits.park(db, lease, seen.wake_seq, kind, wake_at, "Waits.") == 1
     await leases.release(db, lease, went_well=True)
 
@@ -52,14 +52,14 @@ async def test_a_parked_instance_is_left_alone_until_it_is_woken(
 
 async def test_a_wake_before_the_park_refuses_the_park(db: Database, instance: int, worker: Worker) -> None:
     lease = await leases.take(db, instance, await worker())
-    seen = await commits.glance(db, lease)
+    seen = await leases.glance(db, lease)
     await wake(db, instance)
     assert await commits.park(db, lease, seen.wake_seq, "gate", None, "Waits.") is None
 
 
 async def test_a_wake_between_park_and_release_is_kept(db: Database, instance: int, worker: Worker) -> None:
     lease = await leases.take(db, instance, await worker())
-    seen = await commits.glance(db, lease)
+    seen = await leases.glance(db, lease)
     await commits.park(db, lease, seen.wake_seq, "gate", None, "Waits.")
     await wake(db, instance)
     assert await idle(db) == [], "its executor still suspends it"
@@ -95,7 +95,7 @@ async def test_gates_and_delays_pause_and_jobs_keep_it_running(
     kinds: dict[commits.ParkKind, str] = {"jobs": "running", "gate": "paused", "delay": "paused"}
     for kind, status in kinds.items():
         lease = await leases.take(db, instance, await worker())
-        seen = await commits.glance(db, lease)
+        seen = await leases.glance(db, lease)
         await commits.park(db, lease, seen.wake_seq, kind, None, "Waits.")
         await leases.release(db, lease, went_well=True)
         assert await db.fetchval("SELECT status FROM instances WHERE id = $1", instance) == status
