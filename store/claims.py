@@ -37,7 +37,8 @@ _CLAIM = """WITH free AS MATERIALIZED (
 # says that looking closer is worth it, not that there is something.
 _HAS_WORK = """now() AS server_time,
     EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'pending')
-    OR EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM jobs
+               WHERE agent_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL)
     OR ($4 AND EXISTS (SELECT 1 FROM jobs
                        WHERE host_id = $3 AND status = 'queued' AND scheduled_at <= now())) AS has_work"""
 _AGAIN = f"""SELECT {_HAS_WORK} FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL"""

@@ -65,7 +65,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Tx]:
-        """A connection in autocommit, for reads. What a caller sets or locks in its session it undoes itself."""
+        """A connection in autocommit, for reads. What a caller locks in its session it unlocks itself."""
         async with self._pool.acquire() as connection:
             yield connection
 

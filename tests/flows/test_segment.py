@@ -14,7 +14,7 @@ from flows import forms, segment
 from flows.compile import CompiledWorkflow
 from flows.process import EngineProcess
 from flows.suspend import GateForm
-from store.engine import commits, leases, situation
+from store.engine import leases, situation
 from tasks.step_run import Waiting
 
 WORKFLOW = Workflow(name="w", steps=(CommandStep(id="a", type="command", command="true"),))
