@@ -23,19 +23,24 @@ CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+async def given_database(request: Request) -> Database:
+    """`database` for a route. Async, or FastAPI would start a thread for it."""
+    return database(request)
+
+
 def database(request: Request) -> Database:
     """The application's database."""
     db: Database = request.app.state.db
     return db
 
 
-def actor(request: Request) -> Actor:
+async def actor(request: Request) -> Actor:
     """The actor the route's guard found."""
     found: Actor = request.state.actor
     return found
 
 
-Db = Annotated[Database, Depends(database)]
+Db = Annotated[Database, Depends(given_database)]
 Person = Annotated[Actor, Depends(actor)]
 Agent = Annotated[Actor, Depends(actor)]
 

@@ -15,8 +15,12 @@ from typing import Any
 
 import anyio.abc
 from prefect.client.schemas.objects import FlowRun
-from prefect.context import AsyncClientContext
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.context import AsyncClientContext, SyncClientContext
+from prefect.settings import (
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from flows.execute import Executor
@@ -24,21 +28,18 @@ from flows.keeper import Keeper
 from flows.process import EngineProcess, engine_process, log
 from flows.settings import EngineSettings
 from store import channels
+from store.event_loop import new_loop
 
 _AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0)
 """Polls after a ring: one in twelve runs was not yet visible to the first (measured)."""
 
+_QUIET = {
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a thread per run
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,  # a blocking call for each new client
+}
+
 DRAIN_SECONDS = 15.0
 """How long running segments may take to park when the worker is asked to end."""
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop where there is one: a fifth less CPU per instance."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
 
 
 class _NormalPark(logging.Filter):
@@ -85,7 +86,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
 
         def serve() -> None:
             try:
-                with asyncio.Runner(loop_factory=_new_loop) as runner:
+                with asyncio.Runner(loop_factory=new_loop) as runner:
                     runner.run(self._serve(run_once, with_healthcheck, printer))
             except asyncio.CancelledError:
                 log.info("the worker was asked to end before it had begun")
@@ -113,7 +114,10 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._cancel_start = lambda: loop.call_soon_threadsafe(starting.cancel)
         async with AsyncExitStack() as stack:
             logging.getLogger("prefect.flow_runs").addFilter(_NormalPark())
-            stack.enter_context(temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+            stack.enter_context(temporary_settings(_QUIET))
+            # Prefect makes a synchronous client at every flow run, even one that asks it nothing, and
+            # reads the machine's certificates for it: a quarter of the worker's CPU without this.
+            stack.enter_context(SyncClientContext.get_or_create())
             shared = await stack.enter_async_context(AsyncClientContext())
             self._process = await stack.enter_async_context(engine_process(self._settings))
             self._executor = Executor(self._process, shared.client)

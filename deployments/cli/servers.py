@@ -31,8 +31,10 @@ def web() -> None:
     """Run the web process alone, with the settings of OPSGATE_* and opsgate.toml."""
     from deployments.settings import WebSettings
     from deployments.web import serve
+    from store.event_loop import new_loop
 
-    asyncio.run(serve(WebSettings()))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(serve(WebSettings()))
 
 
 def worker() -> None:
