@@ -4,6 +4,8 @@ A deployment names the workflow; the instance pins the version. The stock `proce
 run the same entrypoint.
 """
 
+import math
+import time
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -13,6 +15,9 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from flows.settings import WORK_POOL, WORKER_TYPE
 from store.connection import Database
 from store.engine import runs
+
+_REMEMBERED_SECONDS = 30.0
+"""How long a deployment deleted in Prefect may go unnoticed; its runs work all the same."""
 
 ENTRYPOINT = "flows.run_workflow.run_workflow"
 
@@ -65,3 +70,16 @@ async def deployment_of(db: Database, client: PrefectClient, workflow_id: int) -
     if wanted is not None and wanted.deployment_id is not None and wanted.deployed_version == wanted.version:
         return wanted.deployment_id
     return await deploy(db, client, workflow_id)
+
+
+_flows: dict[UUID, tuple[float, UUID]] = {}
+
+
+async def flow_of(client: PrefectClient, deployment_id: UUID) -> UUID:
+    """The flow of a deployment, remembered for half a minute; `ObjectNotFound` if it was deleted."""
+    now = time.monotonic()
+    asked_at, flow_id = _flows.get(deployment_id, (-math.inf, deployment_id))
+    if now - asked_at > _REMEMBERED_SECONDS:
+        flow_id = (await client.read_deployment(deployment_id)).flow_id
+        _flows[deployment_id] = (now, flow_id)
+    return flow_id

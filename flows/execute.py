@@ -1,8 +1,7 @@
 """Executes one flow run in this process: finds its instance, compiles its workflow, runs a segment.
 
 `prefect.flow_engine.run_flow_async` is not documented; the pin in pyproject.toml and
-tests/flows hold it. The run is handed over without its deployment id: with one, Prefect starts
-an observer thread per run that blocks the loop (`prefect/_flow_run_suspension.py`).
+tests/flows hold it.
 """
 
 import asyncio
@@ -27,6 +26,12 @@ from store.engine.leases import Lease
 
 _KEPT = 500
 """Compiled workflow versions kept in memory."""
+
+_BARE: dict[str, Any] = {"deployment_id": None, "work_queue_id": None, "work_pool_name": None, "tags": []}
+"""What Prefect's engine need not know of a run. With a deployment it starts an observer thread per run
+that blocks the loop (`prefect/_flow_run_suspension.py`). All four it would attach to each event of each
+task (`prefect/events/related.py`), which the server parses and stores again and again; the events of
+the run itself, which the server makes, have them."""
 
 _ATTACH_SECONDS = 3.0
 """How long a run may be picked up before the keeper has noted it as its instance's."""
@@ -61,7 +66,7 @@ class Executor:
                 try:
                     state: Any = await run_flow_async(
                         flow=compiled.flow,
-                        flow_run=flow_run.model_copy(update={"deployment_id": None}),
+                        flow_run=flow_run.model_copy(update=_BARE),
                         parameters={"instance_id": bound.instance_id},
                         return_type="state",
                     )
