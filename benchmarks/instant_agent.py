@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from typing import Any
 
-import httpx2
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent import __version__
@@ -27,6 +26,7 @@ from agent.protocol import (
     PollRequest,
     StartedReport,
 )
+from benchmarks.lean_http import LeanHttp
 
 SLOTS = 64
 
@@ -68,7 +68,7 @@ class InstantAgent:
         self._boot = secrets.token_hex(16)
         self._holding: dict[tuple[int, int], Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._http = httpx2.AsyncClient(base_url=url + PREFIX, timeout=30)
+        self._http = LeanHttp(url + PREFIX)
 
     async def enrol(self, org_secret: str) -> None:
         """Join as a host of this name."""
@@ -80,14 +80,14 @@ class InstantAgent:
             public_key=base64.b64encode(key).decode(),
             version=__version__,
         )
-        reply = EnrolReply.model_validate(await self._post("/enrol", request.model_dump(mode="json")))
+        reply = EnrolReply.model_validate(await self._http.post("/enrol", request.model_dump(mode="json")))
         self._http.headers["Authorization"] = f"Bearer {reply.token}"
 
     async def run(self) -> None:
         """Poll, and do what comes, until cancelled."""
         try:
             while True:
-                reply = PollReply.model_validate(await self._post("/poll", self._request()))
+                reply = PollReply.model_validate(await self._http.post("/poll", self._request()))
                 now = time.monotonic()
                 for job in reply.jobs:
                     self._take(job, now)
@@ -95,7 +95,7 @@ class InstantAgent:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._http.aclose()
+            self._http.close()
 
     def _request(self) -> dict[str, Any]:
         request = PollRequest(
@@ -119,14 +119,9 @@ class InstantAgent:
         await self._deliveries.note(self._deliveries.arrived, instance, now)
         address = f"/jobs/{job.job_id}/{job.attempt}/state"
         try:
-            await self._post(address, StartedReport(boot_id=self._boot).model_dump(mode="json"))
+            await self._http.post(address, StartedReport(boot_id=self._boot).model_dump(mode="json"))
             report = CompletedReport(outcome="exited", exit_code=0)
-            await self._post(address, report.model_dump(mode="json"))
+            await self._http.post(address, report.model_dump(mode="json"))
             await self._deliveries.note(self._deliveries.done, instance, time.monotonic())
         finally:
             self._holding.pop((job.job_id, job.attempt), None)
-
-    async def _post(self, address: str, body: dict[str, Any]) -> Any:
-        answer = await self._http.post(address, json=body)
-        answer.raise_for_status()
-        return answer.json()

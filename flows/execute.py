@@ -10,6 +10,7 @@ from typing import Any
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
 from prefect.flow_engine import run_flow_async
 from prefect.flow_runs import Pause  # type: ignore[attr-defined]  # Prefect re-exports it undeclared
@@ -27,11 +28,16 @@ from store.engine.leases import Lease
 _KEPT = 500
 """Compiled workflow versions kept in memory."""
 
-_BARE: dict[str, Any] = {"deployment_id": None, "work_queue_id": None, "work_pool_name": None, "tags": []}
+_UNDRESSED: dict[str, Any] = {
+    "deployment_id": None,
+    "work_queue_id": None,
+    "work_pool_name": None,
+    "tags": [],
+}
 """What Prefect's engine need not know of a run. With a deployment it starts an observer thread per run
 that blocks the loop (`prefect/_flow_run_suspension.py`). All four it would attach to each event of each
-task (`prefect/events/related.py`), which the server parses and stores again and again; the events of
-the run itself, which the server makes, have them."""
+task (`prefect/events/related.py`), which the server parses and stores again and again: half of what an
+instance writes there. The events of the run itself, which the server makes, have them."""
 
 _ATTACH_SECONDS = 3.0
 """How long a run may be picked up before the keeper has noted it as its instance's."""
@@ -66,7 +72,7 @@ class Executor:
                 try:
                     state: Any = await run_flow_async(
                         flow=compiled.flow,
-                        flow_run=flow_run.model_copy(update=_BARE),
+                        flow_run=flow_run.model_copy(update=_UNDRESSED),
                         parameters={"instance_id": bound.instance_id},
                         return_type="state",
                     )
@@ -120,6 +126,10 @@ class Executor:
 
     def _compile(self, workflow: Workflow) -> CompiledWorkflow:
         async def body(instance_id: int) -> Any:
+            context = FlowRunContext.get()
+            if context is not None and context.flow_run is not None:  # read anew by the engine
+                for name, value in _UNDRESSED.items():
+                    setattr(context.flow_run, name, value)
             return await run_segment(self.process, compiled, self._leases[instance_id])
 
         compiled = compile_workflow(workflow, body)

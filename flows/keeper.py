@@ -60,8 +60,8 @@ class Keeper:
 
     async def run(self) -> None:
         """Wait for the lock, keep rounds going, give way when the lock's connection is lost."""
-        for channel in (channels.OUTBOX, channels.INSTANCES):
-            self.process.hearing[channel].append(lambda _: self._ring.set())
+        self.process.hearing[channels.OUTBOX].append(lambda _: self._ring.set())
+        self.process.hearing[channels.INSTANCES].append(self._woken)
         while True:
             try:
                 async with self.db.connection() as lock:
@@ -73,6 +73,11 @@ class Keeper:
             except Exception as error:
                 log.warning("the keeper lost the store; trying again", error=repr(error))
             await asyncio.sleep(TICK_SECONDS)
+
+    def _woken(self, payload: str) -> None:
+        """An instance that a segment of this process runs hears for itself, and rings when it is done."""
+        if not (payload.isdigit() and int(payload) in self.process.engaged):
+            self._ring.set()
 
     async def _rounds(self, lock: Tx) -> None:
         log.info("this worker's keeper is active")

@@ -10,7 +10,7 @@ from agent.protocol import AttemptRef, JobMessage, PollReply, PollRequest
 from definitions.errors import Conflict, NotPermitted
 from definitions.permissions import Actor
 from store import channels, job_endings
-from store.connection import Database, Row, Tx
+from store.connection import Database, Row
 
 TELL_AGAIN = timedelta(seconds=2)
 """A cancel is told again this long after, until the attempt has ended: killing takes a moment."""
@@ -22,95 +22,107 @@ TELL_AGAIN = timedelta(seconds=2)
 _CLAIM = """WITH free AS MATERIALIZED (
         SELECT j.id FROM jobs j
         WHERE j.host_id = $1 AND j.status = 'queued' AND j.scheduled_at <= now()
+          AND EXISTS (SELECT 1 FROM agents WHERE id = $2 AND boot_id = $3 AND revoked_at IS NULL)
           AND (j.instance_id IS NULL OR EXISTS (
                 SELECT 1 FROM instances i
                 WHERE i.id = j.instance_id AND i.ended_at IS NULL AND i.cancel_requested_at IS NULL
                   AND NOT EXISTS (SELECT 1 FROM approval_requests r
                                   WHERE r.instance_id = i.id AND r.status = 'pending')))
-        ORDER BY j.priority, j.scheduled_at, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED)
-    UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()
+        ORDER BY j.priority, j.scheduled_at, j.id LIMIT $5 FOR UPDATE OF j SKIP LOCKED)
+    UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $4, claimed_at = clock_timestamp()
     WHERE id IN (SELECT id FROM free) AND status = 'queued'
-    RETURNING id, attempt, payload, priority, scheduled_at, pg_notify($5, 'job:' || id)"""
+    RETURNING id, attempt, payload, priority, scheduled_at, pg_notify($6, 'job:' || id)"""
 
+# What there is to do, in one statement: nearly every poll finds nothing, and thousands wait.
+# `lost`: claimed, and never arrived, for the reply was lost or this is the same poll once more.
+# `forget`: held without need; it has ended here, or is not this agent's any more.
+_WORK = """now() AS server_time,
+    EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'pending'
+              AND (id, attempt) NOT IN (SELECT * FROM unnest($4::bigint[], $5::int[]))) AS lost,
+    EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'running'
+              AND cancel_requested_at IS NOT NULL) AS cancel,
+    EXISTS (SELECT 1 FROM jobs WHERE host_id = $3 AND status = 'queued' AND scheduled_at <= now()) AS due,
+    ARRAY (SELECT h.nr FROM unnest($4::bigint[], $5::int[]) WITH ORDINALITY AS h (id, attempt, nr)
+           WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = h.id AND j.attempt = h.attempt
+                             AND j.agent_id = $1 AND j.status IN ('pending', 'running'))) AS forget"""
 
-# What a poll costs while there is nothing to do, which is nearly always: one statement. `has_work`
-# says that looking closer is worth it, not that there is something.
-_HAS_WORK = """now() AS server_time,
-    EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'pending')
-    OR EXISTS (SELECT 1 FROM jobs
-               WHERE agent_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL)
-    OR ($4 AND EXISTS (SELECT 1 FROM jobs
-                       WHERE host_id = $3 AND status = 'queued' AND scheduled_at <= now())) AS has_work"""
-_AGAIN = f"""SELECT {_HAS_WORK} FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL"""
-_BEAT = f"""UPDATE agents SET last_seen_at = clock_timestamp(), version = coalesce(nullif($5, ''), version)
-    WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL RETURNING {_HAS_WORK}"""
+_LOOK = f"SELECT {_WORK} FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL"
+"""Takes no lock and writes nothing: thousands of polls do it every few seconds."""
+
+_BEAT = f"""UPDATE agents SET last_seen_at = clock_timestamp(), version = coalesce(nullif($6, ''), version)
+    WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL RETURNING {_WORK}"""
 
 
 async def poll(db: Database, agent: Actor, request: PollRequest, *, again: bool = False) -> PollReply:
     """What this agent should do now; nothing in it when there is nothing."""
-    about = (agent.id, request.boot_id, agent.host_id, request.free_slots > 0)
-    seen = await (db.fetchrow(_AGAIN, *about) if again else db.fetchrow(_BEAT, *about, request.version))
-    if seen is not None and not seen["has_work"]:
-        return PollReply(forget=await _to_forget(db, agent, request), server_time=seen["server_time"])
+    found = await _look(db, agent, request, again)
+    if found is None and await _new_process(db, agent, request, again):
+        found = await _look(db, agent, request, again=True)
+    if found is None:  # a newer process of the agent polls now: nothing is for this one
+        return PollReply(server_time=await db.fetchval("SELECT now()"))
+    rows = await _lost(db, agent, request) if found["lost"] else []
+    if not rows and found["due"] and request.free_slots:
+        about = (agent.host_id, agent.id, request.boot_id, request.request_id, request.free_slots)
+        rows = await db.fetch(_CLAIM, *about, channels.EVENTS)
+    held = [AttemptRef(job_id=held.job_id, attempt=held.attempt) for held in request.holding]
+    return PollReply(
+        jobs=[_message(row) for row in sorted(rows, key=_order)],
+        cancel=await _to_cancel(db, agent) if found["cancel"] else [],
+        forget=[held[number - 1] for number in found["forget"]],
+        server_time=found["server_time"],
+    )
+
+
+async def _look(db: Database, agent: Actor, request: PollRequest, again: bool) -> Row | None:
+    """What there is to do, noting that the agent is there unless it is looking again; None if the
+    store knows no such process of it."""
+    ids = [held.job_id for held in request.holding]
+    about = (agent.id, request.boot_id, agent.host_id, ids, [held.attempt for held in request.holding])
+    return await (db.fetchrow(_LOOK, *about) if again else db.fetchrow(_BEAT, *about, request.version))
+
+
+async def _new_process(db: Database, agent: Actor, request: PollRequest, again: bool) -> bool:
+    """Note that another process of the agent polls now, and take back what the one before has lost.
+    False if a poll that looks again is the older one."""
     async with db.transaction() as tx:
-        now = await tx.fetchval("SELECT now()")
-        if not await _present(tx, agent, request, again):
-            return PollReply(server_time=now)
-        # What was claimed and never arrived: the reply was lost, or this is the same poll once more.
-        rows = await tx.fetch(
-            """SELECT id, attempt, payload, priority, scheduled_at FROM jobs
-               WHERE agent_id = $1 AND status = 'pending'""",
+        row = await tx.fetchrow(
+            "SELECT boot_id, previous_boot_id, revoked_at FROM agents WHERE id = $1 FOR NO KEY UPDATE",
             agent.id,
         )
-        held = _held(request)
-        rows = [row for row in rows if (row["id"], row["attempt"]) not in held]
-        if not rows and request.free_slots:
-            rows = await tx.fetch(
-                _CLAIM, agent.host_id, agent.id, request.request_id, request.free_slots, channels.EVENTS
-            )
-        return PollReply(
-            jobs=[_message(row) for row in sorted(rows, key=_order)],
-            cancel=await _to_cancel(tx, agent),
-            forget=await _to_forget(tx, agent, request),
-            server_time=now,
+        if row is None or row["revoked_at"] is not None:
+            raise NotPermitted("This agent was decommissioned.")
+        if row["boot_id"] == request.boot_id:
+            return True  # noted by another poll of this process
+        if again:
+            return False
+        if row["previous_boot_id"] == request.boot_id:
+            raise Conflict("A newer process of this agent has polled already.")
+        await tx.execute(
+            """UPDATE agents SET last_seen_at = clock_timestamp(), previous_boot_id = boot_id, boot_id = $2,
+                   version = coalesce(nullif($3, ''), version)
+               WHERE id = $1""",
+            agent.id,
+            request.boot_id,
+            request.version,
         )
-
-
-async def _present(tx: Tx, agent: Actor, request: PollRequest, again: bool) -> bool:
-    """Note which process of the agent is there; False if this poll is outdated."""
-    # Looking again takes no lock, and so writes nothing: thousands of polls do it every few seconds.
-    row = await tx.fetchrow(
-        f"""SELECT boot_id, previous_boot_id, revoked_at FROM agents WHERE id = $1
-            {"" if again else "FOR NO KEY UPDATE"}""",
-        agent.id,
-    )
-    if row is None or row["revoked_at"] is not None:
-        raise NotPermitted("This agent was decommissioned.")
-    if row["boot_id"] == request.boot_id:
-        return True
-    if again:
-        return False
-    if row["previous_boot_id"] == request.boot_id:
-        raise Conflict("A newer process of this agent has polled already.")
-    await tx.execute(
-        """UPDATE agents SET last_seen_at = clock_timestamp(), version = coalesce(nullif($3, ''), version),
-               previous_boot_id = boot_id, boot_id = $2
-           WHERE id = $1""",
-        agent.id,
-        request.boot_id,
-        request.version,
-    )
-    if row["boot_id"] is not None:
-        await job_endings.release(tx, agent.id, _held(request), "The agent restarted while it ran.")
+        if row["boot_id"] is not None:
+            held = {(held.job_id, held.attempt) for held in request.holding}
+            await job_endings.release(tx, agent.id, held, "The agent restarted while it ran.")
     return True
 
 
-def _held(request: PollRequest) -> set[tuple[int, int]]:
-    return {(held.job_id, held.attempt) for held in request.holding}
+async def _lost(db: Database, agent: Actor, request: PollRequest) -> list[Row]:
+    held = {(held.job_id, held.attempt) for held in request.holding}
+    rows = await db.fetch(
+        """SELECT id, attempt, payload, priority, scheduled_at FROM jobs
+           WHERE agent_id = $1 AND status = 'pending'""",
+        agent.id,
+    )
+    return [row for row in rows if (row["id"], row["attempt"]) not in held]
 
 
-async def _to_cancel(tx: Tx, agent: Actor) -> list[AttemptRef]:
-    rows = await tx.fetch(
+async def _to_cancel(db: Database, agent: Actor) -> list[AttemptRef]:
+    rows = await db.fetch(
         """UPDATE jobs SET cancel_told_at = clock_timestamp()
            WHERE agent_id = $1 AND status = 'running' AND cancel_requested_at IS NOT NULL
              AND (cancel_told_at IS NULL OR cancel_told_at < clock_timestamp() - $2::interval)
@@ -119,24 +131,6 @@ async def _to_cancel(tx: Tx, agent: Actor) -> list[AttemptRef]:
         TELL_AGAIN,
     )
     return [AttemptRef(job_id=row["id"], attempt=row["attempt"]) for row in rows]
-
-
-async def _to_forget(tx: Tx | Database, agent: Actor, request: PollRequest) -> list[AttemptRef]:
-    """What the agent holds and has no need to: it has ended here, or is not this agent's any more."""
-    if not request.holding:
-        return []
-    rows = await tx.fetch(
-        """SELECT id, attempt FROM jobs
-           WHERE agent_id = $1 AND id = ANY($2) AND status IN ('pending', 'running')""",
-        agent.id,
-        [held.job_id for held in request.holding],
-    )
-    wanted = {(row["id"], row["attempt"]) for row in rows}
-    return [
-        AttemptRef(job_id=held.job_id, attempt=held.attempt)
-        for held in request.holding
-        if (held.job_id, held.attempt) not in wanted
-    ]
 
 
 def _message(row: Row) -> JobMessage:

@@ -39,15 +39,16 @@ async def end(
            INSERT INTO job_attempts (job_id, attempt, agent_id, status, outcome, exit_code, reason,
                                      claimed_at, started_at, ended_at, report_sha256)
            SELECT id, attempt, agent_id, status, outcome, exit_code, reason,
-                  claimed_at, started_at, ended_at, $6 FROM ended""",
+                  claimed_at, started_at, ended_at, $6 FROM ended
+           RETURNING pg_notify($7, 'job:' || job_id)""",
         job["id"],
         str(status),
         reason,
         outcome,
         exit_code,
         report_sha256,
+        channels.EVENTS,
     )
-    await announce(tx, job["id"])
     if job["instance_id"] is not None:
         await wake_instance(tx, job["instance_id"])
 

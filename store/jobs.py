@@ -62,7 +62,7 @@ async def insert(
                                  script_version, created_by_name, created_by, instance_id, step_id, visit)
                VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
-               RETURNING id""",
+               RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
             job.host_id,
             job.payload.model_dump(mode="json"),
@@ -76,6 +76,7 @@ async def insert(
             instance_id,
             step_id,
             visit,
+            channels.JOBS,
         )
         if job_id is None:
             job_id = await tx.fetchval(
@@ -86,8 +87,6 @@ async def insert(
                 job.host_id,
             )
         ids.append(job_id)
-    for host_id in {job.host_id for job in jobs}:
-        await notify(tx, channels.JOBS, str(host_id))
     return ids
 
 

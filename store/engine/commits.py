@@ -57,7 +57,8 @@ async def open_step(
         await tx.execute(
             """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
                VALUES ($1, $2, $3, $4, $5, $8, $6, $7)
-               ON CONFLICT (instance_id, step_id, visit) DO NOTHING""",
+               ON CONFLICT (instance_id, step_id, visit) DO NOTHING
+               RETURNING pg_notify($9, 'instance:' || instance_id)""",
             lease.instance_id,
             row.active.step,
             row.active.visit,
@@ -66,10 +67,10 @@ async def open_step(
             row.input,
             wake_at,
             status,
+            channels.EVENTS,
         )
         if create is not None:
             await create(tx)
-        await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
     return glance
 
 
@@ -133,15 +134,16 @@ async def close_step(
             task_run_id,
         )
         await tx.execute(
-            f"UPDATE instances SET frontier = $2{', ' + _RUNNING if glance.parked else ''} WHERE id = $1",
+            f"""UPDATE instances SET frontier = $2{", " + _RUNNING if glance.parked else ""} WHERE id = $1
+                RETURNING pg_notify($3, 'instance:' || id)""",
             lease.instance_id,
             [{"step": active.step, "visit": active.visit} for active in advance.frontier],
+            channels.EVENTS,
         )
         if advance.ended is not None:
             failing = cause if advance.ended == InstanceStatus.FAILED else ""
             why = glance.cancel_reason if glance.cancel_requested else failing or reason or advance.reason
             await _end(tx, lease, str(advance.ended), why)
-        await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
     return advance, glance
 
 
