@@ -82,13 +82,16 @@ class Keeper:
     async def _rounds(self, lock: Tx) -> None:
         log.info("this worker's keeper is active")
         deadlines = asyncio.create_task(self._deadline_rounds(), name="opsgate-deadlines")
-        number = 0
+        number, loop = 0, asyncio.get_running_loop()
+        checked = loop.time()
         try:
             while True:
                 self._ring.clear()
                 await self.round(number)
                 number += 1
-                await lock.fetchval("SELECT 1")
+                if loop.time() - checked > TICK_SECONDS:
+                    await lock.fetchval("SELECT 1")
+                    checked = loop.time()
                 try:
                     await asyncio.wait_for(self._ring.wait(), TICK_SECONDS)
                     await asyncio.sleep(_SETTLE_SECONDS)

@@ -28,7 +28,7 @@ from flows.keeper import Keeper
 from flows.process import EngineProcess, engine_process, log
 from flows.settings import EngineSettings
 from store import channels
-from store.event_loop import new_loop
+from store.long_running import calm_collector, new_loop
 
 _AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0)
 """Polls after a ring: one in twelve runs was not yet visible to the first (measured)."""
@@ -113,6 +113,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         # The store or Prefect may be away for ever: starting must end when it is asked to.
         self._cancel_start = lambda: loop.call_soon_threadsafe(starting.cancel)
         async with AsyncExitStack() as stack:
+            calm_collector()
             logging.getLogger("prefect.flow_runs").addFilter(_NormalPark())
             stack.enter_context(temporary_settings(_QUIET))
             # Prefect makes a synchronous client at every flow run, even one that asks it nothing, and

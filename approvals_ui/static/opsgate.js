@@ -53,6 +53,12 @@ class PausingEventSource extends EventTarget {
 }
 htmx.createEventSource = (url) => new PausingEventSource(url);
 
+/* What has ended does not change any more. */
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const follows = event.detail.elt.dataset.follows;
+  if (follows && document.querySelector(`${follows}[data-ended]`)) event.preventDefault();
+});
+
 /* A refreshed part keeps what the reader had opened and scrolled, and an answer that is the same
    as the last one changes nothing, so that nobody's focus or selection is lost for it. */
 let kept = [];

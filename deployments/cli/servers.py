@@ -31,8 +31,9 @@ def web() -> None:
     """Run the web process alone, with the settings of OPSGATE_* and opsgate.toml."""
     from deployments.settings import WebSettings
     from deployments.web import serve
-    from store.event_loop import new_loop
+    from store.long_running import calm_collector, new_loop
 
+    calm_collector()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve(WebSettings()))
 

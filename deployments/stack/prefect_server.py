@@ -79,7 +79,7 @@ class PrefectServer:
         _write_profile(home, {**client, **SERVER_SETTINGS, **self._own_settings(auth)})
         child = Child(
             "prefect-server",
-            [sys.executable, "-m", "prefect", "server", "start"],
+            [sys.executable, "-m", "deployments.stack.prefect_main", "server", "start"],
             self._folder.log("prefect-server"),
             environment=prefect_environment(home),
             folder=home,

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 import uvicorn
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from approvals_ui.app import create_pages
+from approvals_ui.changes import SETTLE_SECONDS
 from approvals_ui.settings import PagesSettings
 from store import approvals, users
 
@@ -70,6 +71,7 @@ async def page(chromium: Browser, site: str) -> AsyncIterator[Page]:
 async def sign_in(page: Page, site: str, name: str, path: str = "/") -> None:
     """Sign in by keyboard: the first field has the focus."""
     await page.goto(f"{site}{path}")
+    await expect(page.locator("#name")).to_be_focused()
     await page.keyboard.type(name)
     await page.keyboard.press("Tab")
     await page.keyboard.type(PASSWORD)
@@ -120,6 +122,30 @@ async def test_the_page_tells_that_somebody_else_decided_and_keeps_what_is_being
     await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
     await expect(page.get_by_label("Comment")).to_have_value("half a sent")
     await expect(page.locator("#announced")).not_to_be_empty()
+
+
+async def test_a_change_that_comes_while_the_page_looks_again_is_not_missed(page, site, seed, db):
+    seeded = await seed()
+    looked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slowly(route: Route) -> None:
+        if route.request.headers.get("hx-request") and not looked.is_set():
+            answer = await route.fetch()
+            looked.set()
+            await go_on.wait()
+            await route.fulfill(response=answer)
+        else:
+            await route.continue_()
+
+    await page.route(f"**/approvals/{seeded.request_id}", slowly)
+    await sign_in(page, site, "anna", f"/approvals/{seeded.request_id}")
+    await asyncio.wait_for(looked.wait(), 10)
+    bert = await users.actor_of(db, seeded.people["bert"])
+    view = await approvals.show(db, bert, seeded.request_id)
+    await approvals.vote(db, bert, seeded.request_id, "approve", "mine", view.digest)
+    await asyncio.sleep(SETTLE_SECONDS * 3)
+    go_on.set()
+    await expect(page.locator("#standing .chip")).to_have_text("approved")
 
 
 async def test_a_comment_outlives_a_session_that_ends_meanwhile(page, site, seed, db):
