@@ -1,7 +1,8 @@
 """In-process delivery of 'look again': one Listener on `channels.EVENTS`, many open streams.
 
 `app.state.events` is the application's `Events`; its `deliver` is the Listener's callback for
-`channels.EVENTS`. Carries topics (`instance:7`), never data: who is told reads the store again.
+`channels.EVENTS`. Carries topics (`instance:7`), never data: who is told reads the store again. The topic
+`approval:*` is any approval.
 """
 
 import asyncio
@@ -38,8 +39,9 @@ class Events:
 
     def deliver(self, topic: str) -> None:
         """Tell who shows this topic; an empty one (the Listener reconnected) means any may have changed."""
+        told = {topic, f"{topic.partition(':')[0]}:*"}
         for subscription in self._open:
-            if not topic or topic in subscription.topics:
+            if not topic or told & subscription.topics:
                 subscription.tell()
 
     @contextmanager

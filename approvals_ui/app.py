@@ -8,8 +8,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
+from agent_api.events import Events
 from approvals_ui import error_pages, sign_in
-from approvals_ui.changes import Changes
 from approvals_ui.pages import ROUTERS
 from approvals_ui.security_headers import SecurityHeaders
 from approvals_ui.settings import PagesSettings
@@ -18,12 +18,12 @@ from store.connection import Database
 STATIC = Path(__file__).parent / "static"
 
 
-def create_pages(db: Database, settings: PagesSettings) -> FastAPI:
-    """The pages over a database. Needs no start-up or shut-down of its own."""
+def create_pages(db: Database, settings: PagesSettings, events: Events) -> FastAPI:
+    """The pages over a database, following `events`. Needs no start-up or shut-down of its own."""
     app = FastAPI(title="Opsgate pages", openapi_url=None, docs_url=None, redoc_url=None)
     app.state.db = db
     app.state.settings = settings
-    app.state.changes = Changes(db)
+    app.state.events = events
     for router in (sign_in.router, *ROUTERS):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")

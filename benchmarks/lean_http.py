@@ -24,10 +24,22 @@ class LeanHttp:
         self.headers: dict[str, str] = {}
 
     async def post(self, address: str, body: Any) -> Any:
-        """The answer's JSON; raises `Refused` for an error and OSError for a lost connection."""
-        reader, writer = await self._connection()
+        """The answer's JSON. Raises `Refused` for an error; OSError or EOFError for a lost connection."""
+        request = self._request(address, json.dumps(body).encode())
+        while self._idle:
+            try:
+                return await self._exchange(address, request, *self._idle.pop())
+            except asyncio.IncompleteReadError as error:
+                if error.partial:
+                    raise
+                # The server closed it, idle, as we wrote: it read nothing, so another may carry it.
+        return await self._exchange(address, request, *await asyncio.open_connection(self._host, self._port))
+
+    async def _exchange(
+        self, address: str, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Any:
         try:
-            writer.write(self._request(address, json.dumps(body).encode()))
+            writer.write(request)
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status = int(head.split(" ", 2)[1])
             lines = (line.partition(":") for line in head.split("\r\n")[1:])
@@ -40,15 +52,6 @@ class LeanHttp:
         if status >= 400:
             raise Refused(f"{address}: {status} {answer[:300].decode('utf-8', 'replace')}")
         return json.loads(answer)
-
-    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The connection used last, unless the server has closed it: it does so after some idle seconds."""
-        while self._idle:
-            reader, writer = self._idle.pop()
-            if not reader.at_eof():
-                return reader, writer
-            writer.close()
-        return await asyncio.open_connection(self._host, self._port)
 
     def close(self) -> None:
         """Close the connections that no post uses."""

@@ -19,7 +19,7 @@ def create_app(db: Database, settings: WebSettings) -> FastAPI:
     a program with a page.
     """
     app = create_api(db, settings)
-    app.router.default = _behind(app.router.default, create_pages(db, settings))
+    app.router.default = _behind(app.router.default, create_pages(db, settings, app.state.events))
     return app
 
 
@@ -44,6 +44,8 @@ async def serve(settings: WebSettings) -> None:
             # Forwarded headers are a caller's claim until an operator names a trusted proxy.
             proxy_headers=False,
             server_header=False,
+            # An agent asks every few seconds: by default it would connect anew each time.
+            timeout_keep_alive=75,
             # Long polls are held open: don't wait for them when stopping.
             timeout_graceful_shutdown=2,
         )

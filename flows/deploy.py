@@ -4,12 +4,12 @@ A deployment names the workflow; the instance pins the version. The stock `proce
 run the same entrypoint.
 """
 
-import math
 import time
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from flows.settings import WORK_POOL, WORKER_TYPE
@@ -17,7 +17,8 @@ from store.connection import Database
 from store.engine import runs
 
 _REMEMBERED_SECONDS = 30.0
-"""How long a deployment deleted in Prefect may go unnoticed; its runs work all the same."""
+"""How long a deployment deleted or moved in Prefect may go unnoticed. A run of a deleted one is never
+given to a worker; `prefect_runs` makes another."""
 
 ENTRYPOINT = "flows.run_workflow.run_workflow"
 
@@ -72,14 +73,17 @@ async def deployment_of(db: Database, client: PrefectClient, workflow_id: int) -
     return await deploy(db, client, workflow_id)
 
 
-_flows: dict[UUID, tuple[float, UUID]] = {}
+_remembered: dict[UUID, tuple[float, DeploymentResponse]] = {}
 
 
-async def flow_of(client: PrefectClient, deployment_id: UUID) -> UUID:
-    """The flow of a deployment, remembered for half a minute; `ObjectNotFound` if it was deleted."""
+async def read_deployment(
+    client: PrefectClient, deployment_id: UUID, *, anew: bool = False
+) -> DeploymentResponse:
+    """A deployment, remembered for half a minute unless asked `anew`; `ObjectNotFound` if it was deleted."""
     now = time.monotonic()
-    asked_at, flow_id = _flows.get(deployment_id, (-math.inf, deployment_id))
-    if now - asked_at > _REMEMBERED_SECONDS:
-        flow_id = (await client.read_deployment(deployment_id)).flow_id
-        _flows[deployment_id] = (now, flow_id)
-    return flow_id
+    if not anew and (known := _remembered.get(deployment_id)) and now - known[0] < _REMEMBERED_SECONDS:
+        return known[1]
+    _remembered.pop(deployment_id, None)
+    found = await client.read_deployment(deployment_id)
+    _remembered[deployment_id] = (now, found)
+    return found

@@ -65,11 +65,13 @@ class Keeper:
         while True:
             try:
                 async with self.db.connection() as lock:
-                    if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                        try:
+                    try:
+                        if await lock.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
                             await self._rounds(lock)
-                        finally:
-                            await lock.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+                    except BaseException:
+                        # With the connection goes the lock, whatever broke off: no other way is as sure.
+                        lock.terminate()
+                        raise
             except Exception as error:
                 log.warning("the keeper lost the store; trying again", error=repr(error))
             await asyncio.sleep(TICK_SECONDS)

@@ -14,9 +14,8 @@ from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State, StateT
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Pending, Scheduled, to_state_create
 
-from flows.deploy import deploy, deployment_of, flow_of
+from flows.deploy import deploy, deployment_of, read_deployment
 from flows.segment import final_state
-from flows.settings import WORK_POOL
 from store.connection import Database
 from store.engine import attention
 from store.engine.attention import Idle, Unclosed
@@ -68,24 +67,40 @@ async def create_run(db: Database, client: PrefectClient, idle: Idle, *, here: b
 async def _create(
     client: PrefectClient, deployment_id: UUID, idle: Idle, number: int, state: State[Any]
 ) -> FlowRun:
-    """A flow run of the deployment, by `POST /flow_runs/`: the deployment's own `create_flow_run` loads
-    and validates what ours never has, and costs Prefect's server four times as much (measured)."""
+    """A flow run of the deployment, in the pool and queue it is in, by `POST /flow_runs/`: the deployment's
+    own `create_flow_run` loads and validates what ours never has (infrastructure, job variables, a
+    schema of parameters), and costs Prefect's server four times as much (measured)."""
+    deployment = await read_deployment(client, deployment_id)
     asked = FlowRunCreate(
-        flow_id=await flow_of(client, deployment_id),
+        flow_id=deployment.flow_id,
         deployment_id=deployment_id,
         name=f"{idle.workflow_name} #{idle.instance_id}",
         parameters={"instance_id": idle.instance_id},
         state=to_state_create(state),
         # What the flow has itself, else Prefect's engine sets it with one more call.
         empirical_policy=FlowRunPolicy(retries=0, retry_delay=0),
+        # No tag for the instance: its name says which it is, and a tag is a row in Prefect's events.
         tags=["opsgate"],
         idempotency_key=f"opsgate-{idle.instance_id}-{number}",
-        work_pool_name=WORK_POOL,
+        work_pool_name=deployment.work_pool_name,
+        # The default queue is found faster by naming none.
+        work_queue_name=None if deployment.work_queue_name == "default" else deployment.work_queue_name,
     )
     answer = await client.request(
         "POST", "/flow_runs/", json=asked.model_dump(mode="json", exclude_unset=True)
     )
     return FlowRun.model_validate(answer.json())
+
+
+async def _has_deployment(client: PrefectClient, flow_run: FlowRun) -> bool:
+    """Whether the run's deployment is there still: of a deleted one Prefect lets no run become Pending."""
+    if flow_run.deployment_id is None:
+        return False
+    try:
+        await read_deployment(client, flow_run.deployment_id, anew=True)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bool) -> FlowRun | None:
@@ -94,7 +109,10 @@ async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bo
     if flow_run is None or flow_run.state is None:
         return await create_run(db, client, idle, here=here)
     if flow_run.state.type is StateType.SCHEDULED:
-        return flow_run
+        if idle.nudges < _PATIENT_NUDGES or await _has_deployment(client, flow_run):
+            return flow_run
+        await client.set_flow_run_state(flow_run.id, Cancelled(message="Its deployment is gone."), force=True)
+        return await create_run(db, client, idle, here=here)
     if flow_run.state.type is StateType.PENDING and idle.nudges < _PATIENT_NUDGES and not idle.abandoned:
         return None
     if flow_run.state.type is StateType.CANCELLING:

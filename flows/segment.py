@@ -5,6 +5,7 @@ is parked: first in the store, then in Prefect. Nothing is kept in memory across
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -108,7 +109,7 @@ class Segment:
         self.situation = situation
         self.waiting: dict[Active, Waiting] = {}
         self.glance: Glance
-        """As of before the frontier was looked at: what comes later is seen when it parks."""
+        """Its `wake_seq` is as of before the frontier was looked at: what came later forbids a park."""
 
     async def run(self) -> State[None]:
         """Step after step, until the instance ends or only waits."""
@@ -132,6 +133,7 @@ class Segment:
     async def _advance(self) -> State[None] | None:
         """Run every step of the frontier once; returns the final state if that ended the instance."""
         self.waiting.clear()
+        looked = self.glance
         answers = await asyncio.gather(*(self._run_step(active) for active in self.situation.frontier))
         for active, (answer, task_run_id) in zip(self.situation.frontier, answers, strict=True):
             if isinstance(answer, Waiting):
@@ -140,6 +142,9 @@ class Segment:
             ended = await self._close(active, answer, task_run_id)
             if ended is not None:
                 return ended
+        if self.waiting:
+            # Closing a step glanced anew, later than those that wait were looked at.
+            self.glance = replace(self.glance, wake_seq=looked.wake_seq)
         return None
 
     async def _run_step(self, active: Active) -> tuple[Settled | Waiting, UUID | None]:

@@ -17,7 +17,6 @@ import anyio.abc
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import AsyncClientContext, SyncClientContext
 from prefect.settings import (
-    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     temporary_settings,
 )
@@ -33,10 +32,8 @@ from store.long_running import calm_collector, new_loop
 _AGAIN_AFTER = (0.0, 0.1, 0.3, 1.0)
 """Polls after a ring: one in twelve runs was not yet visible to the first (measured)."""
 
-_QUIET = {
-    PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,  # a thread per run
-    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: False,  # a blocking call for each new client
-}
+_QUIET = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+"""Else a thread per run."""
 
 DRAIN_SECONDS = 15.0
 """How long running segments may take to park when the worker is asked to end."""

@@ -14,3 +14,8 @@ RUNS = "opsgate_runs"
 
 EVENTS = "opsgate_events"
 """Payload: `instance:<id>`, `job:<id>` or `approval:<id>`. A page that shows it should look again."""
+
+
+def telling(kind: str, id_column: str) -> str:
+    """SQL for the RETURNING of the statement that changes a thing: tells the pages that show it."""
+    return f"pg_notify('{EVENTS}', '{kind}:' || {id_column})"

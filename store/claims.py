@@ -15,23 +15,33 @@ from store.connection import Database, Row
 TELL_AGAIN = timedelta(seconds=2)
 """A cancel is told again this long after, until the attempt has ended: killing takes a moment."""
 
+_MINE = """SELECT id FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL FOR NO KEY UPDATE"""
+"""Held while jobs are handed over: a decommissioning waits for them, and so does a repeat of this poll."""
+
 # The one statement by which a job gets an owner. Jobs of an instance are held back while a gate of
 # that instance is undecided, while it is being cancelled, and when it is over: whoever manages to
 # run a flow past its gate, or to insert behind one, still moves no host. An instance has one
 # frontier today, so any pending request of it stands before every job of it.
-_CLAIM = """WITH free AS MATERIALIZED (
+# What was claimed before and never arrived is given again first, and alone.
+_CLAIM = f"""WITH lost AS MATERIALIZED (
+        SELECT id, attempt, payload, priority, scheduled_at FROM jobs
+        WHERE agent_id = $2 AND status = 'pending'
+          AND (id, attempt) NOT IN (SELECT * FROM unnest($5::bigint[], $6::int[]))),
+    free AS MATERIALIZED (
         SELECT j.id FROM jobs j
         WHERE j.host_id = $1 AND j.status = 'queued' AND j.scheduled_at <= now()
-          AND EXISTS (SELECT 1 FROM agents WHERE id = $2 AND boot_id = $3 AND revoked_at IS NULL)
+          AND NOT EXISTS (SELECT 1 FROM lost)
           AND (j.instance_id IS NULL OR EXISTS (
                 SELECT 1 FROM instances i
                 WHERE i.id = j.instance_id AND i.ended_at IS NULL AND i.cancel_requested_at IS NULL
                   AND NOT EXISTS (SELECT 1 FROM approval_requests r
                                   WHERE r.instance_id = i.id AND r.status = 'pending')))
-        ORDER BY j.priority, j.scheduled_at, j.id LIMIT $5 FOR UPDATE OF j SKIP LOCKED)
-    UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $4, claimed_at = clock_timestamp()
-    WHERE id IN (SELECT id FROM free) AND status = 'queued'
-    RETURNING id, attempt, payload, priority, scheduled_at, pg_notify($6, 'job:' || id)"""
+        ORDER BY j.priority, j.scheduled_at, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED),
+    claimed AS (
+        UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()
+        WHERE id IN (SELECT id FROM free) AND status = 'queued'
+        RETURNING id, attempt, payload, priority, scheduled_at, {channels.telling("job", "id")})
+    SELECT id, attempt, payload, priority, scheduled_at FROM claimed UNION ALL SELECT * FROM lost"""
 
 # What there is to do, in one statement: nearly every poll finds nothing, and thousands wait.
 # `lost`: claimed, and never arrived, for the reply was lost or this is the same poll once more.
@@ -62,10 +72,8 @@ async def poll(db: Database, agent: Actor, request: PollRequest, *, again: bool 
         found = await _look(db, agent, request, again=True)
     if found is None:  # a newer process of the agent polls now: nothing is for this one
         return PollReply(server_time=await db.fetchval("SELECT now()"))
-    rows = await _lost(db, agent, request) if found["lost"] else []
-    if not rows and found["due"] and request.free_slots:
-        about = (agent.host_id, agent.id, request.boot_id, request.request_id, request.free_slots)
-        rows = await db.fetch(_CLAIM, *about, channels.EVENTS)
+    to_give = found["lost"] or (found["due"] and request.free_slots)
+    rows = await _hand_over(db, agent, request) if to_give else []
     held = [AttemptRef(job_id=held.job_id, attempt=held.attempt) for held in request.holding]
     return PollReply(
         jobs=[_message(row) for row in sorted(rows, key=_order)],
@@ -113,14 +121,14 @@ async def _new_process(db: Database, agent: Actor, request: PollRequest, again: 
     return True
 
 
-async def _lost(db: Database, agent: Actor, request: PollRequest) -> list[Row]:
-    held = {(held.job_id, held.attempt) for held in request.holding}
-    rows = await db.fetch(
-        """SELECT id, attempt, payload, priority, scheduled_at FROM jobs
-           WHERE agent_id = $1 AND status = 'pending'""",
-        agent.id,
-    )
-    return [row for row in rows if (row["id"], row["attempt"]) not in held]
+async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[Row]:
+    """The jobs for this poll: what it never got of an earlier claim, else what it claims now."""
+    held = [each.job_id for each in request.holding], [each.attempt for each in request.holding]
+    async with db.transaction() as tx:
+        if await tx.fetchval(_MINE, agent.id, request.boot_id) is None:
+            return []  # decommissioned, or another process of it polls, since the look
+        about = (agent.host_id, agent.id, request.request_id, request.free_slots)
+        return await tx.fetch(_CLAIM, *about, *held)
 
 
 async def _to_cancel(db: Database, agent: Actor) -> list[AttemptRef]:

@@ -24,8 +24,9 @@ async def _prepare(connection: asyncpg.Connection) -> None:
 
 
 async def _leave_as_is(connection: object) -> None:
-    """Nothing here changes a session, so there is nothing to reset: the pool's default query is a
-    round trip more for every use of a connection."""
+    """What a session could keep is not used, so there is nothing to reset: the pool's default query is a
+    round trip more for every use of a connection. Who does lock or set something for the session, as the
+    keeper does, ends the connection with `terminate()`. (asyncpg itself rolls back an open transaction.)"""
 
 
 class Database:
@@ -65,7 +66,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Tx]:
-        """A connection in autocommit, for reads. What a caller locks in its session it unlocks itself."""
+        """A connection in autocommit, for reads. Who locks something for the session terminates it."""
         async with self._pool.acquire() as connection:
             yield connection
 

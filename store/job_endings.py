@@ -32,7 +32,7 @@ async def end(
 ) -> None:
     """End the current attempt of a locked job, keep it in the history, wake who waits for it."""
     await tx.execute(
-        """WITH ended AS (
+        f"""WITH ended AS (
                UPDATE jobs
                SET status = $2, reason = $3, outcome = $4, exit_code = $5, ended_at = clock_timestamp()
                WHERE id = $1 RETURNING *)
@@ -40,14 +40,13 @@ async def end(
                                      claimed_at, started_at, ended_at, report_sha256)
            SELECT id, attempt, agent_id, status, outcome, exit_code, reason,
                   claimed_at, started_at, ended_at, $6 FROM ended
-           RETURNING pg_notify($7, 'job:' || job_id)""",
+           RETURNING {channels.telling("job", "job_id")}""",
         job["id"],
         str(status),
         reason,
         outcome,
         exit_code,
         report_sha256,
-        channels.EVENTS,
     )
     if job["instance_id"] is not None:
         await wake_instance(tx, job["instance_id"])

@@ -52,15 +52,14 @@ async def report(db: Database, agent: Actor, job_id: int, attempt: int, said: St
 async def _starts(db: Database, agent: Actor, job_id: int, attempt: int, said: StartedReport) -> bool:
     """The one move from pending to running. False: it does not fit, `_started` says why."""
     moved = await db.fetchval(
-        """UPDATE jobs SET status = 'running', started_at = clock_timestamp()
+        f"""UPDATE jobs SET status = 'running', started_at = clock_timestamp()
            WHERE id = $1 AND attempt = $2 AND agent_id = $3 AND status = 'pending'
              AND EXISTS (SELECT 1 FROM agents WHERE id = $3 AND boot_id = $4)
-           RETURNING id, pg_notify($5, 'job:' || id)""",
+           RETURNING id, {channels.telling("job", "id")}""",
         job_id,
         attempt,
         agent.id,
         said.boot_id,
-        channels.EVENTS,
     )
     return moved is not None
 

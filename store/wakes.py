@@ -12,11 +12,10 @@ from store.connection import Tx
 async def wake_instance(tx: Tx, instance_id: int) -> None:
     """Note, in the caller's transaction, that something the instance waits for has happened."""
     await tx.execute(
-        """UPDATE instances SET wake_seq = wake_seq + 1 WHERE id = $1
-           RETURNING pg_notify($2, id::text), pg_notify($3, 'instance:' || id)""",
+        f"""UPDATE instances SET wake_seq = wake_seq + 1 WHERE id = $1
+           RETURNING pg_notify($2, id::text), {channels.telling("instance", "id")}""",
         instance_id,
         channels.INSTANCES,
-        channels.EVENTS,
     )
 
 

@@ -1,21 +1,18 @@
 """The event streams that live pages listen to. They say that something changed, never what."""
 
-from collections.abc import AsyncIterator
-
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
 from agent_api.ids import Id
-from approvals_ui.changes import Changes
+from approvals_ui import changes
 from approvals_ui.visitor import pages_router
 
 router = pages_router()
 
 
 def _stream(request: Request, topic: str) -> Response:
-    changes: Changes = request.app.state.changes
-    events: AsyncIterator[str] = changes.stream(topic)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    told = changes.stream(request.app.state.events, topic)
+    return StreamingResponse(told, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @router.get("/changes/approvals", permission="workflows.view")

@@ -98,7 +98,7 @@ def _point_at(flow_run: dict[str, Any], instance: int) -> None:
     flow_run["parameters"] = {"instance_id": instance}
     flow_run["name"] = f"copy #{instance}"
     flow_run["idempotency_key"] = f"opsgate-{instance}-1"
-    flow_run["tags"] = ["opsgate", f"instance:{instance}"]
+    flow_run["tags"] = ["opsgate"]
 
 
 async def copies(here: Installation, instance: int, count: int) -> None:

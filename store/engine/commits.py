@@ -55,10 +55,10 @@ async def open_step(
         if glance.parked:
             await tx.execute(f"UPDATE instances SET {_RUNNING} WHERE id = $1", lease.instance_id)
         await tx.execute(
-            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
+            f"""INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
                VALUES ($1, $2, $3, $4, $5, $8, $6, $7)
                ON CONFLICT (instance_id, step_id, visit) DO NOTHING
-               RETURNING pg_notify($9, 'instance:' || instance_id)""",
+               RETURNING {channels.telling("instance", "instance_id")}""",
             lease.instance_id,
             row.active.step,
             row.active.visit,
@@ -67,7 +67,6 @@ async def open_step(
             row.input,
             wake_at,
             status,
-            channels.EVENTS,
         )
         if create is not None:
             await create(tx)
@@ -135,10 +134,9 @@ async def close_step(
         )
         await tx.execute(
             f"""UPDATE instances SET frontier = $2{", " + _RUNNING if glance.parked else ""} WHERE id = $1
-                RETURNING pg_notify($3, 'instance:' || id)""",
+                RETURNING {channels.telling("instance", "id")}""",
             lease.instance_id,
             [{"step": active.step, "visit": active.visit} for active in advance.frontier],
-            channels.EVENTS,
         )
         if advance.ended is not None:
             failing = cause if advance.ended == InstanceStatus.FAILED else ""

@@ -86,6 +86,21 @@ def state(prefect: httpx2.Client, run: str) -> Any:
     return prefect.get(f"/flow_runs/{run}").json()["state"]["type"]
 
 
+def test_an_instance_goes_on_when_its_deployment_was_deleted_in_prefect(
+    workflows: LiveStack, ledger: Ledger
+) -> None:
+    number = workflows.launch("gated", ["host-1"], ledger=str(ledger.path))
+    gate = workflows.gate(number)
+    run = workflows.instance(number)["flow_run_id"]
+    with workflows.prefect() as prefect:
+        until(lambda: state(prefect, run) == "PAUSED", 60, "Prefect's run to be suspended")
+        deployment = prefect.get(f"/flow_runs/{run}").json()["deployment_id"]
+        assert prefect.delete(f"/deployments/{deployment}").status_code == 204
+    assert workflows.vote(gate).status_code == 200
+    assert workflows.ended(number, 60)["status"] == "completed"
+    assert ledger.lines() == [f"{number} a", f"{number} b", f"{number} c"]
+
+
 def test_a_run_made_by_hand_in_prefect_is_refused(workflows: LiveStack, ledger: Ledger) -> None:
     number = workflows.launch("gated", ["host-1"], ledger=str(ledger.path))
     workflows.gate(number)

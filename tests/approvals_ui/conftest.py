@@ -10,12 +10,13 @@ import httpx2
 import pytest
 
 from agent_api.authentication import COOKIE
+from agent_api.events import Events
 from approvals_ui.app import create_pages
 from approvals_ui.settings import PagesSettings
 from definitions.permissions import SYSTEM
 from definitions.steps import ApprovalStep
-from store import approvals, instances, passwords, sessions, users, workflows
-from store.connection import Database
+from store import approvals, channels, instances, passwords, sessions, users, workflows
+from store.connection import Database, Listener
 
 ORIGIN = "http://opsgate.test"
 PASSWORD = "correct horse battery staple"
@@ -50,6 +51,16 @@ class Seeded:
     workflow_id: int
     instance_id: int
     request_id: int
+
+
+@pytest.fixture
+async def events(db: Database) -> AsyncIterator[Events]:
+    """What the web process hears."""
+    events = Events()
+    listener = Listener(db.dsn, {channels.EVENTS: events.deliver})
+    await listener.start()
+    yield events
+    await listener.stop()
 
 
 @pytest.fixture(scope="session")
@@ -196,7 +207,7 @@ class Browser:
 async def browser(db: Database) -> AsyncIterator[Callable[[], Browser]]:
     """Opens fresh browsers on the pages."""
     settings = PagesSettings(public_url=ORIGIN, prefect_ui_url="http://prefect.test:4200")
-    transport = httpx2.ASGITransport(create_pages(db, settings), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(create_pages(db, settings, Events()), raise_app_exceptions=False)
     opened: list[httpx2.AsyncClient] = []
 
     def open_one() -> Browser:

@@ -30,11 +30,11 @@ PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
-async def site(db) -> AsyncIterator[str]:
+async def site(db, events) -> AsyncIterator[str]:
     """The URL of the pages, served by a real server."""
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    app = create_pages(db, PagesSettings(public_url=url))
+    app = create_pages(db, PagesSettings(public_url=url), events)
     config = uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve(sockets=[listening]))

@@ -7,6 +7,7 @@ import pytest
 
 import approvals_ui
 from agent_api import guarded
+from agent_api.events import Events
 from approvals_ui.app import create_pages
 from approvals_ui.settings import PagesSettings
 
@@ -15,13 +16,13 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 
 
 def test_every_route_has_a_guard(db):
-    found = list(guarded.routes(create_pages(db, PagesSettings())))
+    found = list(guarded.routes(create_pages(db, PagesSettings(), Events())))
     assert len(found) > 12
     assert [(method, path) for method, path, guard in found if guard is None] == [("*", "/static")]
 
 
 def test_only_signing_in_is_open_to_everybody(db):
-    found = guarded.routes(create_pages(db, PagesSettings()))
+    found = guarded.routes(create_pages(db, PagesSettings(), Events()))
     assert {path for _, path, guard in found if guard and guard.public} == {"/sign-in"}
 
 

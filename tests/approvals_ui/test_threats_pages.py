@@ -5,6 +5,7 @@ import re
 import pytest
 
 from agent_api import guarded
+from agent_api.events import Events
 from approvals_ui.app import create_pages
 from approvals_ui.settings import PagesSettings
 
@@ -38,7 +39,7 @@ async def test_an_address_of_any_shape_has_an_answer_in_words(db, browser, seed)
     await seed()
     olga = browser()
     await olga.enter("olga")
-    for method, path, guard in guarded.routes(create_pages(db, PagesSettings())):
+    for method, path, guard in guarded.routes(create_pages(db, PagesSettings(), Events())):
         if guard is None or method != "GET" or "changes" in path:
             continue
         for text in ("9" * 25, "9" * 5000, "-1", "0", "%00", "%ff"):
@@ -73,7 +74,7 @@ async def test_every_form_refuses_another_site_and_a_missing_token(db, browser, 
     token = await anna.csrf("/inbox")
     forms = [
         re.sub(r"\{[^}]+\}", "1", path)
-        for method, path, guard in guarded.routes(create_pages(db, PagesSettings()))
+        for method, path, guard in guarded.routes(create_pages(db, PagesSettings(), Events()))
         if method == "POST" and guard is not None and guard.public is None
     ]
     assert len(forms) >= 4

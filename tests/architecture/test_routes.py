@@ -6,6 +6,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from agent_api.app import create_api
+from agent_api.events import Events
 from agent_api.guarded import Guard, routes
 from approvals_ui.app import create_pages
 from definitions.permissions import PERMISSIONS
@@ -33,7 +34,7 @@ def settings(db: Database) -> WebSettings:
 @pytest.fixture
 def found(db: Database, settings: WebSettings) -> list[tuple[str, str, Guard | None]]:
     """Every route of both parts that the web process is composed of."""
-    return [*routes(create_api(db, settings)), *routes(create_pages(db, settings))]
+    return [*routes(create_api(db, settings)), *routes(create_pages(db, settings, Events()))]
 
 
 def test_every_route_declares_its_guard(found: list[tuple[str, str, Guard | None]]):
@@ -42,7 +43,7 @@ def test_every_route_declares_its_guard(found: list[tuple[str, str, Guard | None
 
 
 def test_what_is_mounted_serves_only_files(db: Database, settings: WebSettings):
-    for app in (create_app(db, settings), create_pages(db, settings)):
+    for app in (create_app(db, settings), create_pages(db, settings, Events())):
         for route in app.routes:
             assert not isinstance(route, Mount) or isinstance(route.app, StaticFiles)
 

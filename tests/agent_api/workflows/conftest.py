@@ -10,11 +10,10 @@ import pytest
 import uvicorn
 
 from agent_api.app import create_api
-from agent_api.events import Events
 from agent_api.settings import ApiSettings
 from definitions.permissions import SYSTEM
-from store import channels, tokens, users
-from store.connection import Database, Listener
+from store import tokens, users
+from store.connection import Database
 
 WAIT = {"id": "wait", "type": "delay", "seconds": 5}
 GATE = {"id": "gate", "type": "approval", "title": "Deploy?", "approvers": ["role:approver"]}
@@ -48,9 +47,6 @@ async def served(db: Database) -> AsyncIterator[Served]:
     await users.bootstrap(db)
     await db.execute("INSERT INTO hosts (name, os) VALUES ('web-1', 'linux')")
     app = create_api(db, ApiSettings())
-    app.state.events = Events()
-    listener = Listener(db.dsn, {channels.EVENTS: app.state.events.deliver})
-    await listener.start()
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
     running = asyncio.create_task(server.serve(sockets=[listening]))
@@ -63,7 +59,6 @@ async def served(db: Database) -> AsyncIterator[Served]:
         await world.close()
         server.should_exit = True
         await running
-        await listener.stop()
 
 
 @pytest.fixture

@@ -100,6 +100,30 @@ async def test_the_same_request_again_gets_the_same_jobs(web1, queued):
     assert [job.job_id for job in again.jobs] == [job.job_id for job in first.jobs]
 
 
+async def test_a_request_repeated_while_it_is_answered_gets_the_same_jobs(db, web1, queued):
+    await web1.poll()
+    await queued()
+    await queued()
+    async with db.transaction() as tx:  # both are past their look, and meet where jobs are handed over
+        await tx.execute("SELECT id FROM agents FOR UPDATE")
+        polls = [asyncio.create_task(web1.poll(request_id="r", again=True)) for _ in range(2)]
+        await asyncio.sleep(0.3)
+    first, repeated = await asyncio.gather(*polls)
+    assert [job.job_id for job in first.jobs] == [job.job_id for job in repeated.jobs]
+    assert await db.fetchval("SELECT count(*) FROM jobs WHERE status = 'pending'") == 1
+
+
+async def test_nothing_is_claimed_by_an_agent_while_it_is_decommissioned(db, web1, queued):
+    await web1.poll()
+    job_id = await queued()
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE agents SET revoked_at = now()")
+        polling = asyncio.create_task(web1.poll(again=True))
+        await asyncio.sleep(0.3)
+    assert (await polling).jobs == []
+    assert await status_of(db, job_id) == "queued"
+
+
 async def test_a_job_whose_delivery_was_lost_is_delivered_again(web1, queued):
     job_id = await queued()
     await web1.poll()
