@@ -1,14 +1,18 @@
 """The graph of a list of steps: edges, cycles, what is reached, what has run before what.
 
+Branches are lists of their own, and what ran in them for certain has run when they have joined.
 Linear in steps and edges, but for the sets of steps, which are one whole number each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, reduce
+from operator import and_, or_
 
 from definitions.routing import declared_target, follow, outcomes
-from definitions.steps import Step
-from definitions.steps.step import END, TARGET_WORDS
+from definitions.step_documents import walk
+from definitions.steps import ParallelStep, Step
+from definitions.steps.step import END, FAIL, TARGET_WORDS
 
 
 @dataclass(frozen=True)
@@ -20,13 +24,34 @@ class Edge:
     target: str
 
 
+EVERYTHING = -1
+"""The set of all steps: all bits of it are one."""
+
+
+@dataclass
+class Certain:
+    """The steps of the whole workflow that ran on every path, each set as the bits of a whole number."""
+
+    before: list[int]
+    """Before each step of the list."""
+    at_end: int
+    at_fail: int
+
+
 class Graph:
     """The edges of a list of steps; the first is the entry."""
 
-    def __init__(self, steps: tuple[Step, ...]) -> None:
+    def __init__(self, steps: tuple[Step, ...], numbers: dict[str, int] | None = None) -> None:
         self.steps = steps
         self.index = {step.id: index for index, step in enumerate(steps)}
         self.edges = [list(_edges(steps, index)) for index in range(len(steps))]
+        self._numbers = numbers or {step.id: number for number, (step, _) in enumerate(walk(steps, ""))}
+        self.inner = {
+            index: [Graph(branch.steps, self._numbers) for branch in step.branches]
+            for index, step in enumerate(steps)
+            if isinstance(step, ParallelStep)
+        }
+        """The graphs of the branches, by their step."""
 
     def following(self, index: int) -> list[int]:
         """The steps that may come right after one."""
@@ -39,7 +64,8 @@ class Graph:
                 if edge.target not in self.index and edge.target not in TARGET_WORDS:
                     yield index, edge
 
-    def search(self) -> tuple[list[int], list[tuple[int, ...]]]:
+    @cached_property
+    def walked(self) -> tuple[list[int], list[tuple[int, ...]]]:
         """The steps that are reached, each before those that follow it, and one path for each cycle."""
         finished: list[int] = []
         cycles: list[tuple[int, ...]] = []
@@ -62,24 +88,46 @@ class Graph:
                 waiting.append(iter(self.following(following)))
         return finished[::-1], cycles
 
-    def certain(self, order: list[int]) -> tuple[list[int], int]:
-        """For every step, and for `end`, the set of steps that ran on every path to it, as bits.
-
-        `order` is `search`'s, of a graph without cycles. A step that is never reached has them all.
-        """
-        everything = (1 << len(self.steps)) - 1
-        before = [everything] * len(self.steps)
-        at_end = everything
-        if order:
-            before[0] = 0
+    @cached_property
+    def certain(self) -> Certain:
+        """What ran on every path; everything, where no path leads or the graph has a cycle."""
+        order, cycles = self.walked
+        certain = Certain([EVERYTHING] * len(self.steps), EVERYTHING, EVERYTHING)
+        if cycles:
+            return certain
+        certain.before[0] = 0
         for index in order:
-            after = before[index] | 1 << index
             for edge in self.edges[index]:
+                after = certain.before[index] | self.bit(self.steps[index].id) | self._joined(index, edge)
                 if edge.target in self.index:
-                    before[self.index[edge.target]] &= after
+                    certain.before[self.index[edge.target]] &= after
                 elif edge.target == END:
-                    at_end &= after
-        return before, at_end
+                    certain.at_end &= after
+                elif edge.target == FAIL:
+                    certain.at_fail &= after
+        return certain
+
+    def bit(self, step_id: str) -> int:
+        """The set of that one step."""
+        return 1 << self._numbers[step_id]
+
+    def among(self, ran: int) -> Callable[[str], bool]:
+        """Whether the step of an id is in that set."""
+        return lambda step_id: bool(ran & self.bit(step_id))
+
+    def _joined(self, index: int, edge: Edge) -> int:
+        """What ran in the branches of a step that is left by this edge; see `routing.joined`."""
+        step, branches = self.steps[index], [graph.certain for graph in self.inner.get(index, ())]
+        if not isinstance(step, ParallelStep):
+            return 0
+        succeeded = edge.field == "on_success"
+        if step.join == "any" and succeeded:
+            return reduce(and_, [branch.at_end for branch in branches])
+        if step.join == "any":
+            return reduce(or_, [branch.at_fail for branch in branches])
+        return reduce(
+            or_, [branch.at_end if succeeded else branch.at_end & branch.at_fail for branch in branches]
+        )
 
 
 def _edges(steps: tuple[Step, ...], index: int) -> Iterator[Edge]:

@@ -7,7 +7,7 @@ from definitions.graph import Graph
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
-from definitions.proof_references import References
+from definitions.proof_references import Ran, References
 from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, ParallelStep, Step
 from definitions.steps.step import CONTINUE, TARGET_WORDS
 from definitions.workflow import Workflow, all_steps
@@ -20,7 +20,7 @@ def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Proble
     known = catalogue or Catalogue()
     refs = References(workflow)
     problems = _check_inputs(workflow)
-    problems += _prove_list(workflow.steps, "/steps", frozenset(), refs, known)
+    problems += _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
 
@@ -35,14 +35,11 @@ def _check_inputs(workflow: Workflow) -> list[Problem]:
     ]
 
 
-def _prove_list(
-    steps: tuple[Step, ...], pointer: str, outer: frozenset[str], refs: References, known: Catalogue
-) -> list[Problem]:
+def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known: Catalogue) -> list[Problem]:
     """One list of steps, the workflow's or a branch's; `outer` has run before it for certain."""
-    graph = Graph(steps)
-    order, cycles = graph.search()
-    before, at_end = graph.certain(order) if not cycles else graph.certain([])
-    by_step: list[list[Problem]] = [[] for _ in steps]
+    order, cycles = graph.walked
+    certain = graph.certain
+    by_step: list[list[Problem]] = [[] for _ in graph.steps]
     for index, edge in graph.unknown_targets():
         message = f"There is no step `{edge.declared}`."
         fix = (
@@ -55,41 +52,25 @@ def _prove_list(
     for cycle in cycles:
         by_step[cycle[-2]].append(_cycle(graph, cycle, pointer))
     reached = set(order)
-    for index, step in enumerate(steps):
+    for index, step in enumerate(graph.steps):
         where = pointer_to(pointer, index)
         if index not in reached:
             message = f"No path leads to `{step.id}`."
             by_step[index].append(
                 _problem(where, "dead-step", message, "Lead to it from another step, or remove it.")
             )
-        ran = _Ran(graph, before[index], outer, certain=not cycles)
-        by_step[index] += _prove_step(step, where, ran, refs, known)
+        ran = certain.before[index] | outer
+        by_step[index] += _prove_step(step, where, graph.among(ran), refs, known)
+        for number, branch in enumerate(graph.inner.get(index, ())):
+            inside = pointer_to(where, "branches", number, "steps")
+            by_step[index] += _prove_list(branch, inside, ran, refs, known)
     problems = [problem for found in by_step for problem in found]
     if pointer == "/steps":
-        problems += refs.check_outputs(_Ran(graph, at_end, outer, certain=not cycles))
+        problems += refs.check_outputs(graph.among(certain.at_end))
     return problems
 
 
-class _Ran:
-    """The steps that have run for certain, by id."""
-
-    def __init__(self, graph: Graph, bits: int, outer: frozenset[str], certain: bool) -> None:
-        self.graph = graph
-        self.bits = bits
-        self.outer = outer
-        self.certain = certain
-
-    def __call__(self, step_id: str) -> bool:
-        index = self.graph.index.get(step_id)
-        if index is None:
-            return step_id in self.outer
-        return not self.certain or bool(self.bits >> index & 1)
-
-    def ids(self) -> frozenset[str]:
-        return self.outer | {step.id for step in self.graph.steps if self(step.id)}
-
-
-def _prove_step(step: Step, where: str, ran: _Ran, refs: References, known: Catalogue) -> list[Problem]:
+def _prove_step(step: Step, where: str, ran: Ran, refs: References, known: Catalogue) -> list[Problem]:
     problems = list(_not_available(step, where))
     if isinstance(step, ConditionStep) and step.on_success != CONTINUE:
         message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
@@ -105,11 +86,6 @@ def _prove_step(step: Step, where: str, ran: _Ran, refs: References, known: Cata
         )
     problems += refs.check_step(step, where, ran)
     problems += check_against(step, where, known)
-    if isinstance(step, ParallelStep):
-        outer = ran.ids()
-        for number, branch in enumerate(step.branches):
-            inside = pointer_to(where, "branches", number, "steps")
-            problems += _prove_list(branch.steps, inside, outer, refs, known)
     return problems
 
 

@@ -1,15 +1,16 @@
 """Where an instance goes next: the graph of a workflow, and the one function that walks it.
 
-Pure; the engine stores the frontier and asks. One step is active at a time now; the frontier is
-a tuple so that branches side by side fit the same shape.
+Pure; the engine stores the frontier and asks. The frontier is every step that is being run. A parallel
+step stays in it while its branches run, each as a list of its own, and is over when they have joined.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from definitions.errors import Conflict
 from definitions.lifecycles.instance import InstanceStatus
-from definitions.steps import ConditionStep, Step
+from definitions.steps import Branch, ConditionStep, ParallelStep, Step
 from definitions.steps.step import CANCELLED, CONTINUE, END, FAIL
 from definitions.workflow import Workflow
 
@@ -47,9 +48,11 @@ class Advance:
     frontier: tuple[Active, ...]
     ended: InstanceStatus | None
     target: str
-    """The step taken next, or `end`, `fail`, `cancelled`."""
+    """The step taken next, or `end`, `fail`, `cancelled`: of the instance, or of the step's branch."""
     reason: str
     """One sentence for people."""
+    dropped: tuple[Active, ...] = ()
+    """What is given up, still running: the other branches of a parallel step that has joined."""
 
 
 def declared_target(step: Step, outcome: Outcome) -> tuple[str, str]:
@@ -91,16 +94,67 @@ def advance(workflow: Workflow, frontier: tuple[Active, ...], active: Active, ou
     """What follows when `active`, a member of the frontier, has ended so."""
     if active not in frontier:
         raise Conflict(f"Step {active.step} (visit {active.visit}) is not active.")
-    step = workflow.step(active.step)
-    _, declared = declared_target(step, outcome)
-    target = follow(workflow.steps, workflow.position(step.id), declared)
-    rest = tuple(other for other in frontier if other != active)
+    place = workflow.place(active.step)
+    _, declared = declared_target(place.steps[place.index], outcome)
+    target = follow(place.steps, place.index, declared)
+    how = _ENDED[outcome]
     if outcome is Outcome.CANCELLED:
-        return Advance((), InstanceStatus.CANCELLED, target, f"{_ENDED[outcome]}.")
+        return Advance((), InstanceStatus.CANCELLED, target, f"{how}.")
+    if target in ENDINGS and (target == CANCELLED or not place.branches):
+        return Advance((), ENDINGS[target], target, f"{how}; the workflow {_ENDS[target]}.")
+    dropped = tuple(other for other in frontier if _inside(workflow, other.step, active.step))
+    rest = tuple(other for other in frontier if other != active and other not in dropped)
     if target in ENDINGS:
-        return Advance((), ENDINGS[target], target, f"{_ENDED[outcome]}; the workflow {_ENDS[target]}.")
-    following = Active(target, active.visit)
-    return Advance((*rest, following), None, target, f"{_ENDED[outcome]}; next is {target}.")
+        return Advance(rest, None, target, f"{how}; the branch {_ENDS[target]}.", dropped)
+    return Advance((*rest, Active(target, active.visit)), None, target, f"{how}; next is {target}.", dropped)
+
+
+def fork(workflow: Workflow, frontier: tuple[Active, ...], active: Active) -> tuple[Active, ...]:
+    """The frontier once a parallel step of it has begun: the first step of every branch beside it."""
+    step = workflow.step(active.step)
+    if not isinstance(step, ParallelStep):
+        raise ValueError(f"a {step.type} step has no branches")
+    return (*frontier, *(Active(branch.steps[0].id, active.visit) for branch in step.branches))
+
+
+def joined(
+    workflow: Workflow, frontier: tuple[Active, ...], step_id: str, routed: Mapping[str, str]
+) -> Outcome | None:
+    """How a parallel step has ended, or None while it waits for its branches.
+
+    `routed`: where the newest visit of each step that ended led to. `all` waits for every branch and
+    succeeds if each reached its end; `any` succeeds with the first that does, and fails if none did.
+    """
+    step = workflow.step(step_id)
+    if not isinstance(step, ParallelStep):
+        raise ValueError(f"a {step.type} step has no branches")
+    endings = list(_endings(workflow, frontier, step, routed))
+    if step.join == "any" and END in endings:
+        return Outcome.SUCCESS
+    if None in endings:
+        return None
+    return Outcome.SUCCESS if step.join == "all" and FAIL not in endings else Outcome.FAILURE
+
+
+def _endings(
+    workflow: Workflow, frontier: tuple[Active, ...], step: ParallelStep, routed: Mapping[str, str]
+) -> Iterator[str | None]:
+    """How each branch has ended: `end`, `fail`, or None while a step of it runs."""
+    lively = {place for active in frontier for place in workflow.place(active.step).branches}
+    for number, branch in enumerate(step.branches):
+        yield None if (step.id, number) in lively else _ending(branch, routed)
+
+
+def _ending(branch: Branch, routed: Mapping[str, str]) -> str:
+    """Along the path taken last: a step off it may have ended the branch in an earlier visit."""
+    at = branch.steps[0].id
+    while (target := routed[at]) not in ENDINGS:
+        at = target
+    return target
+
+
+def _inside(workflow: Workflow, step_id: str, parallel_id: str) -> bool:
+    return any(parallel == parallel_id for parallel, _ in workflow.place(step_id).branches)
 
 
 _ENDED = {

@@ -4,6 +4,7 @@ Parsing looks at shape only; whether the workflow can run is `definitions.proof`
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
@@ -15,7 +16,17 @@ from definitions.parameters import Parameter
 from definitions.problems import Problem, has_errors
 from definitions.reading import kind_of, not_json, read
 from definitions.step_documents import STAND_IN, check_ids, read_steps, walk, write_step
-from definitions.steps import Step
+from definitions.steps import ParallelStep, Step
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step stands: in which list, the workflow's or a branch's, and at which position."""
+
+    steps: tuple[Step, ...]
+    index: int
+    branches: tuple[tuple[str, int], ...]
+    """The branches it lies in, the outermost first: the parallel step's id, and the branch's number."""
 
 
 class Workflow(BaseModel):
@@ -34,12 +45,12 @@ class Workflow(BaseModel):
         return {step.id: step for step in all_steps(self.steps)}
 
     @cached_property
-    def _positions(self) -> dict[str, int]:
-        return {step.id: index for index, step in enumerate(self.steps)}
+    def _places(self) -> dict[str, Place]:
+        return {place.steps[place.index].id: place for place in _places(self.steps, ())}
 
-    def position(self, step_id: str) -> int:
-        """Where the step stands in the list; KeyError if it is not at the top level."""
-        return self._positions[step_id]
+    def place(self, step_id: str) -> Place:
+        """Where the step stands; KeyError if there is none."""
+        return self._places[step_id]
 
     def step(self, step_id: str) -> Step:
         """The step of that id, in the list or in a branch; KeyError if there is none."""
@@ -55,6 +66,14 @@ class Workflow(BaseModel):
             "outputs": dict(self.outputs),
             "steps": [write_step(step) for step in self.steps],
         }
+
+
+def _places(steps: tuple[Step, ...], branches: tuple[tuple[str, int], ...]) -> Iterator[Place]:
+    for index, step in enumerate(steps):
+        yield Place(steps, index, branches)
+        if isinstance(step, ParallelStep):
+            for number, branch in enumerate(step.branches):
+                yield from _places(branch.steps, (*branches, (step.id, number)))
 
 
 def all_steps(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -132,6 +132,6 @@ def test_every_walk_through_an_acyclic_workflow_ends_within_its_steps(
         if after.ended is not None:
             assert after.frontier == ()
             return
-        assert workflow.position(after.target) > workflow.position(step.id)
+        assert workflow.place(after.target).index > workflow.place(step.id).index
         here = after
     raise AssertionError("the walk did not end")
