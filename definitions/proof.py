@@ -8,7 +8,7 @@ from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
 from definitions.proof_references import Ran, References
-from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, ParallelStep, Step
+from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, Step
 from definitions.steps.step import CONTINUE, TARGET_WORDS
 from definitions.workflow import Workflow, all_steps
 
@@ -91,7 +91,7 @@ def _prove_step(step: Step, where: str, ran: Ran, refs: References, known: Catal
 
 def _not_available(step: Step, where: str) -> Iterator[Problem]:
     """What is defined, and what this version does not run yet."""
-    if isinstance(step, ParallelStep | PamCheckoutStep | PamCheckinStep):
+    if isinstance(step, PamCheckoutStep | PamCheckinStep):
         message = f"Steps of type {step.type} are not available yet."
         yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
     if isinstance(step, JobStep):

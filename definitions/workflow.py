@@ -48,6 +48,10 @@ class Workflow(BaseModel):
     def _places(self) -> dict[str, Place]:
         return {place.steps[place.index].id: place for place in _places(self.steps, ())}
 
+    def branch(self, step_id: str) -> str:
+        """The branch the step lies in: `p.0/q.1/`, or nothing at the top. What lies within begins so."""
+        return "".join(f"{parallel}.{number}/" for parallel, number in self.place(step_id).branches)
+
     def place(self, step_id: str) -> Place:
         """Where the step stands; KeyError if there is none."""
         return self._places[step_id]

@@ -18,7 +18,7 @@ from prefect import Flow, Task, flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.filesystems import LocalFileSystem
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from definitions.routing import Outcome
 from definitions.workflow import Workflow, all_steps
@@ -52,6 +52,8 @@ async def _run_step() -> State[None]:
         return Completed(name="Parked", message=call.answer.sentence)
     if call.answer.outcome is Outcome.FAILURE:
         return Failed(message="The step failed; Opsgate says why.")
+    if call.answer.outcome is Outcome.CANCELLED:
+        return Cancelled(message="Given up; Opsgate says why.")
     return Completed(message=f"Ended with {call.answer.outcome}.")
 
 

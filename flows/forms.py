@@ -5,6 +5,7 @@ Only names, ids, counts and a gate's own title enter Prefect; its description ma
 
 from prefect.input import RunInput
 
+from definitions.lifecycles.approval import ApprovalStatus
 from flows.process import EngineProcess
 from flows.suspend import GateForm, NoteForm
 from store.engine import facts
@@ -23,9 +24,8 @@ async def form_for(
     process: EngineProcess, situation: Situation, waits: list[Waiting]
 ) -> tuple[type[RunInput], str]:
     """The form of a gate if one is open, else the note; with its Markdown description."""
-    gate = next((wait for wait in waits if wait.kind == "gate"), None)
     link = f"{process.settings.public_url}/instances/{situation.instance_id}"
-    if gate is None:
+    if not any(wait.kind == "gate" for wait in waits):
         sentence = " ".join(_plain(wait.sentence) for wait in waits)
         return (
             NoteForm,
@@ -34,21 +34,22 @@ async def form_for(
     hosts = await process.db.fetch(
         "SELECT name FROM hosts WHERE id = ANY($1) ORDER BY name", situation.host_ids
     )
-    open_gates = [
-        found
-        for active in situation.frontier
-        if (found := await facts.gate_of_step(process.db, situation.instance_id, active)) is not None
-    ]
     lines = []
-    where = f"{process.settings.public_url}/approvals/{gate.request_id}"
-    for found in open_gates:
-        until = found.deadline.isoformat(timespec="minutes") if found.deadline else "no deadline"
-        lines += [f"**{_plain(found.title)}**", f"Until: {until}"]
+    for active in situation.frontier:
+        gate = await facts.gate_of_step(process.db, situation.instance_id, active)
+        if gate is None or gate.status != ApprovalStatus.PENDING:
+            continue
+        until = gate.deadline.isoformat(timespec="minutes") if gate.deadline else "no deadline"
+        where = f"{process.settings.public_url}/approvals/{gate.request_id}"
+        lines += [
+            f"**{_plain(gate.title)}**",
+            f"Until: {until}",
+            f"Decide in Opsgate: [approval {gate.request_id}]({where}).",
+        ]
     lines += [
         f"Workflow {_plain(situation.workflow.name)}, instance {situation.instance_id}, "
         f"started by {_plain(situation.started_by_name)}.",
         "Hosts: " + ", ".join(_plain(row["name"]) for row in hosts),
-        f"Decide in Opsgate: [approval {gate.request_id}]({where}). "
         "A resume that reaches Prefect without Opsgate's sign-in is no vote: the run suspends again.",
     ]
     return GateForm, "\n\n".join(line for line in lines if line)

@@ -36,13 +36,12 @@ class Doorbells:
                 bell.set()
 
     @asynccontextmanager
-    async def listen(self, instance_id: int) -> AsyncIterator[asyncio.Event]:
-        """A bell for the instance; look at the store after taking it, then wait."""
-        bell = asyncio.Event()
+    async def listen(self, instance_id: int, bell: asyncio.Event) -> AsyncIterator[None]:
+        """Have the bell rung for the instance; look at the store after hanging it, then wait."""
         bells = self._bells.setdefault(instance_id, set())
         bells.add(bell)
         try:
-            yield bell
+            yield
         finally:
             bells.discard(bell)
             if not bells:

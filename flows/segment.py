@@ -5,46 +5,31 @@ is parked: first in the store, then in Prefect. Nothing is kept in memory across
 """
 
 import asyncio
-from dataclasses import replace
-from typing import Any
-from uuid import UUID
 
-import asyncpg
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import State, StateDetails
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Abort
 from prefect.states import Cancelled, Completed, Failed
 
 from definitions import routing
-from definitions.lifecycles.instance import InstanceStatus
+from definitions.lifecycles.instance import InstanceStatus, StepStatus
 from definitions.routing import Active
+from definitions.steps import ParallelStep
 from flows import forms
-from flows.compile import Call, CompiledWorkflow, current
+from flows.away import STORE_AWAY
+from flows.compile import CompiledWorkflow
+from flows.members import Member, Watch
 from flows.process import EngineProcess, log
 from flows.suspend import NotSuspended, suspend
 from store.engine import commits, leases, situation
-from store.engine.leases import Glance, Lease
+from store.engine.leases import Lease
 from store.engine.situation import Situation, StepState
 from store.failpoints import failpoint
-from tasks.kinds import KINDS
-from tasks.step_run import Settled, StepRun, Waiting, failed
-
-STORE_AWAY = (
-    OSError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-)
-"""PostgreSQL is restarting, out of reach, or asks to try again: wait, then go on from what it has."""
+from tasks.step_run import Settled, StepRun, Waiting
 
 STORE_PATIENCE_SECONDS = 120
 _CALM_SECONDS = 5
-
-_FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.25, 5.0
-"""How long a hot wait goes unrung before it looks at the store all the same."""
 
 
 def final_state(status: str) -> State[None]:
@@ -98,7 +83,7 @@ async def _through_outages(process: EngineProcess, compiled: CompiledWorkflow, l
 
 
 class Segment:
-    """The state of one segment: the situation as loaded, and what its steps answered."""
+    """The state of one segment: the situation as loaded, and who runs the steps of its frontier."""
 
     def __init__(
         self, process: EngineProcess, compiled: CompiledWorkflow, lease: Lease, situation: Situation
@@ -107,167 +92,131 @@ class Segment:
         self.compiled = compiled
         self.lease = lease
         self.situation = situation
-        self.waiting: dict[Active, Waiting] = {}
-        self.glance: Glance
-        """Its `wake_seq` is as of before the frontier was looked at: what came later forbids a park."""
+        self.watch: Watch
+        self.members: dict[Active, Member] = {}
 
     async def run(self) -> State[None]:
-        """Step after step, until the instance ends or only waits."""
+        """Step after step, branch beside branch, until the instance ends or only waits."""
         asked = {active for active, state in self.situation.results.items() if state.status == "waiting"}
-        self.glance = await leases.glance(self.process.db, self.lease)
-        while True:
-            if self.glance.cancel_requested:
-                reason = self.glance.cancel_reason or "Cancelled."
-                await commits.end_cancelled(self.process.db, self.lease, reason)
-                return final_state(InstanceStatus.CANCELLED)
-            ended = await self._advance()
-            if ended is not None:
-                return ended
-            if self.situation.frontier and all(active in self.waiting for active in self.situation.frontier):
-                if still := asked & set(self.waiting):
-                    sentences = [self.waiting[active].sentence for active in still]
-                    log.info("resumed, but it still waits", instance=self.lease.instance_id, why=sentences)
-                await self._park()
-                self.glance = await leases.glance(self.process.db, self.lease)
-
-    async def _advance(self) -> State[None] | None:
-        """Run every step of the frontier once; returns the final state if that ended the instance."""
-        self.waiting.clear()
-        looked = self.glance
-        answers = await asyncio.gather(*(self._run_step(active) for active in self.situation.frontier))
-        for active, (answer, task_run_id) in zip(self.situation.frontier, answers, strict=True):
-            if isinstance(answer, Waiting):
-                self.waiting[active] = answer
-                continue
-            ended = await self._close(active, answer, task_run_id)
-            if ended is not None:
-                return ended
-        if self.waiting:
-            # Closing a step glanced anew, later than those that wait were looked at.
-            self.glance = replace(self.glance, wake_seq=looked.wake_seq)
-        return None
-
-    async def _run_step(self, active: Active) -> tuple[Settled | Waiting, UUID | None]:
-        """One task run of a step: begin it or settle it, then wait hot for its jobs."""
-        run = StepRun(self.process.db, self.lease, self.situation, active)
-        call = Call(lambda: self._work(run))
-        token = current.set(call)
+        self.watch = Watch(await leases.glance(self.process.db, self.lease))
         try:
-            call_task: Any = self.compiled.tasks[active.step]
-            state: State[Any] = await call_task(wait_for=self._parents(active), return_state=True)
+            while not self.watch.glance.cancel_requested:
+                waits: dict[Active, Waiting] = {}
+                seen: list[int] = []
+                for member in await self._some_end():
+                    answer = self._answer(member)
+                    if isinstance(answer, Waiting):
+                        waits[member.active] = answer
+                        seen += [member.looked] if answer.kind != "branches" else []
+                    elif (ended := await self._close(member, answer)) is not None:
+                        await self._leave()
+                        return ended
+                if waits and waits.keys() == set(self.situation.frontier):
+                    if still := [waits[active].sentence for active in asked & waits.keys()]:
+                        log.info("resumed, but it still waits", instance=self.lease.instance_id, why=still)
+                    await self._park(list(waits.values()), min(seen))
+                    self.watch.glance = await leases.glance(self.process.db, self.lease)
+            await self._leave()
+            reason = self.watch.glance.cancel_reason or "Cancelled."
+            await commits.end_cancelled(self.process.db, self.lease, reason)
+            return final_state(InstanceStatus.CANCELLED)
         finally:
-            current.reset(token)
-        task_run_id = state.state_details.task_run_id
-        if call.answer is None:
-            call.answer = self._broken(active, call.error)
-        if isinstance(call.answer, Waiting) and task_run_id is not None:
-            await commits.note_task_run(self.process.db, self.lease, active, task_run_id)
-            self._remember(active, call.answer, task_run_id)
-        return call.answer, task_run_id
+            await self._abandon()
 
-    def _broken(self, active: Active, error: Exception | None) -> Settled:
-        """The step's own code raised. Store trouble and a lost lease are not the step's failure;
-        anything else is a mistake of ours that would only happen again: fail the step, say so."""
-        if error is None or isinstance(error, (*STORE_AWAY, leases.LeaseLost)):
-            raise error or RuntimeError(f"Prefect did not run the step {active.step}")
-        log.error("a step broke", instance=self.lease.instance_id, step=active.step, exc_info=error)
-        return failed(f"Opsgate itself failed here ({type(error).__name__}); the worker's log has more.")
+    async def _some_end(self) -> list[Member]:
+        """Run the frontier until some of it has ended; all of it, when all of it only waits."""
+        self.watch.leaving = False
+        while True:
+            self.watch.changed.clear()
+            for active in self.situation.frontier:
+                if active not in self.members:
+                    self.members[active] = Member(
+                        self.process, self.compiled, self.lease, self.situation, self.watch, active
+                    )
+            if ended := [member for member in self.members.values() if member.task.done()]:
+                return ended
+            if self.watch.glance.cancel_requested:
+                return []
+            if all(member.only_waits for member in self.members.values()):
+                await self._leave()
+                return list(self.members.values())
+            await self.watch.changed.wait()
 
-    async def _work(self, run: StepRun) -> Settled | Waiting:
-        kind = KINDS[run.step.type]
-        state = self.situation.results.get(run.active)
-        # The bell hangs before the jobs exist: no end of theirs is missed.
-        async with self.process.bells.listen(self.lease.instance_id) as bell:
-            answer = await (kind.begin(run) if state is None else kind.settle(run))
-            if isinstance(answer, Waiting) and answer.kind == "jobs":
-                answer = await self._wait_hot(run, answer, bell)
-        return answer
+    async def _leave(self) -> None:
+        """Have every member that waits end its task, and see the others through."""
+        self.watch.leaving = True
+        for member in self.members.values():
+            member.ring()
+        if self.members:
+            await asyncio.wait([member.task for member in self.members.values()])
 
-    async def _wait_hot(
-        self, run: StepRun, answer: Settled | Waiting, bell: asyncio.Event
-    ) -> Settled | Waiting:
-        """Jobs are usually quick: wait for them in memory before giving up the process.
+    async def _abandon(self) -> None:
+        """The segment broke off: nobody waits for what its members would say."""
+        for member in self.members.values():
+            member.task.cancel()
+        await asyncio.gather(*(member.task for member in self.members.values()), return_exceptions=True)
 
-        Looks again when rung, and unrung at growing intervals: a ring may be lost, or a cancel may
-        have come before the bell hung.
-        """
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self.process.settings.hot_seconds
-        settle = KINDS[run.step.type].settle
-        failpoint("worker.waiting_hot")
-        pause = _FIRST_LOOK_SECONDS
-        while not self.process.draining.is_set() and (left := until - loop.time()) > 0:
-            try:
-                await asyncio.wait_for(bell.wait(), min(left, pause))
-                failpoint("worker.woken")
-            except TimeoutError:
-                pause = min(2 * pause, _LAST_LOOK_SECONDS)
-            bell.clear()
-            answer = await settle(run)
-            if isinstance(answer, Settled):
-                break
-            if (await leases.glance(self.process.db, self.lease)).cancel_requested:
-                break
-        return answer
+    def _answer(self, member: Member) -> Settled | Waiting:
+        """What a member that has ended says; raises what it raised."""
+        del self.members[member.active]
+        return member.task.result()
 
-    def _parents(self, active: Active) -> list[State[int]]:
-        """The task run before this one, as an edge of Prefect's graph, across segments and failures."""
-        state = self.situation.results.get(active)
-        parent = (
-            state.task_run_id if state is not None and state.task_run_id else self.situation.last_task_run_id
-        )
-        context = FlowRunContext.get()
-        if parent is None or context is None or context.flow_run is None:
-            return []
-        details = StateDetails(task_run_id=parent, flow_run_id=context.flow_run.id)
-        return [Completed(data=0, state_details=details)]
+    async def _close(self, member: Member, answer: Settled) -> State[None] | None:
+        """Commit a step's result and where it leads; returns the final state if that ended the instance."""
+        active, situation = member.active, self.situation
+        async with situation.moving:
+            if active not in situation.frontier:
+                return None  # its branch was given up
+            run = StepRun(self.process.db, self.lease, situation, active)
+            advance = routing.advance(situation.workflow, situation.frontier, active, answer.outcome)
+            cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
+            advance, self.watch.glance = await commits.close_step(
+                self.process.db,
+                self.lease,
+                run.row(answer.input),
+                status=answer.status,
+                outcome=answer.outcome,
+                facts=answer.facts,
+                reason=answer.reason,
+                advance=advance,
+                task_run_id=member.task_run_id,
+                cause=cause,
+            )
+            failpoint("worker.between_steps")
+            situation.frontier = advance.frontier
+            situation.results[active] = StepState(
+                answer.status,
+                answer.outcome,
+                answer.reason,
+                answer.facts,
+                None,
+                member.task_run_id,
+                advance.target,
+            )
+        for dropped in advance.dropped:
+            if dropped in situation.results:
+                situation.results[dropped].status = StepStatus.CANCELLED
+            if dropped in self.members:
+                self.members[dropped].drop()
+        self._ring_parallels()
+        return None if advance.ended is None else final_state(advance.ended)
 
-    def _remember(self, active: Active, answer: Waiting, task_run_id: UUID) -> None:
-        self.situation.results[active] = StepState(
-            status="waiting",
-            outcome=None,
-            reason="",
-            facts=None,
-            wake_at=answer.wake_at,
-            task_run_id=task_run_id,
-        )
+    def _ring_parallels(self) -> None:
+        """A branch may have ended: steps that wait for their branches look."""
+        for active, member in self.members.items():
+            if isinstance(self.situation.workflow.step(active.step), ParallelStep):
+                member.ring()
 
-    async def _close(self, active: Active, answer: Settled, task_run_id: UUID | None) -> State[None] | None:
-        """Commit a step's result and where it leads."""
-        run = StepRun(self.process.db, self.lease, self.situation, active)
-        advance = routing.advance(self.situation.workflow, self.situation.frontier, active, answer.outcome)
-        cause = self.situation.cause_of_failure(active, answer.outcome, answer.reason)
-        advance, self.glance = await commits.close_step(
-            self.process.db,
-            self.lease,
-            run.row(answer.input),
-            status=answer.status,
-            outcome=answer.outcome,
-            facts=answer.facts,
-            reason=answer.reason,
-            advance=advance,
-            task_run_id=task_run_id,
-            cause=cause,
-        )
-        failpoint("worker.between_steps")
-        self.situation.frontier = advance.frontier
-        self.situation.results[active] = StepState(
-            answer.status, answer.outcome, answer.reason, answer.facts, None, task_run_id
-        )
-        self.situation.last_task_run_id = task_run_id or self.situation.last_task_run_id
-        if advance.ended is None:
-            return None
-        return final_state(advance.ended)
-
-    async def _park(self) -> None:
+    async def _park(self, waits: list[Waiting], seen_seq: int) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""
-        waits = list(self.waiting.values())
-        kind: commits.ParkKind = "jobs" if any(wait.kind == "jobs" for wait in waits) else waits[0].kind
+        waits = [wait for wait in waits if wait.kind != "branches"]
+        kinds = [wait.kind for wait in waits if wait.kind != "branches"]
+        kind: commits.ParkKind = "jobs" if "jobs" in kinds else kinds[0]
         moments = [wait.wake_at for wait in waits if wait.kind == "delay" and wait.wake_at is not None]
         number = await commits.park(
             self.process.db,
             self.lease,
-            self.glance.wake_seq,
+            seen_seq,
             kind,
             min(moments, default=None),
             " ".join(wait.sentence for wait in waits),

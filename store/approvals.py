@@ -12,10 +12,11 @@ from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.steps.approval import ApprovalStep
-from store import approval_views, audit, channels, frozen_facts, pages, people
+from store import approval_views, audit, channels, frozen_facts, pages, people, visits
 from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
+from store.visits import Visits
 from store.votes import decide, vote
 from store.wakes import notify
 
@@ -50,6 +51,7 @@ async def open_request(
     description: str,
     frozen: Mapping[str, Value],
     started_by: int | None,
+    branch: str = "",
 ) -> int:
     """Open a step's request, or find the one it has; returns its id. The caller holds the instance's lock."""
     existing: int | None = await tx.fetchval(
@@ -81,8 +83,8 @@ async def open_request(
     }
     request_id: int = await tx.fetchval(
         """INSERT INTO approval_requests (instance_id, step_id, visit, title, description, approval_type,
-               quorum, eligible, frozen, digest, deadline)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id""",
+               quorum, eligible, frozen, digest, deadline, branch)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id""",
         instance_id,
         step_id,
         visit,
@@ -94,6 +96,7 @@ async def open_request(
         asked,
         quorum.digest(asked),
         deadline,
+        branch,
     )
     detail = {"instance": instance_id, "step": step_id, "quorum": needed, "eligible": len(eligible)}
     await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
@@ -107,12 +110,16 @@ def _shown(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-async def withdraw_all(tx: Tx, instance_id: int, reason: str, actor: Actor = SYSTEM) -> int:
-    """Withdraw every open request of an instance, whose lock the caller holds; returns how many."""
+async def withdraw_all(
+    tx: Tx, instance_id: int, reason: str, actor: Actor = SYSTEM, steps: Visits | None = None
+) -> int:
+    """Withdraw every open request of an instance, whose lock the caller holds, or of some of its steps;
+    returns how many."""
     rows = await tx.fetch(
-        """SELECT * FROM approval_requests WHERE instance_id = $1 AND status = 'pending'
-           ORDER BY id FOR UPDATE""",
+        f"""SELECT * FROM approval_requests WHERE instance_id = $1 AND status = 'pending'
+              AND {visits.OF_VISITS} ORDER BY id FOR UPDATE""",
         instance_id,
+        *visits.columns(steps),
     )
     for row in rows:
         await decide(tx, row, ApprovalStatus.WITHDRAWN, reason, actor)

@@ -20,8 +20,8 @@ _MINE = """SELECT id FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at I
 
 # The one statement by which a job gets an owner. Jobs of an instance are held back while a gate of
 # that instance is undecided, while it is being cancelled, and when it is over: whoever manages to
-# run a flow past its gate, or to insert behind one, still moves no host. An instance has one
-# frontier today, so any pending request of it stands before every job of it.
+# run a flow past its gate, or to insert behind one, still moves no host. A gate in a branch holds
+# back that branch and what lies within; the steps beside it go on.
 # What was claimed before and never arrived is given again first, and alone.
 _CLAIM = f"""WITH lost AS MATERIALIZED (
         SELECT id, attempt, payload, priority, scheduled_at FROM jobs
@@ -35,7 +35,8 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
                 SELECT 1 FROM instances i
                 WHERE i.id = j.instance_id AND i.ended_at IS NULL AND i.cancel_requested_at IS NULL
                   AND NOT EXISTS (SELECT 1 FROM approval_requests r
-                                  WHERE r.instance_id = i.id AND r.status = 'pending')))
+                                  WHERE r.instance_id = i.id AND r.status = 'pending'
+                                    AND starts_with(j.branch, r.branch))))
         ORDER BY j.priority, j.scheduled_at, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED),
     claimed AS (
         UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()

@@ -10,6 +10,7 @@ from definitions.permissions import Actor, require
 from store import approvals, audit, instance_views, jobs, references
 from store.connection import Database, Tx
 from store.instance_views import InstanceView
+from store.visits import Visits
 from store.wakes import wake_instance
 
 MAX_REASON = 2000
@@ -44,13 +45,14 @@ async def cancel(db: Database, actor: Actor, instance_id: int, reason: str = "")
         return await instance_views.one(tx, actor, instance_id)
 
 
-async def stop_work(tx: Tx, instance_id: int, reason: str, actor: Actor) -> None:
-    """Cancel the instance's jobs and withdraw its open requests; the caller holds its lock.
+async def stop_work(tx: Tx, instance_id: int, reason: str, actor: Actor, steps: Visits | None = None) -> None:
+    """Cancel the instance's jobs and withdraw its open requests, or those of some visits of its steps;
+    the caller holds its lock.
 
     Also for the engine when it ends an instance: a step may have opened after the person asked.
     """
-    await jobs.cancel_of_instance(tx, instance_id, reason)
-    await approvals.withdraw_all(tx, instance_id, reason, actor)
+    await jobs.cancel_of_instance(tx, instance_id, reason, steps)
+    await approvals.withdraw_all(tx, instance_id, reason, actor, steps)
 
 
 async def _end_unbegun(tx: Tx, instance_id: int, reason: str) -> None:

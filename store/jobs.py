@@ -16,7 +16,7 @@ from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
 from definitions.problems import Problem
-from store import audit, channels, job_endings, job_views, targets
+from store import audit, channels, job_endings, job_views, targets, visits
 from store.connection import Database, Row, Tx
 from store.job_deadlines import fail_stale as fail_stale
 from store.job_deadlines import time_out_running as time_out_running
@@ -24,6 +24,7 @@ from store.job_reports import report as report
 from store.job_views import JobRow, JobView
 from store.names import normalise
 from store.pages import Page, before, bounded, cut
+from store.visits import Visits
 from store.wakes import notify
 
 _PAYLOAD: TypeAdapter[JobPayload] = TypeAdapter(JobPayload)
@@ -49,6 +50,7 @@ async def insert(
     instance_id: int | None = None,
     step_id: str | None = None,
     visit: int | None = None,
+    branch: str = "",
 ) -> list[int]:
     """Make jobs, in the order given, and ring for their hosts' agents.
 
@@ -59,8 +61,9 @@ async def insert(
     for job in jobs:
         job_id = await tx.fetchval(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
-                                 script_version, created_by_name, created_by, instance_id, step_id, visit)
-               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13)
+                                 script_version, created_by_name, created_by, instance_id, step_id, visit,
+                                 branch)
+               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13, $15)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
@@ -77,6 +80,7 @@ async def insert(
             step_id,
             visit,
             channels.JOBS,
+            branch,
         )
         if job_id is None:
             job_id = await tx.fetchval(
@@ -129,12 +133,14 @@ async def cancel(db: Database, actor: Actor, job_id: int) -> JobView:
         return await _view(tx, job_id)
 
 
-async def cancel_of_instance(tx: Tx, instance_id: int, reason: str) -> int:
-    """Stop every unfinished job of an instance whose row the caller has locked; how many there were."""
+async def cancel_of_instance(tx: Tx, instance_id: int, reason: str, steps: Visits | None = None) -> int:
+    """Stop every unfinished job of an instance whose row the caller has locked, or of some of its steps;
+    how many there were."""
     rows = await tx.fetch(
-        """SELECT * FROM jobs WHERE instance_id = $1 AND status IN ('queued', 'pending', 'running')
-           ORDER BY id FOR UPDATE""",
+        f"""SELECT * FROM jobs WHERE instance_id = $1 AND status IN ('queued', 'pending', 'running')
+              AND {visits.OF_VISITS} ORDER BY id FOR UPDATE""",
         instance_id,
+        *visits.columns(steps),
     )
     for job in rows:
         await _stop(tx, job, reason)

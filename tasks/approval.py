@@ -52,6 +52,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
             description=description,
             frozen=frozen,
             started_by=run.situation.started_by,
+            branch=run.situation.workflow.branch(run.active.step),
         )
 
     try:

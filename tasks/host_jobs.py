@@ -52,6 +52,7 @@ async def dispatch(
             instance_id=run.situation.instance_id,
             step_id=run.active.step,
             visit=run.active.visit,
+            branch=run.situation.workflow.branch(run.active.step),
         )
 
     failpoint("worker.before_dispatch")

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tasks import approval, command, condition, delay, script
+from tasks import approval, command, condition, delay, parallel, script
 from tasks.step_run import Settled, StepRun, Waiting
 
 
@@ -21,4 +21,5 @@ KINDS: dict[str, Kind] = {
     "approval": Kind(approval.begin, approval.settle),
     "condition": Kind(condition.begin, condition.begin),
     "delay": Kind(delay.begin, delay.settle),
+    "parallel": Kind(parallel.begin, parallel.settle),
 }

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from definitions.lifecycles.instance import StepStatus
 from definitions.routing import Active, Outcome
@@ -27,9 +27,9 @@ class Settled:
 
 @dataclass(frozen=True)
 class Waiting:
-    """The step waits: for its jobs, for people, or for a moment."""
+    """The step waits: for its jobs, for people, for a moment, or for its branches."""
 
-    kind: ParkKind
+    kind: ParkKind | Literal["branches"]
     sentence: str
     """What it waits for, for the page and for Prefect's form."""
     wake_at: datetime | None = None

@@ -4,7 +4,7 @@ Each is one transaction behind the fence, and safe to repeat after a crash: a st
 unique on (instance, step, visit), its jobs on (instance, step, visit, host).
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -15,9 +15,10 @@ from definitions.permissions import SYSTEM
 from definitions.routing import Active, Advance
 from definitions.steps.step import CANCELLED
 from definitions.variables import StepFacts
-from store import audit, channels, instance_cancel
+from store import audit, channels, instance_cancel, visits
 from store.connection import Database, Tx
 from store.engine.leases import Glance, Lease, fence
+from store.visits import Visits
 from store.wakes import notify
 
 ParkKind = Literal["gate", "delay", "jobs"]
@@ -33,6 +34,10 @@ class StepRow:
     input: dict[str, Any]
 
 
+class Dropped(Exception):
+    """The step is in no frontier: its branch was given up. Whoever runs it just stops."""
+
+
 _RUNNING = "status = 'running', reason = '', park_kind = NULL"
 
 
@@ -44,16 +49,25 @@ async def open_step(
     status: StepStatus = StepStatus.WAITING,
     wake_at: datetime | None = None,
     create: Callable[[Tx], Awaitable[None]] | None = None,
+    frontier: Sequence[Active] | None = None,
 ) -> Glance:
     """Note that a step waits, with what it waits for, made by `create` in the same transaction.
 
     `status`: waiting for a decision or for time, running while its jobs do.
     `create` inserts the jobs or the approval request; it may raise, and then nothing is written.
+    `frontier`: what runs from now on, when the step forks.
+    Raises `Dropped` when the step was given up meanwhile, because its branch is wanted no more.
     """
     async with db.transaction() as tx:
         glance = await fence(tx, lease)
+        if _rows([row.active])[0] not in glance.frontier:
+            raise Dropped(f"Step {row.active.step} of instance {lease.instance_id} is not wanted any more.")
         if glance.parked:
             await tx.execute(f"UPDATE instances SET {_RUNNING} WHERE id = $1", lease.instance_id)
+        if frontier is not None:
+            await tx.execute(
+                "UPDATE instances SET frontier = $2 WHERE id = $1", lease.instance_id, _rows(frontier)
+            )
         await tx.execute(
             f"""INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
                VALUES ($1, $2, $3, $4, $5, $8, $6, $7)
@@ -136,13 +150,32 @@ async def close_step(
             f"""UPDATE instances SET frontier = $2{", " + _RUNNING if glance.parked else ""} WHERE id = $1
                 RETURNING {channels.telling("instance", "id")}""",
             lease.instance_id,
-            [{"step": active.step, "visit": active.visit} for active in advance.frontier],
+            _rows(advance.frontier),
         )
+        if advance.dropped and advance.ended is None:
+            await _drop(tx, lease, row.active, advance.dropped)
         if advance.ended is not None:
             failing = cause if advance.ended == InstanceStatus.FAILED else ""
             why = glance.cancel_reason if glance.cancel_requested else failing or reason or advance.reason
             await _end(tx, lease, str(advance.ended), why)
     return advance, glance
+
+
+def _rows(frontier: Sequence[Active]) -> list[dict[str, Any]]:
+    return [{"step": active.step, "visit": active.visit} for active in frontier]
+
+
+async def _drop(tx: Tx, lease: Lease, parallel: Active, dropped: Visits) -> None:
+    """Stop what runs in the branches of a step that has joined without them."""
+    reason = f"Another branch of {parallel.step} came first."
+    await tx.execute(
+        f"""UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $4
+            WHERE instance_id = $1 AND status IN ('waiting', 'running') AND {visits.OF_VISITS}""",
+        lease.instance_id,
+        *visits.columns(dropped),
+        reason,
+    )
+    await instance_cancel.stop_work(tx, lease.instance_id, reason, SYSTEM, dropped)
 
 
 async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:

@@ -6,6 +6,7 @@ thought dead, can't write.
 """
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from definitions.errors import Conflict, NotFound
@@ -109,10 +110,13 @@ class Glance:
     cancel_reason: str
     parked: bool
     """It shows as waiting still."""
+    frontier: list[dict[str, Any]]
+    """As stored: {"step", "visit"} each."""
 
 
 _GLANCE = """
-SELECT wake_seq, cancel_requested_at IS NOT NULL, coalesce(cancel_reason, ''), park_kind IS NOT NULL
+SELECT wake_seq, cancel_requested_at IS NOT NULL, coalesce(cancel_reason, ''), park_kind IS NOT NULL,
+       frontier
 FROM instances WHERE id = $1 AND epoch = $2 AND ended_at IS NULL
 """
 

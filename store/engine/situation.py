@@ -3,6 +3,7 @@
 A segment begins at the frontier, never at the top, so this is also what is left after a crash.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,8 @@ class StepState:
     facts: StepFacts | None
     wake_at: datetime | None
     task_run_id: UUID | None
+    routed_to: str | None = None
+    """The step taken next, or how its branch or the instance ended; None while it runs."""
 
 
 @dataclass
@@ -43,8 +46,35 @@ class Situation:
     started_by_name: str
     frontier: tuple[Active, ...]
     results: dict[Active, StepState] = field(default_factory=dict)
-    last_task_run_id: UUID | None = None
-    """The task run of the step that ended last: the parent of the next in Prefect's graph."""
+    moving: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who moves the frontier: a step that closes, or one that forks."""
+
+    def routed(self) -> dict[str, str]:
+        """Where the newest visit of each step that has ended led to."""
+        ended = sorted(self.results.items(), key=lambda item: item[0].visit)
+        return {active.step: state.routed_to for active, state in ended if state.routed_to is not None}
+
+    def parents(self, active: Active) -> list[UUID]:
+        """The task runs a step comes after, for the edges of Prefect's graph, across segments and failures:
+        its own of an earlier segment, else that of the step that led to it (and, after branches, of the
+        steps that ended them), or of the parallel step it begins a branch of."""
+        own = self.results.get(active)
+        if own is not None and own.task_run_id is not None:
+            return [own.task_run_id]
+        routed, found = self.routed(), list[str]()
+        for step, target in routed.items():
+            inside = self.workflow.place(step).branches
+            if target == active.step or (
+                target in routing.ENDINGS and inside and routed.get(inside[-1][0]) == active.step
+            ):
+                found.append(step)
+        if not found:
+            found = [parallel for parallel, _ in self.workflow.place(active.step).branches[-1:]]
+        return [
+            state.task_run_id
+            for earlier, state in self.results.items()
+            if earlier.step in found and state.task_run_id is not None
+        ]
 
     def cause_of_failure(self, active: Active, outcome: Outcome, reason: str) -> str:
         """Why the instance fails if it does so with this step: the step that failed first on the path,
@@ -71,7 +101,7 @@ FROM instances WHERE id = $1
 """
 
 _RESULTS = """
-SELECT step_id, visit, status, outcome, reason, facts, wake_at, task_run_id
+SELECT step_id, visit, status, outcome, reason, facts, wake_at, task_run_id, routed_to
 FROM step_results WHERE instance_id = $1 ORDER BY coalesce(ended_at, 'infinity'), id
 """
 
@@ -103,8 +133,7 @@ async def load(db: Database, lease: Lease, workflow: Workflow) -> Situation:
             facts=StepFacts.model_validate(result["facts"]) if result["facts"] is not None else None,
             wake_at=result["wake_at"],
             task_run_id=result["task_run_id"],
+            routed_to=result["routed_to"],
         )
         situation.results[Active(result["step_id"], result["visit"])] = state
-        if result["status"] not in ("waiting", "running") and state.task_run_id is not None:
-            situation.last_task_run_id = state.task_run_id
     return situation

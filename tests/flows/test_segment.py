@@ -80,7 +80,6 @@ async def test_a_suspension_that_fails_is_tried_again(
     lease = await leases.take(process.db, instance, process.worker_id)
     found = await situation.load(process.db, lease, WORKFLOW)
     one = segment.Segment(process, COMPILED, lease, found)
-    one.waiting[found.frontier[0]] = Waiting("jobs", "Waits.")
     context = SimpleNamespace(flow_run=SimpleNamespace(id=None), client=object())
     monkeypatch.setattr(FlowRunContext, "get", lambda: context)
     monkeypatch.setattr(segment, "PrefectClient", object)
@@ -89,7 +88,7 @@ async def test_a_suspension_that_fails_is_tried_again(
         raise ConnectionError("Prefect is away")
 
     monkeypatch.setattr(segment, "suspend", refuse)
-    one.glance = await leases.glance(process.db, lease)
+    seen = await leases.glance(process.db, lease)
     with pytest.raises(ConnectionError):
-        await one._park()
+        await one._park([Waiting("jobs", "Waits.")], seen.wake_seq)
     assert await process.db.fetchval("SELECT parked_seq FROM instances") is None

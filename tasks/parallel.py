@@ -1,0 +1,53 @@
+"""A parallel step: begins its branches side by side, and is over when they have joined.
+
+The rule of joining is `definitions.routing.joined`.
+"""
+
+from definitions import routing
+from definitions.lifecycles.instance import StepStatus
+from definitions.routing import Outcome
+from definitions.steps import Branch, ParallelStep
+from store.engine import commits
+from tasks.step_run import Settled, StepRun, Waiting, completed, failed
+
+
+async def begin(run: StepRun) -> Settled | Waiting:
+    """Put the first step of every branch beside this one, in one commit."""
+    step, situation = _step(run), run.situation
+    async with situation.moving:
+        frontier = routing.fork(situation.workflow, situation.frontier, run.active)
+        row = run.row({"join": step.join, "branches": [_label(step, branch) for branch in step.branches]})
+        await commits.open_step(run.db, run.lease, row, status=StepStatus.RUNNING, frontier=frontier)
+        situation.frontier = frontier
+    return _waiting(run)
+
+
+async def settle(run: StepRun) -> Settled | Waiting:
+    """By where the branches have come to; asks nobody."""
+    situation = run.situation
+    outcome = routing.joined(situation.workflow, situation.frontier, run.active.step, situation.routed())
+    if outcome is None:
+        return _waiting(run)
+    if outcome is Outcome.SUCCESS:
+        return completed("Its branches have joined.")
+    which = "No branch" if _step(run).join == "any" else "Not every branch"
+    return failed(f"{which} came to its end.")
+
+
+def _step(run: StepRun) -> ParallelStep:
+    assert isinstance(run.step, ParallelStep)
+    return run.step
+
+
+def _label(step: ParallelStep, branch: Branch) -> str:
+    return branch.name or f"branch {step.branches.index(branch) + 1}"
+
+
+def _waiting(run: StepRun) -> Waiting:
+    step, running = _step(run), set[int]()
+    for active in run.situation.frontier:
+        for parallel, number in run.situation.workflow.place(active.step).branches:
+            if parallel == step.id:
+                running.add(number)
+    names = ", ".join(_label(step, branch) for n, branch in enumerate(step.branches) if n in running)
+    return Waiting("branches", f"Waits for {names}.")
