@@ -11,7 +11,8 @@ from definitions.lifecycles.instance import InstanceStatus
 from definitions.parameters import Value
 from definitions.routing import Active, Outcome
 from definitions.steps import CommandStep, ScriptStep, Step
-from definitions.workflow import Workflow
+from definitions.steps.step import END
+from definitions.workflow import Workflow, all_steps
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ def _ahead(workflow: Workflow, gate: Active, outcome: Outcome) -> Ahead:
     advance = routing.advance(workflow, (gate,), gate, outcome)
     if advance.ended is not None:
         return Ahead(ENDS.get(advance.ended, advance.reason))
+    if not advance.frontier:
+        return Ahead("Its branch ends." if advance.target == END else "Its branch fails.")
     step = workflow.step(advance.frontier[0].step)
     return Ahead(f"Goes on with the step “{step.label}”.", _text(step))
 
@@ -66,4 +69,4 @@ def in_order(workflow: Workflow, inputs: Mapping[str, Value]) -> dict[str, Value
 
 def not_reached(workflow: Workflow, reached: Collection[str]) -> list[Step]:
     """The steps that have no result, in the order of the definition."""
-    return [step for step in workflow.steps if step.id not in reached]
+    return [step for step in all_steps(workflow.steps) if step.id not in reached]

@@ -35,7 +35,7 @@ DROPPED = Settled(Outcome.CANCELLED, StepStatus.CANCELLED, "Its branch was given
 class Watch:
     """What the members of one segment see together."""
 
-    glance: Glance
+    glance: Glance = field(init=False)
     """The newest; of before whatever a member looks at next."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Rung when a member has ended or only waits now."""

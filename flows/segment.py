@@ -5,6 +5,7 @@ is parked: first in the store, then in Prefect. Nothing is kept in memory across
 """
 
 import asyncio
+from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import State
@@ -92,13 +93,13 @@ class Segment:
         self.compiled = compiled
         self.lease = lease
         self.situation = situation
-        self.watch: Watch
+        self.watch = Watch()
         self.members: dict[Active, Member] = {}
 
     async def run(self) -> State[None]:
         """Step after step, branch beside branch, until the instance ends or only waits."""
         asked = {active for active, state in self.situation.results.items() if state.status == "waiting"}
-        self.watch = Watch(await leases.glance(self.process.db, self.lease))
+        self.watch.glance = await leases.glance(self.process.db, self.lease)
         try:
             while not self.watch.glance.cancel_requested:
                 waits: dict[Active, Waiting] = {}
@@ -108,7 +109,7 @@ class Segment:
                     if isinstance(answer, Waiting):
                         waits[member.active] = answer
                         seen += [member.looked] if answer.kind != "branches" else []
-                    elif (ended := await self._close(member, answer)) is not None:
+                    elif (ended := await self._close(member.active, answer, member.task_run_id)) is not None:
                         await self._leave()
                         return ended
                 if waits and waits.keys() == set(self.situation.frontier):
@@ -161,9 +162,9 @@ class Segment:
         del self.members[member.active]
         return member.task.result()
 
-    async def _close(self, member: Member, answer: Settled) -> State[None] | None:
+    async def _close(self, active: Active, answer: Settled, task_run_id: UUID | None) -> State[None] | None:
         """Commit a step's result and where it leads; returns the final state if that ended the instance."""
-        active, situation = member.active, self.situation
+        situation = self.situation
         async with situation.moving:
             if active not in situation.frontier:
                 return None  # its branch was given up
@@ -179,7 +180,7 @@ class Segment:
                 facts=answer.facts,
                 reason=answer.reason,
                 advance=advance,
-                task_run_id=member.task_run_id,
+                task_run_id=task_run_id,
                 cause=cause,
             )
             failpoint("worker.between_steps")
@@ -190,7 +191,7 @@ class Segment:
                 answer.reason,
                 answer.facts,
                 None,
-                member.task_run_id,
+                task_run_id,
                 advance.target,
             )
         for dropped in advance.dropped:

@@ -64,11 +64,7 @@ async def open_request(
         return existing
     title, description = _shown(title, 500), _shown(description, 20_000)
     eligible, needed = await electorate(tx, step, started_by)
-    deadline: datetime | None = None
-    if step.timeout_minutes is not None:
-        deadline = await tx.fetchval(
-            "SELECT clock_timestamp() + make_interval(secs => $1)", float(step.timeout_minutes * 60)
-        )
+    deadline = await _deadline(tx, step)
     asked: dict[str, Value] = {
         **frozen,
         **await frozen_facts.of_instance(tx, instance_id),
@@ -108,6 +104,14 @@ def _shown(text: str, most: int) -> str:
     """Text that resolved templates may have filled with a job's output: storable, and of bounded length."""
     text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     return text if len(text) <= most else text[: most - 1] + "…"
+
+
+async def _deadline(tx: Tx, step: ApprovalStep) -> datetime | None:
+    minutes = float(step.timeout_minutes) if step.timeout_minutes is not None else None
+    moment: datetime | None = await tx.fetchval(
+        "SELECT clock_timestamp() + make_interval(secs => 60 * $1)", minutes
+    )
+    return moment
 
 
 async def withdraw_all(

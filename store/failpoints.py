@@ -14,6 +14,7 @@ POINTS: dict[str, str] = {
     "worker.waiting_hot": "the worker waits for jobs in memory",
     "worker.parked": "the park is committed, Prefect has not suspended the run yet",
     "worker.woken": "the job is complete, the flow is about to read its result",
+    "worker.forked": "a parallel step's branches are committed, none has begun",
     "worker.between_steps": "a step's result and the new frontier are committed, the next has not begun",
 }
 """Every point and the moment it stands for. Tests assert that each one was hit."""

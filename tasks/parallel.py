@@ -8,6 +8,7 @@ from definitions.lifecycles.instance import StepStatus
 from definitions.routing import Outcome
 from definitions.steps import Branch, ParallelStep
 from store.engine import commits
+from store.failpoints import failpoint
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
 
 
@@ -19,6 +20,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
         row = run.row({"join": step.join, "branches": [_label(step, branch) for branch in step.branches]})
         await commits.open_step(run.db, run.lease, row, status=StepStatus.RUNNING, frontier=frontier)
         situation.frontier = frontier
+    failpoint("worker.forked")
     return _waiting(run)
 
 

@@ -46,8 +46,11 @@ LEDGER_INPUT = [{"name": "ledger", "type": "string", "required": True}]
 
 @pytest.fixture(scope="session")
 def workflows(live: LiveStack) -> LiveStack:
-    """Three jobs in a row; the same with a gate before the last; one long job."""
+    """Three jobs in a row; the same with a gate before the last; one long job; two branches."""
     live.publish({"name": "three", "inputs": LEDGER_INPUT, "steps": [note("a"), note("b"), note("c")]})
     live.publish({"name": "gated", "inputs": LEDGER_INPUT, "steps": [note("a"), GATE, note("b"), note("c")]})
     live.publish({"name": "slow", "inputs": LEDGER_INPUT, "steps": [note("a", 3), note("b")]})
+    branches = [{"steps": [note("b", 3), note("c")]}, {"steps": [note("d", 1)]}]
+    fork = {"id": "p", "type": "parallel", "branches": branches}
+    live.publish({"name": "branched", "inputs": LEDGER_INPUT, "steps": [fork, note("z")]})
     return live

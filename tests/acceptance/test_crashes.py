@@ -9,7 +9,7 @@ from tests.acceptance.conftest import Ledger
 from tests.live.stack import LiveStack, until
 
 
-@pytest.mark.parametrize("point", sorted(POINTS))
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - {"worker.forked"}))
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
 ) -> None:
@@ -25,6 +25,25 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
     assert ended["status"] == "completed", ended["reason"]
     assert ledger.lines() == [f"{number} a", f"{number} b"]
+
+
+@pytest.mark.parametrize("point", sorted(POINTS))
+def test_branches_lose_nothing_and_repeat_nothing_either(
+    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+) -> None:
+    mark = tmp_path / "hit"
+    hot = {"OPSGATE_HOT_SECONDS": "0.2"} if point == "worker.parked" else {}
+    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(mark), **hot)
+    try:
+        number = workflows.launch("branched", ["host-1"], ledger=str(ledger.path))
+        ended = workflows.ended(number, 90)
+    finally:
+        workflows.worker_with()
+    assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
+    assert ended["status"] == "completed", ended["reason"]
+    ran = ledger.lines()
+    assert sorted(ran) == [f"{number} {name}" for name in "bcdz"]
+    assert ran[-1] == f"{number} z"
 
 
 def test_a_worker_killed_while_a_gate_is_open_is_not_missed(workflows: LiveStack, ledger: Ledger) -> None:

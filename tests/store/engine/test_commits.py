@@ -71,3 +71,35 @@ async def test_an_executor_that_was_replaced_notes_no_task_run(
     await leases.take(db, instance, await worker())
     await commits.note_task_run(db, old, STEP.active, uuid.uuid4())
     assert await db.fetchval("SELECT task_run_id FROM step_results") is None
+
+
+async def test_a_step_whose_branch_was_given_up_begins_no_more(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    await db.execute("UPDATE instances SET frontier = $1", [{"step": "b", "visit": 1}])
+    with pytest.raises(commits.Dropped, match="Step a of instance"):
+        await commits.open_step(db, lease, STEP)
+    assert await db.fetchval("SELECT count(*) FROM step_results") == 0
+
+
+async def test_a_step_that_forks_opens_with_its_branches_in_one_commit(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    await commits.open_step(db, lease, STEP, frontier=(STEP.active, Active("x", 1)))
+    assert (await leases.glance(db, lease)).frontier == [{"step": "a", "visit": 1}, {"step": "x", "visit": 1}]
+
+
+async def test_what_is_dropped_ends_as_cancelled_and_nothing_else_does(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    inside, beside = (commits.StepRow(Active(name, 1), "command", name, {}) for name in "xy")
+    for row in (STEP, inside, beside):
+        await db.execute("UPDATE instances SET frontier = $1", [{"step": row.active.step, "visit": 1}])
+        await commits.open_step(db, lease, row)
+    await close(db, lease, "completed", Advance((Active("y", 1),), None, "y", "", (inside.active,)))
+    rows = await db.fetch("SELECT step_id, status, reason FROM step_results ORDER BY step_id")
+    assert [tuple(row)[:2] for row in rows] == [("a", "completed"), ("x", "cancelled"), ("y", "waiting")]
+    assert rows[1]["reason"] == "Another branch of a came first."

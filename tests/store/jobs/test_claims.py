@@ -245,6 +245,26 @@ async def test_a_job_behind_an_undecided_gate_is_not_claimed(db, web1, instance,
 
 
 @pytest.mark.parametrize(
+    ("gate", "job", "held"),
+    [
+        ("", "p.0/", True),
+        ("p.0/", "p.0/", True),
+        ("p.0/", "p.0/q.1/", True),
+        ("p.0/", "p.1/", False),
+        ("p.1/", "p.10/", False),
+        ("p.0/q.1/", "p.0/", False),
+    ],
+)
+async def test_an_undecided_gate_holds_back_its_own_branch_and_what_lies_within(
+    db, web1, instance, step_job, gate, job, held
+):
+    await step_job(await instance(gated=True))
+    await db.execute("UPDATE approval_requests SET branch = $1", gate)
+    await db.execute("UPDATE jobs SET branch = $1", job)
+    assert ((await web1.poll()).jobs == []) == held
+
+
+@pytest.mark.parametrize(
     "change",
     ["cancel_requested_at = now()", "status = 'failed', ended_at = now()"],
     ids=["being cancelled", "ended"],
