@@ -36,10 +36,10 @@ class StepJobView(BaseModel):
 async def of_instance(tx: Tx, instance_id: int) -> dict[tuple[str | None, int | None], list[StepJobView]]:
     """The jobs of every (step, visit)."""
     jobs = await _rows(tx, "WHERE j.instance_id = $1 ORDER BY j.id", instance_id)
-    tails = await _tails(tx, jobs)
+    found_tails = await tails(tx, jobs)
     found: dict[tuple[str | None, int | None], list[StepJobView]] = {}
     for job in jobs:
-        found.setdefault((job.step_id, job.visit), []).append(_view(job, tails))
+        found.setdefault((job.step_id, job.visit), []).append(_view(job, found_tails))
     return found
 
 
@@ -47,7 +47,7 @@ async def _rows(tx: Tx, condition: str, *args: object) -> list[JobRow]:
     return [job_views.row_view(row) for row in await tx.fetch(f"{job_views.SELECT} {condition}", *args)]
 
 
-async def _tails(tx: Tx, jobs: Sequence[JobRow]) -> dict[tuple[int, str], str]:
+async def tails(tx: Tx, jobs: Sequence[JobRow]) -> dict[tuple[int, str], str]:
     """The end of both streams of each job's newest attempt; shorter when there are very many jobs."""
     keep = max(256, min(TAIL_BYTES, _ALL_TAILS_BYTES // max(1, len(jobs))))
     rows = await tx.fetch(
