@@ -16,6 +16,7 @@ from definitions.permissions import Actor, require
 from definitions.problems import has_errors
 from store import audit, frozen_facts, jobs, libraries, references, scripts, targets
 from store.connection import Database, Row, Tx
+from store.jobs import NewJob
 
 
 class Made(NamedTuple):
@@ -45,7 +46,7 @@ async def execute(
         ran = libraries.record(linked)
         found = await targets.resolve(tx, hosts)
         shown = frozen_facts.masked([each.model_dump() for each in script.parameters], values)
-        new = [(host.id, payload, ran) for host in found]
+        new = [_job(row, row["version"], host.id, payload, ran) for host in found]
         return await _make(tx, actor, row, row["version"], shown, new, None)
 
 
@@ -71,12 +72,14 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
         if not found:
             which = "failed or timed out on a host that is still there" if failed_only else "is still there"
             raise Conflict(f"No job of execution {execution_id} {which}.")
-        if any(job["sealed_values"] is not None for job in found):
-            raise Conflict(
-                f"Execution {execution_id} had secret parameters: run the script and give them again."
-            )
-        new = [(job["host_id"], ScriptPayload(**job["payload"]), job["libraries"]) for job in found]
-        return await _make(tx, actor, row, before["script_version"], before["parameters"], new, execution_id)
+        if any(job["sealed_values"] is not None or job["payload"].get("secrets") for job in found):
+            raise Conflict(f"Execution {execution_id} had secret parameters: run the script anew with them.")
+        version = before["script_version"]
+        new = [
+            _job(row, version, job["host_id"], ScriptPayload(**job["payload"]), job["libraries"])
+            for job in found
+        ]
+        return await _make(tx, actor, row, version, before["parameters"], new, execution_id)
 
 
 async def _runnable(tx: Tx, ref: int | str) -> Row:
@@ -86,16 +89,31 @@ async def _runnable(tx: Tx, ref: int | str) -> Row:
     return row
 
 
+def _job(
+    script: Row, version: int, host_id: int, payload: ScriptPayload, ran: Sequence[Mapping[str, Any]]
+) -> NewJob:
+    return NewJob(
+        type="script",
+        host_id=host_id,
+        payload=payload,
+        priority=job_types.PRIORITY["script"],
+        script_id=script["id"],
+        script_version=version,
+        libraries=ran,
+    )
+
+
 async def _make(
     tx: Tx,
     actor: Actor,
     script: Row,
     version: int,
     parameters: Mapping[str, Value],
-    new: Sequence[tuple[int, ScriptPayload, Sequence[Mapping[str, Any]]]],
+    new: Sequence[NewJob],
     rerun_of: int | None,
 ) -> Made:
-    """The execution's row, its jobs (host, payload, libraries), and who did it."""
+    """The execution's row, its jobs, and who did it."""
+    person = actor.id if actor.kind == "user" else None
     execution_id = await tx.fetchval(
         """INSERT INTO executions (script_id, script_version, parameters, rerun_of, created_by,
                                    created_by_name)
@@ -104,33 +122,13 @@ async def _make(
         version,
         dict(parameters),
         rerun_of,
-        actor.id if actor.kind == "user" else None,
+        person,
         actor.name,
     )
-    made = await jobs.insert(
-        tx,
-        actor.name,
-        actor.id,
-        [
-            jobs.NewJob(
-                type="script",
-                host_id=host_id,
-                payload=payload,
-                priority=job_types.PRIORITY["script"],
-                script_id=script["id"],
-                script_version=version,
-                libraries=ran,
-                execution_id=execution_id,
-            )
-            for host_id, payload, ran in new
-        ],
-    )
-    detail: dict[str, Any] = {
-        "name": script["name"],
-        "version": version,
-        "execution": execution_id,
-        "jobs": made,
-    }
+    known = [job._replace(execution_id=execution_id) for job in new]
+    made = await jobs.insert(tx, actor.name, person, known)
+    detail: dict[str, Any] = {"name": script["name"], "version": version}
+    detail |= {"execution": execution_id, "jobs": made}
     if rerun_of is not None:
         detail["rerun_of"] = rerun_of
     await audit.record(tx, actor, "script.execute", "script", script["id"], **detail)
