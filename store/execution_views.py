@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from definitions.errors import Invalid
 from definitions.permissions import Actor, require
 from definitions.problems import Problem
-from store import job_views, pages, references, scripts, step_jobs
+from store import job_tails, job_views, pages, references, scripts
 from store.connection import Database, Row, Tx
 from store.job_views import JobRow, LibraryRef
 from store.names import normalise
@@ -96,7 +96,8 @@ async def listing(
     async with db.connection() as tx:
         script = await scripts.find(tx, ref)
         name = None if host is None else normalise(str(host))
-        given = (script["id"], pages.before(after), list(status), name, since, until, who, execution)
+        person = None if who is None else normalise(who)
+        given = (script["id"], pages.before(after), list(status), name, since, until, person, execution)
         if search is not None:
             return await _searched(tx, condition, given, _bytes(search), limit)
         rows = await tx.fetch(
@@ -151,7 +152,7 @@ async def _searched(
 
 
 async def _with_output(tx: Tx, found: Sequence[JobRow]) -> list[ExecutionRow]:
-    tails = await step_jobs.tails(tx, found)
+    tails = await job_tails.tails(tx, [(job.id, job.attempt) for job in found])
     return [
         ExecutionRow(
             **job.model_dump(),

@@ -115,7 +115,7 @@ async def test_results_are_filtered_and_paged(org: Any, save_script: SaveScript)
     )
     assert await found(org, status=["completed", "failed"]) == [one.jobs[1]]
     assert await found(org, host="WEB-2") == await found(org, host=str(org.hosts[1])) == [one.jobs[1]]
-    assert await found(org, who="bo") == await found(org, since=at) == two.jobs
+    assert await found(org, who="Bo") == await found(org, since=at) == two.jobs
     assert await found(org, until=at, since=at - timedelta(days=1)) == one.jobs[::-1]
     first = await execution_views.listing(org.db, org.vi, "disk-check", limit=2)
     assert await found(org, limit=2, after=first.next) == [one.jobs[0]]
