@@ -6,6 +6,7 @@ from agent.payloads import CommandPayload, ScriptPayload
 from definitions.errors import Invalid
 from definitions.library import Library
 from definitions.parameters import Value, environment
+from definitions.prepending import prepend
 from definitions.script import Script
 from definitions.variables import Shell
 
@@ -24,7 +25,7 @@ def script_payload(
         raise Invalid(f"The script {script.name} runs as {script.run_as}, and run_as is not available yet.")
     return ScriptPayload(
         language=script.language,
-        content="\n".join([*_contents(script, libraries), script.content]),
+        content=prepend(script.language, script.content, _contents(script, libraries)),
         environment=environment(script.parameters, values),
         timeout_seconds=timeout_seconds or script.timeout_seconds,
         requires_elevation=script.requires_elevation,

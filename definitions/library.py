@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from definitions.names import Name
+from definitions.prepending import unfit_library
 from definitions.problems import Problem
 from definitions.script import Content, Language, parse_named
 
@@ -23,4 +24,8 @@ class Library(BaseModel):
 
 def parse_library(document: object) -> tuple[Library | None, list[Problem]]:
     """The library, if the document has the right shape, and everything found on the way."""
-    return parse_named(Library, document, "library")
+    library, problems = parse_named(Library, document, "library")
+    if library is None:
+        return None, problems
+    unfit = list(unfit_library(library.language, library.content))
+    return (None if unfit else library), [*problems, *unfit]

@@ -11,7 +11,9 @@ from definitions.problems import Problem, has_errors
 from definitions.reading import kind_of, not_json, read
 
 Language = Literal["bash", "python", "powershell"]
-Content = Annotated[str, Field(min_length=1, max_length=1024 * 1024)]
+CONTENT_CHARACTERS = 1024 * 1024
+"""Most of a script, of a library, and of a script with its libraries."""
+Content = Annotated[str, Field(min_length=1, max_length=CONTENT_CHARACTERS)]
 M = TypeVar("M", bound=BaseModel)
 
 

@@ -22,6 +22,7 @@ async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
     """The facts, as JSON."""
     row = await tx.fetchrow(
         """SELECT i.workflow_id, i.workflow_version, w.name, i.inputs, i.host_ids, i.pinned_scripts,
+                  i.pinned_libraries,
                   i.started_by_name, coalesce(v.definition -> 'inputs', '[]') AS parameters
            FROM instances i JOIN workflows w ON w.id = i.workflow_id
            JOIN workflow_versions v ON v.workflow_id = i.workflow_id AND v.version = i.workflow_version
@@ -39,6 +40,7 @@ async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
         "instance": instance_id,
         "workflow": {"id": row["workflow_id"], "name": row["name"], "version": row["workflow_version"]},
         "scripts": {script["name"]: pins[script["id"]] for script in scripts},
+        "libraries": {name: pin["version"] for name, pin in sorted(row["pinned_libraries"].items())},
         "inputs": masked(row["parameters"], row["inputs"]),
         "hosts": [host["name"] for host in hosts],
         "started_by": row["started_by_name"],

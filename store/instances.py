@@ -106,14 +106,14 @@ async def _insert(
         if isinstance(step, ApprovalStep):
             await approvals.electorate(tx, step, started_by)
     instance_id: int = await tx.fetchval(
-        """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts, started_by,
-               started_by_name, frontier)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id""",
+        """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts,
+               pinned_libraries, started_by, started_by_name, frontier)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id""",
         row["id"],
         row["published_version"],
         inputs,
         host_ids,
-        await _pins(tx, workflow),
+        *await _pins(tx, workflow),
         started_by,
         actor.name,
         [asdict(active) for active in routing.start(workflow).frontier],
@@ -125,15 +125,19 @@ async def _insert(
     return instance_id
 
 
-async def _pins(tx: Tx, workflow: Workflow) -> dict[str, int]:
-    """The version each script has now, by id; later saves do not touch this instance.
+async def _pins(tx: Tx, workflow: Workflow) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """The version each script has now, by id, and each library these link, by name; later saves do not
+    touch this instance.
 
     A script may have changed since the workflow was proved: its parameters are bound again, with the
     instance's values, when its step runs.
     """
     wanted = {step.script: step.id for step in all_steps(workflow.steps) if isinstance(step, ScriptStep)}
     rows = await tx.fetch(
-        "SELECT id, version FROM scripts WHERE id = ANY ($1)", [ref for ref in wanted if isinstance(ref, int)]
+        """SELECT s.id, s.version, l.name AS library, l.id AS library_id, l.version AS library_version
+           FROM scripts s JOIN script_versions v ON v.script_id = s.id AND v.version = s.version
+           LEFT JOIN libraries l ON v.definition -> 'libraries' ? l.name WHERE s.id = ANY ($1)""",
+        [ref for ref in wanted if isinstance(ref, int)],
     )
     pins = {row["id"]: row["version"] for row in rows}
     problems = [
@@ -148,4 +152,9 @@ async def _pins(tx: Tx, workflow: Workflow) -> dict[str, int]:
     ]
     if problems:
         raise Invalid(problems[0].message, problems)
-    return {str(script_id): version for script_id, version in pins.items()}
+    libraries = {
+        row["library"]: {"id": row["library_id"], "version": row["library_version"]}
+        for row in rows
+        if row["library"] is not None
+    }
+    return {str(script_id): version for script_id, version in pins.items()}, libraries

@@ -14,8 +14,8 @@ PICK_UP_MINUTES = 30
 """A job not picked up this long after it was due has failed (the manual)."""
 
 _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.scheduled_at, j.created_at,
-    j.created_by_name AS created_by, j.script_id, j.script_version, j.instance_id, j.step_id, j.visit,
-    j.attempt, j.timeout_seconds, j.claimed_at, j.started_at, j.ended_at, j.cancel_requested_at,
+    j.created_by_name AS created_by, j.script_id, j.script_version, j.execution_id, j.instance_id, j.step_id,
+    j.visit, j.attempt, j.timeout_seconds, j.claimed_at, j.started_at, j.ended_at, j.cancel_requested_at,
     j.outcome, j.exit_code, j.reason,
     j.stdout_length, j.stderr_length, j.stdout_truncated, j.stderr_truncated,
     a.last_seen_at, coalesce(a.last_seen_at > now() - interval '{ONLINE_SECONDS} seconds', false) AS online,
@@ -27,8 +27,8 @@ SELECT = f"""SELECT {_COLUMNS} FROM jobs j JOIN hosts h ON h.id = j.host_id
     LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL"""
 """One row a job; `row_view` reads it. Add WHERE and ORDER BY with the aliases j and h."""
 
-SELECT_WHOLE = SELECT.replace(_COLUMNS, _COLUMNS + ", j.payload")
-"""The same with the payload, for one job."""
+SELECT_WHOLE = SELECT.replace(_COLUMNS, _COLUMNS + ", j.payload, j.libraries")
+"""The same with the payload and the libraries in it, for one job."""
 
 
 class JobRow(BaseModel):
@@ -47,6 +47,8 @@ class JobRow(BaseModel):
     created_by: str
     script_id: int | None
     script_version: int | None
+    execution_id: int | None
+    """What dispatched it together with others, when that was a script's execution."""
     instance_id: int | None
     step_id: str | None
     visit: int | None
@@ -82,10 +84,22 @@ class AttemptView(BaseModel):
     ended_at: datetime
 
 
+class LibraryRef(BaseModel):
+    """A library that is part of what a job ran."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    name: str
+    version: int
+
+
 class JobView(JobRow):
     """One job, whole. Of the environment only the names: a value may be somebody's secret."""
 
     payload: dict[str, Any]
+    libraries: list[LibraryRef]
+    """In front of the script, in this order."""
     attempts: list[AttemptView]
 
 

@@ -40,6 +40,9 @@ class NewJob(NamedTuple):
     scheduled_at: datetime | None = None
     script_id: int | None = None
     script_version: int | None = None
+    libraries: Sequence[Mapping[str, Any]] = ()
+    """In front of the script: id, name and version of each."""
+    execution_id: int | None = None
 
 
 async def insert(
@@ -62,8 +65,8 @@ async def insert(
         job_id = await tx.fetchval(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
                                  script_version, created_by_name, created_by, instance_id, step_id, visit,
-                                 branch)
-               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13, $15)
+                                 branch, libraries, execution_id)
+               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
@@ -81,6 +84,8 @@ async def insert(
             visit,
             channels.JOBS,
             branch,
+            list(job.libraries),
+            job.execution_id,
         )
         if job_id is None:
             job_id = await tx.fetchval(

@@ -27,9 +27,12 @@ async def dispatch(
     step: JobStep,
     sent: dict[str, Any],
     payload_for: Callable[[HostRef], JobPayload],
-    script: tuple[int, int] | None = None,
+    script: tuple[int, int, list[dict[str, Any]]] | None = None,
 ) -> Settled | Waiting:
-    """Create the jobs and note that the step waits for them, in one transaction."""
+    """Create the jobs and note that the step waits for them, in one transaction.
+
+    `script`: its id, its version, and the libraries in front of it as jobs keep them.
+    """
 
     async def create(tx: Tx) -> None:
         hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids)
@@ -41,6 +44,7 @@ async def dispatch(
                 priority=PRIORITY[step.type],
                 script_id=script[0] if script else None,
                 script_version=script[1] if script else None,
+                libraries=script[2] if script else (),
             )
             for host in hosts
         ]

@@ -5,6 +5,7 @@ from definitions import parameters, variables
 from definitions.dispatch import script_payload
 from definitions.errors import Invalid, OpsgateError
 from definitions.steps import ScriptStep
+from store import libraries
 from store.engine import facts
 from store.targets import HostRef
 from tasks import host_jobs
@@ -28,7 +29,10 @@ async def begin(run: StepRun) -> Settled | Waiting:
         values, problems = parameters.bind(script.parameters, given, "/parameters")
         if problems:
             raise Invalid(f"The parameters do not fit the script {script.name!r}.", problems)
-        payload = script_payload(script, values, timeout_seconds=step.timeout_seconds)
+        linked = await libraries.pinned(run.db, run.situation.pinned_libraries, script)
+        payload = script_payload(
+            script, values, libraries=[each.library for each in linked], timeout_seconds=step.timeout_seconds
+        )
     except OpsgateError as error:
         return host_jobs.refused(error, {"script": script.name})
     sent = {"script": script.name, "version": version, "parameters": _shown(script.parameters, values)}
@@ -36,7 +40,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
     def for_host(_host: HostRef) -> JobPayload:
         return payload
 
-    return await host_jobs.dispatch(run, step, sent, for_host, (script_id, version))
+    return await host_jobs.dispatch(run, step, sent, for_host, (script_id, version, libraries.record(linked)))
 
 
 def _shown(

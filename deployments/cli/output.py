@@ -74,8 +74,9 @@ def cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(cell(entry) for entry in value)
     if isinstance(value, dict):
-        if "name" in value and set(value) <= {"id", "name"}:
-            return printable(str(value["name"]))
+        if "name" in value and set(value) <= {"id", "name", "version"}:
+            version = f" version {value['version']}" if "version" in value else ""
+            return printable(f"{value['name']}{version}")
         return ", ".join(f"{printable(str(name))}={cell(entry)}" for name, entry in value.items())
     return str(value)
 

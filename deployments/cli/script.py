@@ -1,51 +1,128 @@
-"""`opsgate script`: list, show, and run a script on hosts."""
+"""`opsgate script`: look at scripts, run one on hosts, see what came of it, run it again where it failed."""
 
-from typing import Annotated
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from deployments.cli.connection import Connection, segment
-from deployments.cli.output import Hosts, Json, Limit, cell, pairs, print_facts, print_json, print_rows
+from deployments.cli.errors import WrongUse
+from deployments.cli.output import Hosts, Json, Limit, pairs, print_json, print_rows, printable
+from deployments.cli.versioned import add_verbs
 
 app = App(name="script", help_format="plaintext")
+
+add_verbs(app, "/scripts")
 
 Params = Annotated[
     list[str], Parameter(name="--param", negative="", help="A parameter, name=value; repeatable.")
 ]
+Moment = Annotated[str | None, Parameter(help="A moment, ISO 8601; without a zone, this machine's.")]
+Execution = Annotated[int, Parameter(name="EXECUTION", help="The number of an execution.")]
 
-
-@app.command(name="list")
-def list_(*, limit: Limit = 100, json: Json = False) -> None:
-    """List the scripts."""
-    columns = ("id", "name", "version", "language", "created_at", "created_by_name")
-    print_rows(Connection.find().items("/scripts", limit), columns, as_json=json)
-
-
-@app.command
-def show(script: str, *, json: Json = False) -> None:
-    """Show a script and its text."""
-    found = Connection.find().get(f"/scripts/{segment(script)}")
-    print_facts(found, as_json=json, leave_out=("definition",))
-    if not json:
-        definition = found.get("definition", {})
-        for name, value in definition.items():
-            if name != "content":
-                print(f"  {name.replace('_', ' ')}: {cell(value)}")
-        print(f"\n{cell(definition.get('content', ''))}")
+_COLUMNS = (
+    "id",
+    "execution_id",
+    "host",
+    "status",
+    "exit_code",
+    "duration",
+    "created_at",
+    "created_by",
+    "reason",
+)
 
 
 @app.command
 def run(script: str, *, host: Hosts, param: Params = [], wait: bool = True, json: Json = False) -> int:  # noqa: B006
     """Run a script on hosts, one job each, and wait for the results (--no-wait: don't)."""
-    from deployments.cli.job import wait_for
-
     connection = Connection.find()
     body = {"hosts": host, "parameters": pairs(param, "--param")}
-    jobs: list[int] = connection.post(f"/scripts/{segment(script)}/execute", body)["jobs"]
+    made = connection.post(f"/scripts/{segment(script)}/execute", body)
+    return _follow(connection, made, wait=wait, as_json=json)
+
+
+@app.command
+def rerun(
+    execution: Execution,
+    /,
+    *,
+    failed: Annotated[bool, Parameter(negative="", help="Only where it failed or timed out.")] = False,
+    wait: bool = True,
+    json: Json = False,
+) -> int:
+    """Run the very same again, version and parameters, on the hosts of an execution."""
+    connection = Connection.find()
+    made = connection.post(f"/executions/{execution}/rerun", {"failed_only": failed})
+    return _follow(connection, made, wait=wait, as_json=json)
+
+
+@app.command
+def executions(
+    script: str,
+    *,
+    status: str | None = None,
+    host: str | None = None,
+    since: Moment = None,
+    until: Moment = None,
+    who: Annotated[str | None, Parameter(help="Who ran it.")] = None,
+    execution: int | None = None,
+    search: Annotated[str | None, Parameter(help="Exact text in what it printed.")] = None,
+    output: Annotated[bool, Parameter(negative="", help="Print the end of each output too.")] = False,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
+    """List what a script did on each host, the newest first."""
+    asked = {"status": status, "host": host, "who": who, "execution": execution, "search": search}
+    moments = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
+    path = f"/scripts/{segment(script)}/executions"
+    found = list(Connection.find().items(path, limit, **asked, **moments))
+    print_rows(found, _COLUMNS, as_json=json)
+    if output and not json:
+        for row in found:
+            for stream in ("stdout", "stderr"):
+                if row[stream]:
+                    print(f"\njob {row['id']} on {row['host']}, {stream}:\n{printable(row[stream])}")
+
+
+@app.command
+def download(execution: Execution, /, *, to: Path | None = None) -> None:
+    """Write every host's result and output as JSON lines, to a file or to stdout."""
+    connection = Connection.find()
+    path = f"/executions/{execution}/download"
+    if to is None:
+        connection.download(path, sys.stdout.buffer)
+        return
+    try:
+        with to.open("xb") as file:
+            connection.download(path, file)
+    except OSError as error:
+        raise WrongUse(f"{to} can't be written: {error.strerror}") from error
+
+
+def _follow(connection: Connection, made: dict[str, Any], *, wait: bool, as_json: bool) -> int:
+    from deployments.cli.job import wait_for
+
+    jobs: list[int] = made["jobs"]
     if wait:
-        return wait_for(connection, jobs, as_json=json)
-    if json:
-        print_json({"jobs": jobs})
+        code = wait_for(connection, jobs, as_json=as_json)
+        if code and not as_json:
+            again = f"opsgate script rerun {made['execution']} --failed"
+            print(f"Run it again where it failed: {again}", file=sys.stderr)
+        return code
+    if as_json:
+        print_json(made)
     else:
-        print(f"Dispatched: {', '.join(f'job {job}' for job in jobs)}.")
+        print(f"Dispatched: {', '.join(f'job {job}' for job in jobs)} (execution {made['execution']}).")
     return 0
+
+
+def _moment(text: str | None, option: str) -> str | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except ValueError as error:
+        raise WrongUse(f"{option} {text!r} is no moment like 2026-01-31T08:00.") from error

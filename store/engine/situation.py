@@ -42,6 +42,8 @@ class Situation:
     inputs: dict[str, Any]
     host_ids: list[int]
     pinned_scripts: dict[int, int]
+    pinned_libraries: dict[str, dict[str, int]]
+    """By name: id and version."""
     started_by: int | None
     started_by_name: str
     frontier: tuple[Active, ...]
@@ -96,7 +98,8 @@ class Situation:
 
 
 _INSTANCE = """
-SELECT workflow_id, workflow_version, inputs, host_ids, pinned_scripts, started_by, started_by_name, frontier
+SELECT workflow_id, workflow_version, inputs, host_ids, pinned_scripts, pinned_libraries, started_by,
+       started_by_name, frontier
 FROM instances WHERE id = $1
 """
 
@@ -121,6 +124,7 @@ async def load(db: Database, lease: Lease, workflow: Workflow) -> Situation:
         inputs=row["inputs"],
         host_ids=list(row["host_ids"]),
         pinned_scripts={int(key): version for key, version in row["pinned_scripts"].items()},
+        pinned_libraries=row["pinned_libraries"],
         started_by=row["started_by"],
         started_by_name=row["started_by_name"],
         frontier=tuple(Active(entry["step"], entry["visit"]) for entry in row["frontier"]),

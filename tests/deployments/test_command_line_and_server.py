@@ -158,7 +158,7 @@ def test_an_organisation_secret_is_shown_once(opsgate: Opsgate, server: Server):
 
 
 @pytest.mark.parametrize(
-    "noun", ["workflow", "instance", "approval", "script", "job", "host", "role", "audit"]
+    "noun", ["workflow", "instance", "approval", "script", "library", "job", "host", "role", "audit"]
 )
 def test_every_list_can_be_had_as_a_table_and_as_json(opsgate: Opsgate, server: Server, noun: str):
     assert opsgate(noun, "list", beside=server).code == 0

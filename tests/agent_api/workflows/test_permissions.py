@@ -1,4 +1,4 @@
-"""Who may call which route: every route of scripts, workflows, instances and approvals, for every role."""
+"""Who may call which route: scripts to approvals, every route, for every role."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from agent_api.guarded import guard_of
-from agent_api.routes import approvals, instances, scripts, workflows
+from agent_api.routes import approvals, executions, instances, libraries, scripts, workflows
 
 MATRIX = {
     "GET /api/v1/scripts": "scripts.view",
@@ -20,6 +20,19 @@ MATRIX = {
     "POST /api/v1/scripts/{ref}/rollback": "scripts.manage",
     "POST /api/v1/scripts/{ref}/execute": "scripts.manage",
     "GET /api/v1/scripts/{ref}/executions": "scripts.view",
+    "GET /api/v1/libraries": "scripts.view",
+    "POST /api/v1/libraries": "scripts.manage",
+    "PUT /api/v1/libraries/by-name/{name}": "scripts.manage",
+    "GET /api/v1/libraries/{ref}": "scripts.view",
+    "PUT /api/v1/libraries/{ref}": "scripts.manage",
+    "DELETE /api/v1/libraries/{ref}": "scripts.manage",
+    "GET /api/v1/libraries/{ref}/versions": "scripts.view",
+    "GET /api/v1/libraries/{ref}/versions/{old}/diff/{new}": "scripts.view",
+    "POST /api/v1/libraries/{ref}/rollback": "scripts.manage",
+    "GET /api/v1/executions/{execution_id}": "scripts.view",
+    "POST /api/v1/executions/{execution_id}/rerun": "scripts.manage",
+    "GET /api/v1/executions/{execution_id}/download": "scripts.view",
+    "GET /api/v1/jobs/{job_id}/output/download": "jobs.view",
     "GET /api/v1/workflows": "workflows.view",
     "POST /api/v1/workflows": "workflows.manage",
     "POST /api/v1/workflows/validate": "workflows.view",
@@ -40,15 +53,15 @@ MATRIX = {
     "POST /api/v1/approvals/{request_id}/vote": "workflows.manage",
 }
 ROLES = {
-    "operator": {"scripts.view", "scripts.manage", "workflows.view", "workflows.manage"},
-    "approver": {"scripts.view", "workflows.view", "workflows.manage"},
-    "viewer": {"scripts.view", "workflows.view"},
+    "operator": {"jobs.view", "scripts.view", "scripts.manage", "workflows.view", "workflows.manage"},
+    "approver": {"jobs.view", "scripts.view", "workflows.view", "workflows.manage"},
+    "viewer": {"jobs.view", "scripts.view", "workflows.view"},
 }
 
 
 def test_the_matrix_names_every_route() -> None:
     declared: dict[str, Any] = {}
-    for module in (scripts, workflows, instances, approvals):
+    for module in (scripts, libraries, executions, workflows, instances, approvals):
         for route in module.router.routes:
             guard = guard_of(getattr(route, "endpoint", None))
             assert guard is not None
@@ -59,7 +72,7 @@ def test_the_matrix_names_every_route() -> None:
 
 async def call(client: httpx2.AsyncClient, route: str) -> int:
     method, path = route.split()
-    for name in ("ref", "name", "instance_id", "request_id", "old", "new"):
+    for name in ("ref", "name", "instance_id", "request_id", "execution_id", "job_id", "old", "new"):
         path = path.replace(f"{{{name}}}", "9999")
     return (await client.request(method, path)).status_code
 

@@ -1,4 +1,4 @@
-"""Scripts: versions, and running one by hand."""
+"""Scripts: versions, going back, archiving."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.script import Script
-from store import script_versions, scripts
+from store import executions, scripts, workflows
 
 SaveScript = Callable[..., Awaitable[int]]
 
@@ -43,54 +43,20 @@ async def test_two_scripts_never_share_a_name(org: Any, disk_check: Script) -> N
 
 
 async def test_what_no_host_could_be_given_yet_is_refused(org: Any, disk_check: Script) -> None:
-    for field in ({"libraries": ["lib"]}, {"run_as": "db_admin"}):
-        with pytest.raises(Invalid) as refused:
-            await scripts.save(org.db, org.ana, disk_check.model_copy(update=field))
-        assert [problem.code for problem in refused.value.problems] == ["not-available-yet"]
-
-
-async def test_running_one_makes_a_job_a_host_with_its_values_as_data(
-    org: Any, save_script: SaveScript
-) -> None:
-    script_id = await save_script()
-    made = await scripts.execute(
-        org.db, org.ana, "disk-check", ["web-1", "web-2", "web-1"], {"threshold": 80}
-    )
-    rows = await org.db.fetch("SELECT * FROM jobs ORDER BY id")
-    assert [row["id"] for row in rows] == made
-    assert [row["host_id"] for row in rows] == list(org.hosts)
-    assert {(row["script_id"], row["script_version"], row["created_by_name"]) for row in rows} == {
-        (script_id, 1, "ana")
-    }
-    assert rows[0]["payload"]["content"] == "df -h"
-    assert rows[0]["payload"]["environment"] == {"PARAM_THRESHOLD": "80"}
-    listed = await script_versions.executions(org.db, org.vi, script_id)
-    assert [(job.id, job.host) for job in listed.items] == [(made[1], "web-2"), (made[0], "web-1")]
-
-
-async def test_a_run_that_makes_no_sense_makes_no_job(org: Any, save_script: SaveScript) -> None:
-    await save_script()
-    nonsense: list[tuple[list[str], dict[str, Any]]] = [
-        ([], {}),
-        (["nowhere"], {}),
-        (["web-1"], {"threshold": "many"}),
-        (["web-1"], {"x": 1}),
-    ]
-    for hosts, parameters in nonsense:
-        with pytest.raises(Invalid):
-            await scripts.execute(org.db, org.ana, "disk-check", hosts, parameters)
-    assert await org.db.fetchval("SELECT count(*) FROM jobs") == 0
+    with pytest.raises(Invalid) as refused:
+        await scripts.save(org.db, org.ana, disk_check.model_copy(update={"run_as": "db_admin"}))
+    assert [problem.code for problem in refused.value.problems] == ["not-available-yet"]
 
 
 async def test_going_back_saves_the_old_content_as_the_newest(org: Any, save_script: SaveScript) -> None:
     script_id = await save_script()
     await save_script(content="df -i", timeout_seconds=9)
-    difference = await script_versions.diff(org.db, org.vi, script_id, 1, 2)
+    difference = await scripts.diff(org.db, org.vi, script_id, 1, 2)
     assert "-df -h\n+df -i" in difference.content
     assert '+  "timeout_seconds": 9' in difference.settings
-    view = await script_versions.rollback(org.db, org.ana, script_id, 1)
+    view = await scripts.rollback(org.db, org.ana, script_id, 1)
     assert (view.version, view.definition.content) == (3, "df -h")
-    assert [row.version for row in await script_versions.versions(org.db, org.vi, script_id)] == [3, 2, 1]
+    assert [row.version for row in await scripts.versions(org.db, org.vi, script_id)] == [3, 2, 1]
 
 
 async def test_an_archived_script_is_hidden_and_not_run(org: Any, save_script: SaveScript) -> None:
@@ -98,9 +64,44 @@ async def test_an_archived_script_is_hidden_and_not_run(org: Any, save_script: S
     await scripts.archive(org.db, org.ana, script_id)
     assert (await scripts.listing(org.db, org.vi)).items == []
     with pytest.raises(Conflict, match="archived"):
-        await scripts.execute(org.db, org.ana, script_id, ["web-1"], {})
+        await executions.execute(org.db, org.ana, script_id, ["web-1"], {})
     await save_script()
     assert [row.id for row in (await scripts.listing(org.db, org.vi)).items] == [script_id]
+
+
+async def test_a_script_is_not_archived_while_a_published_workflow_runs_it(
+    org: Any, save_script: SaveScript
+) -> None:
+    script_id = await save_script()
+    step = {"id": "check", "type": "script", "script": script_id}
+    plain = await org.publish([step], name="plain")
+    branches = [{"name": "a", "steps": [step]}]
+    await org.publish_unproved([{"id": "both", "type": "parallel", "branches": branches}], name="branched")
+    with pytest.raises(Conflict, match="needed by the workflow 'branched', the workflow 'plain'"):
+        await scripts.archive(org.db, org.ana, script_id)
+    await workflows.archive(org.db, org.ana, plain)
+    with pytest.raises(Conflict, match="needed by the workflow 'branched'"):
+        await scripts.archive(org.db, org.ana, script_id)
+    await workflows.archive(org.db, org.ana, "branched")
+    await scripts.archive(org.db, org.ana, script_id)
+    assert (await scripts.show(org.db, org.vi, script_id)).archived
+
+
+async def test_a_draft_or_an_older_version_keeps_no_script_from_being_archived(
+    org: Any, save_script: SaveScript
+) -> None:
+    script_id = await save_script()
+    steps = [{"id": "check", "type": "script", "script": script_id}]
+    await org.publish(steps)
+    await org.publish([{"id": "wait", "type": "delay", "seconds": 1}])
+    await workflows.save_draft(org.db, org.ana, {"name": "drafted", "steps": steps})
+    await scripts.archive(org.db, org.ana, script_id)
+
+
+async def test_a_change_of_line_ends_alone_is_seen_as_one(org: Any, save_script: SaveScript) -> None:
+    script_id = await save_script(content="a\nb")
+    await save_script(content="a\r\nb")
+    assert "-a\n+a\r\n" in (await scripts.diff(org.db, org.vi, script_id, 1, 2)).content
 
 
 async def test_a_viewer_changes_and_runs_nothing(
@@ -111,8 +112,8 @@ async def test_a_viewer_changes_and_runs_nothing(
         scripts.save(org.db, org.vi, disk_check),
         scripts.put(org.db, org.vi, disk_check),
         scripts.archive(org.db, org.vi, "disk-check"),
-        scripts.execute(org.db, org.vi, "disk-check", ["web-1"], {}),
-        script_versions.rollback(org.db, org.vi, "disk-check", 1),
+        executions.execute(org.db, org.vi, "disk-check", ["web-1"], {}),
+        scripts.rollback(org.db, org.vi, "disk-check", 1),
     ):
         with pytest.raises(NotPermitted):
             await refused

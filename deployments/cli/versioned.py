@@ -1,0 +1,78 @@
+"""The verbs that `opsgate script` and `opsgate library` have in common; each adds them to its own."""
+
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from deployments.cli.connection import Connection, segment
+from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows, printable
+
+Name = Annotated[str, Parameter(name="NAME", help="Its name or id.")]
+Version = Annotated[int, Parameter(help="The number of a version.")]
+
+_COLUMNS = ("id", "name", "version", "language", "created_at", "created_by_name")
+
+
+def add_verbs(app: App, path: str) -> None:
+    """list, show, versions, diff, rollback, archive of what lies under `path`."""
+    _add_reading(app, path)
+    _add_versions(app, path)
+
+    @app.command
+    def archive(name: Name, /, *, json: Json = False) -> None:
+        """Hide it; refused, saying why, while something needs it. Saving it again brings it back."""
+        Connection.find().delete(f"{path}/{segment(name)}")
+        if json:
+            print_json({"archived": name})
+        else:
+            print(f"{name} is archived.")
+
+
+def _add_reading(app: App, path: str) -> None:
+    @app.command(name="list")
+    def list_(*, archived: bool = False, limit: Limit = 100, json: Json = False) -> None:
+        """List them, the newest first; with --archived those that are hidden."""
+        print_rows(Connection.find().items(path, limit, archived=archived), _COLUMNS, as_json=json)
+
+    @app.command
+    def show(name: Name, /, *, version: Version | None = None, json: Json = False) -> None:
+        """Show one and its text; the newest version unless another is asked for."""
+        found = Connection.find().get(f"{path}/{segment(name)}", version=version)
+        print_facts(found, as_json=json, leave_out=("definition",))
+        if not json:
+            definition = found.get("definition", {})
+            for field, value in definition.items():
+                if field != "content":
+                    print(f"  {field.replace('_', ' ')}: {cell(value)}")
+            print(f"\n{cell(definition.get('content', ''))}")
+
+
+def _add_versions(app: App, path: str) -> None:
+    @app.command
+    def versions(name: Name, /, *, json: Json = False) -> None:
+        """List its versions: who saved each, and when."""
+        found = Connection.find().get(f"{path}/{segment(name)}/versions")
+        print_rows(found, ("version", "created_at", "created_by_name", "language"), as_json=json)
+
+    @app.command
+    def diff(name: Name, old: Version, new: Version | None = None, /, *, json: Json = False) -> None:
+        """Show what changed from one version to another, or to the newest."""
+        connection = Connection.find()
+        address = f"{path}/{segment(name)}"
+        to = connection.get(address)["version"] if new is None else new
+        found = connection.get(f"{address}/versions/{old}/diff/{to}")
+        if json:
+            print_json(found)
+            return
+        parts = [part for part in (found["settings"], found["content"]) if part]
+        print("\n".join(map(printable, parts)) or "They are the same.")
+
+    @app.command
+    def rollback(name: Name, version: Version, /, *, json: Json = False) -> None:
+        """Save an older version again, as the newest."""
+        body = {"version": version}
+        found: dict[str, Any] = Connection.find().post(f"{path}/{segment(name)}/rollback", body)
+        if json:
+            print_json(found)
+        else:
+            print(f"{found['name']} is as it was in version {version}, now version {found['version']}.")

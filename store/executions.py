@@ -1,0 +1,135 @@
+"""Executions: a script run by hand on hosts, one job each, and run again where it failed.
+
+What is shown of them is `store.execution_views`. Steps of workflows make their jobs in `tasks.script`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from agent.payloads import ScriptPayload
+from definitions import job_types
+from definitions.dispatch import script_payload
+from definitions.errors import Conflict, Invalid
+from definitions.lifecycles.job import RETRYABLE
+from definitions.parameters import Value, bind
+from definitions.permissions import Actor, require
+from definitions.problems import has_errors
+from store import audit, frozen_facts, jobs, libraries, references, scripts, targets
+from store.connection import Database, Row, Tx
+from store.jobs import NewJob
+
+
+class Made(NamedTuple):
+    """A new execution and its jobs, in the order of its hosts."""
+
+    id: int
+    jobs: list[int]
+
+
+async def execute(
+    db: Database,
+    actor: Actor,
+    ref: int | str,
+    hosts: Sequence[int | str],
+    parameters: Mapping[str, object],
+) -> Made:
+    """Run a script's newest version with its libraries' newest, one job a host."""
+    require(actor, "scripts.manage")
+    async with db.transaction() as tx:
+        row = await _runnable(tx, ref)
+        script = await scripts.load_version(tx, row["id"], row["version"])
+        values, problems = bind(script.parameters, parameters, "/parameters")
+        if has_errors(problems):
+            raise Invalid(f"The parameters of {script.name!r} are not valid.", problems)
+        linked = await libraries.linked(tx, script)
+        payload = script_payload(script, values, libraries=[each.library for each in linked])
+        ran = libraries.record(linked)
+        found = await targets.resolve(tx, hosts)
+        shown = frozen_facts.masked([each.model_dump() for each in script.parameters], values)
+        new = [_job(row, row["version"], host.id, payload, ran) for host in found]
+        return await _make(tx, actor, row, row["version"], shown, new, None)
+
+
+async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: bool = True) -> Made:
+    """Run the very same again (version, libraries, parameters) as a new execution: on the hosts whose jobs
+    failed or timed out, or on all. Hosts that are gone since are left out."""
+    require(actor, "scripts.manage")
+    async with db.transaction() as tx:
+        before = await tx.fetchrow(
+            "SELECT script_id, script_version, parameters FROM executions WHERE id = $1", execution_id
+        )
+        if before is None:
+            raise references.missing("execution", execution_id)
+        row = await _runnable(tx, before["script_id"])
+        found = await tx.fetch(
+            """SELECT j.host_id, j.payload, j.libraries, j.sealed_values FROM jobs j
+               JOIN hosts h ON h.id = j.host_id AND h.decommissioned_at IS NULL
+               WHERE j.execution_id = $1 AND (NOT $2 OR j.status = ANY ($3)) ORDER BY j.id""",
+            execution_id,
+            failed_only,
+            sorted(RETRYABLE),
+        )
+        if not found:
+            which = "failed or timed out on a host that is still there" if failed_only else "is still there"
+            raise Conflict(f"No job of execution {execution_id} {which}.")
+        if any(job["sealed_values"] is not None or job["payload"].get("secrets") for job in found):
+            raise Conflict(f"Execution {execution_id} had secret parameters: run the script anew with them.")
+        version = before["script_version"]
+        new = [
+            _job(row, version, job["host_id"], ScriptPayload(**job["payload"]), job["libraries"])
+            for job in found
+        ]
+        return await _make(tx, actor, row, version, before["parameters"], new, execution_id)
+
+
+async def _runnable(tx: Tx, ref: int | str) -> Row:
+    row = await scripts.find(tx, ref)
+    if row["archived_at"] is not None:
+        raise Conflict(f"The script {row['name']!r} is archived.")
+    return row
+
+
+def _job(
+    script: Row, version: int, host_id: int, payload: ScriptPayload, ran: Sequence[Mapping[str, Any]]
+) -> NewJob:
+    return NewJob(
+        type="script",
+        host_id=host_id,
+        payload=payload,
+        priority=job_types.PRIORITY["script"],
+        script_id=script["id"],
+        script_version=version,
+        libraries=ran,
+    )
+
+
+async def _make(
+    tx: Tx,
+    actor: Actor,
+    script: Row,
+    version: int,
+    parameters: Mapping[str, Value],
+    new: Sequence[NewJob],
+    rerun_of: int | None,
+) -> Made:
+    """The execution's row, its jobs, and who did it."""
+    person = actor.id if actor.kind == "user" else None
+    execution_id = await tx.fetchval(
+        """INSERT INTO executions (script_id, script_version, parameters, rerun_of, created_by,
+                                   created_by_name)
+           VALUES ($1, $2, $3, $4, $5, $6) RETURNING id""",
+        script["id"],
+        version,
+        dict(parameters),
+        rerun_of,
+        person,
+        actor.name,
+    )
+    known = [job._replace(execution_id=execution_id) for job in new]
+    made = await jobs.insert(tx, actor.name, person, known)
+    detail: dict[str, Any] = {"name": script["name"], "version": version}
+    detail |= {"execution": execution_id, "jobs": made}
+    if rerun_of is not None:
+        detail["rerun_of"] = rerun_of
+    await audit.record(tx, actor, "script.execute", "script", script["id"], **detail)
+    return Made(execution_id, made)
