@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from definitions.parameters import Value
+from definitions.secret_values import MASK
 from store.connection import Tx
-
-MASK = "***"
 
 
 def masked(parameters: Iterable[Mapping[str, Any]], inputs: Mapping[str, Value]) -> dict[str, Value]:

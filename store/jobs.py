@@ -16,7 +16,8 @@ from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
 from definitions.problems import Problem
-from store import audit, channels, job_endings, job_views, targets
+from definitions.secret_values import SecretValues
+from store import audit, channels, job_endings, job_views, sealed_values, targets
 from store.connection import Database, Row, Tx
 from store.job_deadlines import fail_stale as fail_stale
 from store.job_deadlines import time_out_running as time_out_running
@@ -24,6 +25,7 @@ from store.job_reports import report as report
 from store.job_views import JobRow, JobView
 from store.names import normalise
 from store.pages import Page, before, bounded, cut
+from store.sealing import SealingKeys
 from store.wakes import notify
 
 _PAYLOAD: TypeAdapter[JobPayload] = TypeAdapter(JobPayload)
@@ -39,6 +41,8 @@ class NewJob(NamedTuple):
     scheduled_at: datetime | None = None
     script_id: int | None = None
     script_version: int | None = None
+    secrets: SecretValues | None = None
+    """By variable, exactly those that the payload names."""
 
 
 async def insert(
@@ -49,8 +53,9 @@ async def insert(
     instance_id: int | None = None,
     step_id: str | None = None,
     visit: int | None = None,
+    keys: SealingKeys | None = None,
 ) -> list[int]:
-    """Make jobs, in the order given, and ring for their hosts' agents.
+    """Make jobs, in the order given, and ring for their hosts' agents. `keys` seal their secrets.
 
     A primitive: permission and audit are the caller's. For a step it may be called again: a job
     that this visit of the step already has on a host is returned, not made twice.
@@ -78,6 +83,8 @@ async def insert(
             visit,
             channels.JOBS,
         )
+        if job_id is not None and job.secrets:
+            await sealed_values.keep_of_job(tx, keys, job_id, job.secrets)
         if job_id is None:
             job_id = await tx.fetchval(
                 "SELECT id FROM jobs WHERE instance_id = $1 AND step_id = $2 AND visit = $3 AND host_id = $4",

@@ -18,6 +18,7 @@ from definitions.parameters import bind
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
 from definitions.script import Script
+from definitions.secret_values import by_variable
 from store import audit, jobs, pages, references, targets
 from store.connection import Database, Row, Tx
 from store.pages import Page
@@ -132,7 +133,8 @@ async def execute(
     hosts: Sequence[int | str],
     parameters: Mapping[str, object],
 ) -> list[int]:
-    """Run a script's newest version, one job a host; returns the jobs' ids."""
+    """Run a script's newest version, one job a host; returns the jobs' ids. Secret values are sealed
+    for each job in the same transaction."""
     require(actor, "scripts.manage")
     async with db.transaction() as tx:
         row = await find(tx, ref)
@@ -152,10 +154,11 @@ async def execute(
                 scheduled_at=None,
                 script_id=row["id"],
                 script_version=row["version"],
+                secrets=by_variable(script.parameters, values),
             )
             for host in await targets.resolve(tx, hosts)
         ]
-        made = await jobs.insert(tx, actor.name, actor.id, new)
+        made = await jobs.insert(tx, actor.name, actor.id, new, keys=db.keys)
         detail = {"name": script.name, "version": row["version"], "jobs": made}
         await audit.record(tx, actor, "script.execute", "script", row["id"], **detail)
         return made

@@ -11,6 +11,7 @@ from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
 from definitions.lifecycles.instance import StepStatus
 from definitions.lifecycles.job import ENDED, JobStatus
+from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
 from store import jobs, targets
@@ -28,8 +29,10 @@ async def dispatch(
     sent: dict[str, Any],
     payload_for: Callable[[HostRef], JobPayload],
     script: tuple[int, int] | None = None,
+    secrets: SecretValues | None = None,
 ) -> Settled | Waiting:
-    """Create the jobs and note that the step waits for them, in one transaction."""
+    """Create the jobs and note that the step waits for them, in one transaction. `script`: id and version;
+    `secrets`: what its payload names, to be sealed for each job."""
 
     async def create(tx: Tx) -> None:
         hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids)
@@ -41,6 +44,7 @@ async def dispatch(
                 priority=PRIORITY[step.type],
                 script_id=script[0] if script else None,
                 script_version=script[1] if script else None,
+                secrets=secrets,
             )
             for host in hosts
         ]
@@ -52,6 +56,7 @@ async def dispatch(
             instance_id=run.situation.instance_id,
             step_id=run.active.step,
             visit=run.active.visit,
+            keys=run.db.keys,
         )
 
     failpoint("worker.before_dispatch")

@@ -5,13 +5,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from deployments.cli.connection import Connection, segment
-from deployments.cli.output import Hosts, Json, Limit, cell, pairs, print_facts, print_json, print_rows
+from deployments.cli.output import Hosts, Json, Limit, cell, print_facts, print_json, print_rows
+from deployments.cli.values import FORM, Secrets, collect
 
 app = App(name="script", help_format="plaintext")
 
-Params = Annotated[
-    list[str], Parameter(name="--param", negative="", help="A parameter, name=value; repeatable.")
-]
+Params = Annotated[list[str], Parameter(name="--param", negative="", help=f"A parameter, {FORM}")]
 
 
 @app.command(name="list")
@@ -35,12 +34,20 @@ def show(script: str, *, json: Json = False) -> None:
 
 
 @app.command
-def run(script: str, *, host: Hosts, param: Params = [], wait: bool = True, json: Json = False) -> int:  # noqa: B006
+def run(
+    script: str,
+    *,
+    host: Hosts,
+    param: Params = [],  # noqa: B006
+    secret: Secrets = [],  # noqa: B006
+    wait: bool = True,
+    json: Json = False,
+) -> int:
     """Run a script on hosts, one job each, and wait for the results (--no-wait: don't)."""
     from deployments.cli.job import wait_for
 
     connection = Connection.find()
-    body = {"hosts": host, "parameters": pairs(param, "--param")}
+    body = {"hosts": host, "parameters": collect(param, secret, "--param")}
     jobs: list[int] = connection.post(f"/scripts/{segment(script)}/execute", body)["jobs"]
     if wait:
         return wait_for(connection, jobs, as_json=json)
