@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from agent.payloads import JobPayload
+from agent.payloads import JobPayload, ScriptPayload
 from definitions.errors import Conflict, Invalid, NotFound
 from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
@@ -162,6 +162,11 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
                 f"Job {job_id} belongs to step {job['step_id']} of instance {job['instance_id']}, which has "
                 "gone on without it: resume the instance instead."
             )
+        if sealed_values.are_erased(job):
+            raise Conflict(
+                f"The secret values of job {job_id} were erased {sealed_values.RETRY_DAYS} days after its "
+                "end: run the script again, and give them."
+            )
         await requeue(tx, job_id)
         await audit.record(tx, actor, "job.retry", "job", job_id, attempt=job["attempt"] + 1)
         return await _view(tx, job_id)
@@ -296,6 +301,10 @@ def _checked_payload(type_: str, payload: Mapping[str, Any]) -> JobPayload:
             for each in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise Invalid(f"The payload is not one of a {type_} job.", problems) from None
+    if isinstance(checked, ScriptPayload) and checked.secrets:
+        message = "Secret values are taken for a saved script only."
+        fix = "Save the script with its secret parameters, and run it."
+        raise Invalid(message, [_problem("/payload/secrets", "secrets-need-script", message, fix)])
     if "\\u0000" in checked.model_dump_json():
         raise Invalid(
             "A value holds a NUL character.",

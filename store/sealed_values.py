@@ -4,14 +4,21 @@ They are sealed in the transaction that makes the job or the instance, each for 
 elsewhere does not open. They are kept no longer than they can be used:
 
 - a job's until it has completed or is cancelled. One that failed or timed out can be retried, so it
-  keeps them until it is retried with success, deleted, or, of a step, its instance ends;
+  keeps them for RETRY_DAYS at most, and, of a step, until its instance ends; then it can't be retried;
 - an instance's until it ends. Running it again therefore takes its secret inputs anew.
 """
 
 from collections.abc import Mapping
 
-from store.connection import Database, Tx
+from store.connection import Database, Row, Tx
 from store.sealing import SealingKeys, required
+
+RETRY_DAYS = 7
+"""How long after its end a job that needs secret values can be retried."""
+
+ERASE_OLD = f"""UPDATE jobs SET sealed_values = NULL
+    WHERE sealed_values IS NOT NULL AND ended_at < now() - interval '{RETRY_DAYS} days'"""
+"""For the keeper, once a day."""
 
 ERASE_OF_INSTANCE = """erased AS (
     UPDATE jobs SET sealed_values = NULL WHERE instance_id = $1 AND sealed_values IS NOT NULL)"""
@@ -27,6 +34,11 @@ async def keep_of_job(tx: Tx, keys: SealingKeys | None, job_id: int, values: Map
 def of_job(keys: SealingKeys | None, job_id: int, sealed: bytes) -> dict[str, str]:
     """A job's values; raises `Unavailable`."""
     return required(keys).open(("job", job_id), sealed)
+
+
+def are_erased(job: Row) -> bool:
+    """Whether a job needs secret values that are not there any more."""
+    return job["sealed_values"] is None and bool(job["payload"].get("secrets"))
 
 
 async def keep_of_instance(

@@ -5,17 +5,19 @@ import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.protocol import AttemptRef, EnrolRequest, PollReply, StreamReport
 from agent.sealed import CannotOpen, Unsealer
-from definitions.errors import Invalid, Unavailable
+from definitions.errors import Conflict, Invalid, Unavailable
 from definitions.permissions import Actor
 from definitions.script import Script
 from store import agents, jobs, org_secrets, scripts
 from store.connection import Database
+from store.engine import commits, leases, leftovers, workers
 from store.sealing import SealingKeys
 from tests.store.jobs.conftest import FakeAgent
 
@@ -145,6 +147,36 @@ async def test_a_job_that_can_be_retried_keeps_them_and_the_retry_gets_them(db, 
     assert host.opened(reply) == {"PARAM_KEY_FILE": MARKER}
 
 
+async def test_a_week_after_its_end_they_are_erased_and_it_can_not_be_retried(
+    db, admin, host, execute
+) -> None:
+    old, young = await execute(), await execute()
+    for job_id in (old, young):
+        await host.fake.run(job_id, exit_code=1)
+    await db.execute("UPDATE jobs SET ended_at = now() - interval '8 days' WHERE id = $1", old)
+    await leftovers.purge(db)
+    assert [await _kept(db, job_id) for job_id in (old, young)] == [False, True]
+    with pytest.raises(Conflict, match="erased 7 days after"):
+        await jobs.retry(db, admin, old)
+    await jobs.retry(db, admin, young)
+
+
+async def test_the_end_of_its_instance_erases_a_failed_jobs_values(
+    db, admin, host, execute, instance
+) -> None:
+    job_id = await execute()
+    await host.fake.run(job_id, exit_code=1)
+    number = await instance()
+    await db.execute(
+        "UPDATE jobs SET instance_id = $1, step_id = 's', visit = 1 WHERE id = $2", number, job_id
+    )
+    worker = uuid4()
+    await workers.register(db, worker, "tests")
+    lease = await leases.take(db, number, worker)
+    await commits.end_cancelled(db, lease, "Enough.")
+    assert not await _kept(db, job_id)
+
+
 async def test_a_row_copied_to_another_job_does_not_open_and_holds_up_nothing_else(
     db, host, execute, queued
 ) -> None:
@@ -201,3 +233,9 @@ async def test_a_hit_in_the_output_is_audited_by_number_and_job(db, host, execut
 async def test_output_without_a_hit_is_not_audited(db, host, execute) -> None:
     await host.fake.run(await execute())
     assert await db.fetchval("SELECT count(*) FROM audit WHERE action = 'job.secret_redacted'") == 0
+
+
+async def test_a_job_by_hand_takes_no_secret(db, admin, host) -> None:
+    payload = {"language": "bash", "content": "true", "secrets": ["PARAM_KEY_FILE"]}
+    with pytest.raises(Invalid, match="saved script"):
+        await jobs.dispatch(db, admin, "script", ["web-1"], payload)
