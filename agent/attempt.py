@@ -149,7 +149,7 @@ class Attempt:
         self._shop.record(self._entry("started"))
         folder = self._shop.work_folder(self.key)
         try:
-            secrets = self._secrets(job, job.payload)
+            secrets = await self._secrets(job, job.payload)
             folder.mkdir(mode=0o700, parents=True)
             launch = replace(await interpreters.prepare(job.payload, folder), secrets=secrets)
             started = await tree.start(launch, self._shop.launcher)
@@ -162,13 +162,15 @@ class Attempt:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _secrets(self, job: Delivered, payload: JobPayload) -> dict[str, str]:
+    async def _secrets(self, job: Delivered, payload: JobPayload) -> dict[str, str]:
         """The job's secret values; from now on no output of it is kept with one of them in it."""
         names = payload.secrets if isinstance(payload, ScriptPayload) else ()
         values = self._shop.unsealer.open(self.ref, job.sealed, names)
-        forms = {form for value in values.values() for form in redaction.forms(value)}
-        for out in self._outputs:
-            out.redact(forms)
+        if values:
+            # Not on the loop: large values take a while, and other attempts' output is read meanwhile.
+            forms = await asyncio.to_thread(redaction.forms_of_all, values.values())
+            for out in self._outputs:
+                out.redact(forms)
         return values
 
     def _complete(self, ending: Ending) -> CompletedReport:

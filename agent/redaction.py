@@ -1,8 +1,8 @@
 """Takes secret values out of what a job prints, before any of it is kept or sent.
 
-Looked for are the value itself and its base64, URL-encoded and JSON-escaped forms (`forms`), in the
-bytes of one stream, wherever the reads cut it. Every byte that belongs to an occurrence is taken out,
-overlapping ones too; a run of such bytes becomes one `***`.
+Looked for are the value itself and its base64, URL-encoded, JSON-escaped and shell-quoted forms
+(`forms`), in the bytes of one stream, wherever the reads cut it. Every byte that belongs to an
+occurrence is taken out, overlapping ones too; a run of such bytes becomes one `***`.
 
 A value of less than 4 bytes is not looked for: it would blot out ordinary output, and whoever sees
 where it is missing knows it. Nor is a value found that a job has changed otherwise (reversed, hashed,
@@ -12,7 +12,7 @@ Standard library only; it does no I/O.
 
 import base64
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MASK = b"***"
@@ -35,8 +35,14 @@ def forms(value: str) -> set[bytes]:
     for text in {value, value.strip("\r\n")}:
         raw = text.encode("utf-8")
         if len(raw) >= SHORTEST:
-            found |= {raw, *_lines(text), *_base64(raw), *_url(raw), *_json(text)}
+            quoted = text.replace("'", "'\\''").encode("utf-8")  # as `set -x` shows it
+            found |= {raw, quoted, *_lines(text), *_base64(raw), *_url(raw), *_json(text)}
     return {form for form in found if len(form) >= SHORTEST}
+
+
+def forms_of_all(values: Iterable[str]) -> set[bytes]:
+    """The forms of several values."""
+    return {form for value in values for form in forms(value)}
 
 
 def _lines(text: str) -> Iterator[bytes]:

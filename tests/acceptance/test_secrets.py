@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from store.sealing import read_keys
 from tests.live.stack import LiveStack, until
 
 MARKER = "mArKeR-7f3k/+\"&'\\ünï c=d-the-secret"
@@ -99,6 +101,12 @@ def places(live: LiveStack, words: bytes) -> set[str]:
         if path.is_file() and words in path.read_bytes():
             found.add(str(path.relative_to(live.folder.path)))
     return found
+
+
+def test_the_stack_has_made_a_key_that_only_its_owner_reads(live: LiveStack) -> None:
+    key_file = live.folder.path / "secrets" / "sealing-key"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    read_keys(key_file)
 
 
 def test_a_script_is_run_with_a_secret_that_it_reads_and_can_not_print(secretive: LiveStack) -> None:

@@ -42,10 +42,19 @@ async def test_a_script_reads_each_value_from_its_own_file_as_often_as_it_likes(
         sha256sum < "$PARAM_KEY_FILE"; sha256sum < "$PARAM_KEY_FILE"; cat "$PARAM_KEY_FILE" | sha256sum
         wc -c < "$PARAM_B_FILE"; wc -c < "$PARAM_EMPTY_FILE"
         echo more 2>/dev/null >> "$PARAM_KEY_FILE" || echo unchangeable
+        echo other 2>/dev/null 1<> "$PARAM_KEY_FILE" || echo unchangeable
+        sha256sum < "$PARAM_KEY_FILE"
     """
     job = server.add(1, sealed=sealed(values), **script(content, *values))
     await ended(job)
-    assert job.output("stdout").decode().split() == [*[DIGEST, "-"] * 3, "7", "0", "unchangeable"]
+    assert job.output("stdout").decode().split() == [
+        *[DIGEST, "-"] * 3,
+        "7",
+        "0",
+        *["unchangeable"] * 2,
+        DIGEST,
+        "-",
+    ]
 
 
 async def test_python_reads_it_too_and_hands_it_to_a_child_that_inherits_it(server, agent, ended, sealed):
