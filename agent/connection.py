@@ -78,6 +78,8 @@ class Delivered:
     ref: AttemptRef
     payload: JobPayload | None
     problem: str = ""
+    sealed: str | None = None
+    """The values of its secret parameters, opened only when it runs."""
 
 
 @dataclass(frozen=True)
@@ -198,10 +200,10 @@ def _read_wishes(body: Any) -> Wishes:
 
 def _read_job(job: Any) -> Delivered:
     ref = AttemptRef.model_validate(job)
-    if job.get("sealed") is not None:
-        return Delivered(ref, None, "This version of the agent can't open a sealed credential: update it.")
+    sealed = job.get("sealed")
     try:
-        return Delivered(ref, _PAYLOAD.validate_python(job.get("payload")))
+        payload = _PAYLOAD.validate_python(job.get("payload"))
+        return Delivered(ref, payload, sealed=None if sealed is None else str(sealed))
     except ValidationError as error:
         # Places and kinds of the errors only: the input may be a value that is nobody's business.
         places = "; ".join(

@@ -32,6 +32,7 @@ from agent.journal import Entry, Journal, Key
 from agent.protocol import POLL_WAIT_SECONDS, AttemptRef, CompletedReport, Held, PollRequest
 from agent.retry import delay
 from agent.runner import Stop
+from agent.sealed import Unsealer
 from agent.tree import LauncherGone
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Agent:
             connection=Connection(identity.server, identity.token, identity.ca_file),
             launcher=launcher,
             slots=asyncio.Semaphore(settings.slots),
+            unsealer=Unsealer(identity.host_id, identity.agent_id, identity.private_key),
         )
         self._attempts: dict[Key, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()

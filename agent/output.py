@@ -1,5 +1,6 @@
 """What an attempt writes: read as bytes, kept up to the cap, shipped in chunks while it runs.
 
+Secret values are taken out first (`agent.redaction`): none is ever kept, counted or sent.
 Kept bytes go to a spool, so a server that is away costs disk, not memory. Shipping goes through
 the frames in order and sends each until it is acknowledged; the same frame is always sent under
 the same seq and offset, so the server may see it twice and keeps it once.
@@ -9,9 +10,10 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from agent.protocol import CHUNK_BYTES, INLINE_OUTPUT_BYTES, OUTPUT_CAP_BYTES, Stream, StreamReport
+from agent.redaction import Redactor
 from agent.spool import Spool
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,7 @@ class StreamOutput:
         """Take up what the spool already holds (of an attempt that died)."""
         self.stream: Stream = stream
         self._spool = spool
+        self._redactor = Redactor(())
         self._pending = bytearray()
         self._digest = hashlib.sha256()
         self._kept = 0
@@ -44,8 +47,15 @@ class StreamOutput:
         self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
+    def redact(self, forms: Collection[bytes]) -> None:
+        """Take these out of what comes from now on. Call it before anything is fed."""
+        self._redactor = Redactor(forms)
+
     def feed(self, data: bytes) -> None:
-        """Keep what fits under the cap, count all of it."""
+        """Keep what fits under the cap, count all of it; a secret's possible beginning waits."""
+        self._take(self._redactor.feed(data))
+
+    def _take(self, data: bytes) -> None:
         self._total += len(data)
         room = 0 if self._full else OUTPUT_CAP_BYTES - self._kept
         kept = data[:room]
@@ -66,6 +76,7 @@ class StreamOutput:
 
     def finish(self) -> StreamReport:
         """No more will come: say what there was. Short output that was never offered rides along."""
+        self._take(self._redactor.finish())
         inline: str | None = None
         if not (self._offered or self._recovered) and 0 < self._kept <= INLINE_OUTPUT_BYTES:
             inline = base64.b64encode(b"".join(self._spool.frames()) + self._pending).decode("ascii")
@@ -81,6 +92,7 @@ class StreamOutput:
             sha256=self._digest.hexdigest(),
             truncated=self._total > self._kept,
             inline=inline,
+            redacted=self._redactor.hits,
         )
 
     async def ship(self, send: Send) -> None:

@@ -1,8 +1,8 @@
 """What a job asks a host to do: one strict model per job type.
 
 Pure models, shared with the server: it builds and validates payloads by them, the agent
-refuses a payload that does not validate. Values of users travel only in `environment`
-and `parameters`, as data, never spliced into `content` or `command`.
+refuses a payload that does not validate. Values of users travel only in `environment`,
+as data, never spliced into `content` or `command`; secret ones not in a payload at all.
 Must not import anything but pydantic and the standard library.
 """
 
@@ -15,6 +15,13 @@ MAX_VALUE_BYTES = 64 * 1024
 
 EnvironmentName = Annotated[str, Field(pattern=r"^(PARAM_[A-Z0-9_]+|OPSGATE_V[0-9]+)$")]
 """Names are ours: a caller can't set PATH, LD_PRELOAD or BASH_ENV."""
+
+
+SecretName = Annotated[str, Field(pattern=r"^PARAM_[A-Z0-9_]+_FILE$")]
+"""The variable that says in which file a job reads a secret value."""
+
+MAX_SECRETS = 64
+"""Most secret values of one job: each is a descriptor."""
 
 
 class Payload(BaseModel):
@@ -33,6 +40,8 @@ class ScriptPayload(Payload):
     language: Literal["bash", "python", "powershell"]
     content: str
     environment: dict[EnvironmentName, str] = Field(default_factory=dict)
+    secrets: tuple[SecretName, ...] = Field(default=(), max_length=MAX_SECRETS)
+    """Names only: the values travel sealed, in `JobMessage.sealed`."""
 
 
 class CommandPayload(Payload):

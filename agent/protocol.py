@@ -11,6 +11,7 @@ Errors are RFC 9457 problems: 401 the token is not known (enrol again), 403 the 
 decommissioned, 422 a malformed body, 426 the agent's version is too old.
 """
 
+import json
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -25,6 +26,8 @@ OUTPUT_CAP_BYTES = 10 * 1024 * 1024
 INLINE_OUTPUT_BYTES = 16 * 1024
 """Output up to this size may ride in the `completed` report."""
 POLL_WAIT_SECONDS = 20.0
+SEALED_SUITE = "hpke-0020-0001-0003"
+"""How values for an agent are sealed: RFC 9180's numbers of X25519, HKDF-SHA256, ChaCha20-Poly1305."""
 
 Stream = Literal["stdout", "stderr"]
 Outcome = Literal["exited", "timeout", "cancelled", "interrupted", "refused"]
@@ -86,7 +89,13 @@ class JobMessage(Message):
     attempt: int
     payload: JobPayload
     sealed: str | None = None
-    """HPKE-sealed credential for this attempt on this host; none in this version."""
+    """`SEALED_SUITE`, a colon, and base64 of `{"values": {name: value}}` sealed to this agent's key with
+    `sealed_info`: exactly the names of the payload's `secrets`. Sealed anew whenever the job is delivered."""
+
+
+def sealed_info(host_id: int, agent_id: int, job_id: int, attempt: int) -> bytes:
+    """What a sealed text is bound to: it opens for this attempt on this host and for nothing else."""
+    return json.dumps(["opsgate sealed values", host_id, agent_id, job_id, attempt]).encode("ascii")
 
 
 class AttemptRef(Message):
@@ -121,12 +130,14 @@ class StreamReport(Message):
     length: Annotated[int, Field(ge=0)] = 0
     """Bytes kept and sent (at most OUTPUT_CAP_BYTES)."""
     total: Annotated[int, Field(ge=0)] = 0
-    """Bytes the process wrote."""
+    """Bytes the process wrote, counted after secret values were replaced."""
     sha256: str = ""
     """Of the bytes kept, hex."""
     truncated: bool = False
     inline: str | None = None
     """The kept bytes, base64, when not sent as chunks (at most INLINE_OUTPUT_BYTES)."""
+    redacted: Annotated[int, Field(ge=0)] = 0
+    """How often a secret value stood in it and was replaced, also beyond the cap."""
 
 
 class CompletedReport(Message):

@@ -5,7 +5,7 @@ its parent, is handed to this process by the kernel, so that nothing escapes the
 agent dies, even by SIGKILL, the control socket ends and the tree is killed.
 
 It is forked by `agent.launcher` and talks JSON lines over the control socket: it reads one
-request {argv, environment, folder, stdin}, says {leader, ...} or {failed}, then {exited}, {empty}
+request {argv, environment, folder, stdin, secrets}, says {leader, ...} or {failed}, then {exited}, {empty}
 (no process is left) or {stuck}; it takes the letters T (terminate) and K (kill). Standard library
 only, no threads, no event loop.
 """
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from agent import processes
+from agent import elevated, processes
 
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_PATIENCE_SECONDS = 10.0
@@ -76,9 +76,16 @@ class Supervisor:
     def _start(self, stdout: int, stderr: int) -> bool:
         with self._control.makefile("rb") as lines:
             request = json.loads(lines.readline())
-        environment = {key.encode(): value.encode() for key, value in request["environment"].items()}
+        secrets, descriptors = request["secrets"], {}
         try:
-            with Path(request["stdin"] or os.devnull).open("rb") as stdin:
+            if request["stdin"] is None:
+                stdin, descriptors = os.open(os.devnull, os.O_RDONLY), elevated.hold(secrets)
+            else:  # through sudo, which closes every descriptor but the first three
+                given = Path(request["stdin"]).read_bytes()
+                stdin = elevated.memory_file(given + b"\n" + json.dumps(secrets).encode())
+            variables = request["environment"] | elevated.variables_of(descriptors)
+            environment = {key.encode(): value.encode() for key, value in variables.items()}
+            try:
                 leader = subprocess.Popen(
                     request["argv"],
                     stdin=stdin,
@@ -88,7 +95,11 @@ class Supervisor:
                     env=environment,
                     umask=0o022,
                     start_new_session=True,
+                    pass_fds=list(descriptors.values()),
                 )
+            finally:
+                for fd in (stdin, *descriptors.values()):
+                    os.close(fd)
         except (OSError, ValueError) as error:
             self._say({"failed": str(error.strerror if isinstance(error, OSError) else error)})
             return False

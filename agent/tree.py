@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +31,8 @@ class Launch:
     folder: Path
     stdin: Path | None = None
     """None: /dev/null."""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Values by the variable that says where the process can read each; they are never on disk."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,7 @@ async def start(launch: Launch, launcher_socket: socket.socket) -> ProcessTree:
         "environment": launch.environment,
         "folder": str(launch.folder),
         "stdin": str(launch.stdin) if launch.stdin else None,
+        "secrets": dict(launch.secrets),
     }
     answer: dict[str, object] = {}
     try:

@@ -22,7 +22,9 @@ async def once(request: Request, actor: Actor, handle: Handle, *, keep: bool) ->
     if key is None or actor.id is None:
         return await handle(request)
     db, route = authentication.database(request), f"{request.method} {request.url.path}"
-    sha256 = hashlib.sha256(await request.body()).digest()
+    body = await request.body()
+    # Not a plain digest: the body may hold a secret, and who reads the store could try guesses.
+    sha256 = db.keys.fingerprint(body) if db.keys is not None else hashlib.sha256(body).digest()
     before = await idempotency.begin(db, actor.id, key, route, sha256)
     if before is not None:
         return JSONResponse(before.response, before.status, {"Idempotency-Replayed": "true"})

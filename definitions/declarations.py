@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from agent.payloads import MAX_SECRETS
 from definitions.nearest import pointer_to
-from definitions.parameters import Parameter, Unfit, coerce, environment_name
+from definitions.parameters import Parameter, Unfit, coerce, variable_of
 from definitions.problems import Problem
 from definitions.reading import read
 
@@ -32,7 +33,7 @@ def declared_badly(parameters: Sequence[Parameter], pointer: str) -> list[Proble
     variables: dict[str, str] = {}
     for index, parameter in enumerate(parameters):
         where = pointer_to(pointer, index)
-        variable = environment_name(parameter.name)
+        variable = variable_of(parameter)
         other = variables.setdefault(variable, parameter.name)
         if other != parameter.name:
             message = f"`{parameter.name}` and `{other}` would both arrive as {variable}."
@@ -41,6 +42,9 @@ def declared_badly(parameters: Sequence[Parameter], pointer: str) -> list[Proble
             message = f"There are two parameters named `{parameter.name}`."
             problems.append(_problem(f"{where}/name", "duplicate-name", message, "Rename or remove one."))
         problems += _declared_badly(parameter, where)
+    if sum(parameter.type == "secret" for parameter in parameters) > MAX_SECRETS:
+        message = f"There are more than {MAX_SECRETS} secrets."
+        problems.append(_problem(pointer, "too-many-secrets", message, "Put several values into one."))
     return problems
 
 

@@ -8,6 +8,7 @@ from definitions.library import Library
 from definitions.parameters import Value, environment
 from definitions.prepending import prepend
 from definitions.script import Script
+from definitions.secret_values import by_variable
 from definitions.variables import Shell
 
 DEFAULT_TIMEOUT_SECONDS = 300
@@ -20,13 +21,17 @@ def script_payload(
     libraries: Sequence[Library] = (),
     timeout_seconds: int | None = None,
 ) -> ScriptPayload:
-    """The payload of a script with its bound parameter values, its libraries in front of it."""
+    """The payload of a script with its bound parameter values, its libraries in front of it.
+
+    Of secret values it has the names; the values are `secret_values.by_variable`, to be sealed.
+    """
     if script.run_as is not None:
         raise Invalid(f"The script {script.name} runs as {script.run_as}, and run_as is not available yet.")
     return ScriptPayload(
         language=script.language,
         content=prepend(script.language, script.content, _contents(script, libraries)),
         environment=environment(script.parameters, values),
+        secrets=tuple(by_variable(script.parameters, values)),
         timeout_seconds=timeout_seconds or script.timeout_seconds,
         requires_elevation=script.requires_elevation,
     )

@@ -1,7 +1,8 @@
 """Parameters of scripts and inputs of workflows: declared, bound, handed over as data.
 
-`bind` decides what was given; `environment` turns bound values into `PARAM_<NAME>`. A value is
-never looked at as code here, and a message never repeats one (it may be a secret).
+`bind` decides what was given; `environment` turns bound values into `PARAM_<NAME>`, all but secret
+ones (`definitions.secret_values`). A value is never looked at as code here, and a message never
+repeats one (it may be a secret).
 """
 
 import json
@@ -194,23 +195,22 @@ def missing(parameter: Parameter, pointer: str) -> Problem:
     )
 
 
-def environment_name(name: str) -> str:
-    """The variable a script finds the parameter in."""
-    return "PARAM_" + re.sub(r"[^A-Z0-9]", "_", name.upper())
+def variable_of(parameter: Parameter) -> str:
+    """The variable a script finds the parameter in; of a secret one, where it can be read."""
+    name = "PARAM_" + re.sub(r"[^A-Z0-9]", "_", parameter.name.upper())
+    return f"{name}_FILE" if parameter.type == "secret" else name
 
 
 def environment(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> dict[str, str]:
-    """`PARAM_<NAME>` for every bound value that is set; raises `Invalid` rather than show a secret."""
+    """`PARAM_<NAME>` for every bound value that is set and no secret: those are in no environment."""
     variables: dict[str, str] = {}
     for parameter in parameters:
         value = values.get(parameter.name)
-        if value is None:
+        if value is None or parameter.type == "secret":
             continue
-        if parameter.type == "secret":
-            raise Invalid(f"`{parameter.name}` is a secret, and secret parameters can't be delivered yet.")
         text = text_of(value)
         fault = fault_of(text)
         if fault is not None:
             raise Invalid(f"The value of `{parameter.name}` {fault}.")
-        variables[environment_name(parameter.name)] = text
+        variables[variable_of(parameter)] = text
     return variables

@@ -16,23 +16,12 @@ __all__ = ["Catalogue", "ScriptFacts", "prove"]
 
 
 def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Problem]:
-    """Every problem of the workflow: the inputs' first, then step by step, then the outputs'."""
+    """Every problem of the workflow: step by step, then the outputs'."""
     known = catalogue or Catalogue()
     refs = References(workflow)
-    problems = _check_inputs(workflow)
-    problems += _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
+    problems = _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
-
-
-def _check_inputs(workflow: Workflow) -> list[Problem]:
-    message = "Secret inputs are not available yet."
-    fix = "Use another type, and give no secret."
-    return [
-        _problem(f"/inputs/{index}/type", "not-available-yet", message, fix)
-        for index, parameter in enumerate(workflow.inputs)
-        if parameter.type == "secret"
-    ]
 
 
 def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known: Catalogue) -> list[Problem]:
@@ -85,7 +74,7 @@ def _prove_step(step: Step, where: str, ran: Ran, refs: References, known: Catal
             )
         )
     problems += refs.check_step(step, where, ran)
-    problems += check_against(step, where, known)
+    problems += check_against(step, where, known, refs.secrets)
     return problems
 
 

@@ -8,14 +8,15 @@ from definitions.parameters import Parameter, Unfit, Value, coerce, missing, unk
 from definitions.problems import Problem, Severity
 from definitions.quorum import shortfall
 from definitions.references import references
+from definitions.secret_values import input_of
 from definitions.steps import ApprovalStep, JobStep, ScriptStep, Step
 
 
-def check_against(step: Step, where: str, known: Catalogue) -> list[Problem]:
-    """Every problem of a step that depends on what exists."""
+def check_against(step: Step, where: str, known: Catalogue, secrets: frozenset[str]) -> list[Problem]:
+    """Every problem of a step that depends on what exists; `secrets` are the workflow's secret inputs."""
     problems: list[Problem] = []
     if isinstance(step, ScriptStep) and known.scripts is not None:
-        problems += _check_script(step, where, known.scripts)
+        problems += _check_script(step, where, known.scripts, secrets)
     if isinstance(step, JobStep) and known.hosts is not None:
         problems += _check_hosts(step, where, known.hosts)
     if isinstance(step, ApprovalStep):
@@ -38,7 +39,9 @@ def not_checked(steps: tuple[Step, ...], known: Catalogue) -> list[Problem]:
     return [_problem("", "not-checked", message, "Publishing checks them.", warning=True)]
 
 
-def _check_script(step: ScriptStep, where: str, scripts: tuple[ScriptFacts, ...]) -> list[Problem]:
+def _check_script(
+    step: ScriptStep, where: str, scripts: tuple[ScriptFacts, ...], secrets: frozenset[str]
+) -> list[Problem]:
     script = next((script for script in scripts if step.script in (script.id, script.name)), None)
     if script is None:
         message = f"There is no script `{step.script}`."
@@ -48,18 +51,26 @@ def _check_script(step: ScriptStep, where: str, scripts: tuple[ScriptFacts, ...]
     problems = unknown_names(script.parameters, step.parameters, pointer)
     for parameter in script.parameters:
         value = step.parameters.get(parameter.name)
-        problems += _check_parameter(parameter, value, pointer_to(pointer, parameter.name))
+        problems += _check_parameter(parameter, value, pointer_to(pointer, parameter.name), secrets)
     return problems
 
 
-def _check_parameter(parameter: Parameter, value: Value, pointer: str) -> Iterator[Problem]:
+def _check_parameter(
+    parameter: Parameter, value: Value, pointer: str, secrets: frozenset[str]
+) -> Iterator[Problem]:
     if value is None:
         if parameter.required and parameter.default is None:
             yield missing(parameter, pointer)
         return
-    if parameter.type == "secret":
-        message = f"`{parameter.name}` is a secret, and secret parameters are not available yet."
-        yield _problem(pointer, "not-available-yet", message, "Leave it out for now.")
+    from_secret = input_of(value) in secrets
+    if parameter.type == "secret" and not from_secret:
+        message = f"`{parameter.name}` is a secret, and what is given here everybody could read."
+        fix = "Declare an input of type secret, and write {{inputs.NAME}} and nothing else."
+        yield _problem(pointer, "secret-in-definition", message, fix)
+    elif from_secret and parameter.type != "secret":
+        message = f"{value} is a secret, and `{parameter.name}` is not: it would be stored and shown."
+        fix = f"Make the script's parameter `{parameter.name}` a secret."
+        yield _problem(pointer, "secret-misplaced", message, fix)
     elif isinstance(value, list | dict):
         message = f"`{parameter.name}` can't be a list or an object."
         yield _problem(pointer, "bad-value", message, "Give one text, number, or true or false.")

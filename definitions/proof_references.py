@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from definitions import secret_values
 from definitions.conditions import check
 from definitions.delays import instant
 from definitions.errors import Invalid
@@ -50,6 +51,7 @@ class References:
         self.workflow = workflow
         self.steps = {step.id: step for step in all_steps(workflow.steps)}
         self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
+        self.secrets = secret_values.names(workflow.inputs)
         self.checkouts: dict[str, list[str]] = {}
         for step in self.steps.values():
             if isinstance(step, PamCheckoutStep):
@@ -66,6 +68,8 @@ class References:
             if field in ("branches", "id", "type") or value is None:
                 continue
             for text, pointer in _texts(value, pointer_to(where, field)):
+                if field == "parameters" and secret_values.input_of(text) in self.secrets:
+                    continue  # whether the parameter is a secret too, the catalogue knows
                 if field in allowed:
                     problems += self.check_text(text, pointer, ran, in_condition=field == "condition")
                 elif references(text):
@@ -129,7 +133,7 @@ class References:
             return self._check_step_reference(reference, pointer, ran)
         if root == "inputs":
             if len(rest) == 1 and rest[0] in self.inputs:
-                return None
+                return _secret(reference, pointer) if rest[0] in self.secrets else None
             return _unknown(reference, pointer, ".".join(rest), [*self.inputs], "There is no such input")
         if root == "instance":
             if len(rest) == 1 and rest[0] in INSTANCE:
@@ -207,6 +211,12 @@ def _blocked(reference: Reference, pointer: str, in_condition: bool) -> Problem:
         fix="Use `run_as` to run a step as the identity.",
         severity="error" if in_condition else "warning",
     )
+
+
+def _secret(reference: Reference, pointer: str) -> Problem:
+    message = f"{reference.text} is a secret; here it would be stored and shown."
+    fix = f"Give it to a secret parameter of a script, as {reference.text} and nothing else."
+    return _problem(pointer, "secret-misplaced", message, fix)
 
 
 def _malformed(text: str, pointer: str) -> Problem:

@@ -5,6 +5,8 @@ of the web process and adds addresses. Built once by an entry point and handed o
 settings: a setting may name the file that holds one.
 """
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -22,5 +24,8 @@ class WebSettings(FileSettings, ApiSettings, PagesSettings):
     )
 
     database_url: str = Field(description="libpq URL of Opsgate's database; a unix socket by ?host=/dir")
+    sealing_key_file: Path | None = Field(
+        default=None, description="the keys that seal secret values at rest (docs/secrets.md)"
+    )
     web_host: str = Field(default="127.0.0.1", description="address the web process listens on")
     web_port: int = Field(default=8080, ge=1, le=65535)

@@ -8,6 +8,7 @@ from agent_api.app import create_api
 from approvals_ui.app import create_pages
 from deployments.settings import WebSettings
 from store.connection import Database
+from store.sealing import read_keys
 
 _API_TREES = ("/api/", "/agent/")
 
@@ -33,7 +34,8 @@ def _behind(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
 
 async def serve(settings: WebSettings) -> None:
     """Serve until SIGINT or SIGTERM."""
-    db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web")
+    keys = None if settings.sealing_key_file is None else read_keys(settings.sealing_key_file)
+    db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web", keys=keys)
     app = create_app(db, settings)
     try:
         config = uvicorn.Config(

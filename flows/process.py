@@ -18,6 +18,7 @@ from flows.settings import EngineSettings
 from store import channels, log_output
 from store.connection import Database, Listener
 from store.engine import leases, workers
+from store.sealing import read_keys
 
 log = structlog.get_logger("opsgate.engine")
 
@@ -106,7 +107,8 @@ def _tell(heard: list[Callable[[str], None]], payload: str) -> None:
 async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> AsyncIterator[EngineProcess]:
     """Open the store, register, beat and listen until the block ends."""
     log_output.configure()
-    db = await Database.connect(settings.database_url, max_size=pool_size, name="opsgate-worker")
+    keys = None if settings.sealing_key_file is None else read_keys(settings.sealing_key_file)
+    db = await Database.connect(settings.database_url, max_size=pool_size, name="opsgate-worker", keys=keys)
     heart = await Database.connect(settings.database_url, max_size=1, name="opsgate-heartbeat")
     process = EngineProcess(settings, db, uuid4(), heart)
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")

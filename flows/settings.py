@@ -17,6 +17,8 @@ class EngineSettings(FileSettings):
     prefect_api_url: str
     prefect_auth_file: Path | None = None
     """A file with Prefect's auth string; never the string itself in an environment."""
+    sealing_key_file: Path | None = None
+    """The keys that seal secret values at rest; the same file as the web process has."""
     public_url: str = ""
     """Where people reach our pages; linked from Prefect."""
     worker_limit: int = Field(default=200, ge=0)

@@ -6,16 +6,21 @@ no heart and never takes the poll for that of a new process.
 
 from datetime import timedelta
 
+import structlog
+
 from agent.protocol import AttemptRef, JobMessage, PollReply, PollRequest
-from definitions.errors import Conflict, NotPermitted
+from definitions.errors import Conflict, NotPermitted, OpsgateError
 from definitions.permissions import Actor
-from store import channels, job_endings
+from store import channels, job_endings, sealed_values, sealing
 from store.connection import Database, Row
+
+_log = structlog.get_logger("opsgate.store")
 
 TELL_AGAIN = timedelta(seconds=2)
 """A cancel is told again this long after, until the attempt has ended: killing takes a moment."""
 
-_MINE = """SELECT id FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL FOR NO KEY UPDATE"""
+_MINE = """SELECT public_key FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at IS NULL
+    FOR NO KEY UPDATE"""
 """Held while jobs are handed over: a decommissioning waits for them, and so does a repeat of this poll."""
 
 # The one statement by which a job gets an owner. Jobs of an instance are held back while a gate of
@@ -24,7 +29,7 @@ _MINE = """SELECT id FROM agents WHERE id = $1 AND boot_id = $2 AND revoked_at I
 # back that branch and what lies within; the steps beside it go on.
 # What was claimed before and never arrived is given again first, and alone.
 _CLAIM = f"""WITH lost AS MATERIALIZED (
-        SELECT id, attempt, payload, priority, scheduled_at FROM jobs
+        SELECT id, attempt, payload, sealed_values, priority, scheduled_at FROM jobs
         WHERE agent_id = $2 AND status = 'pending'
           AND (id, attempt) NOT IN (SELECT * FROM unnest($5::bigint[], $6::int[]))),
     free AS MATERIALIZED (
@@ -41,8 +46,10 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
     claimed AS (
         UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()
         WHERE id IN (SELECT id FROM free) AND status = 'queued'
-        RETURNING id, attempt, payload, priority, scheduled_at, {channels.telling("job", "id")})
-    SELECT id, attempt, payload, priority, scheduled_at FROM claimed UNION ALL SELECT * FROM lost"""
+        RETURNING id, attempt, payload, sealed_values, priority, scheduled_at,
+            {channels.telling("job", "id")})
+    SELECT id, attempt, payload, sealed_values, priority, scheduled_at FROM claimed
+    UNION ALL SELECT * FROM lost"""
 
 # What there is to do, in one statement: nearly every poll finds nothing, and thousands wait.
 # `lost`: claimed, and never arrived, for the reply was lost or this is the same poll once more.
@@ -74,10 +81,9 @@ async def poll(db: Database, agent: Actor, request: PollRequest, *, again: bool 
     if found is None:  # a newer process of the agent polls now: nothing is for this one
         return PollReply(server_time=await db.fetchval("SELECT now()"))
     to_give = found["lost"] or (found["due"] and request.free_slots)
-    rows = await _hand_over(db, agent, request) if to_give else []
     held = [AttemptRef(job_id=held.job_id, attempt=held.attempt) for held in request.holding]
     return PollReply(
-        jobs=[_message(row) for row in sorted(rows, key=_order)],
+        jobs=await _hand_over(db, agent, request) if to_give else [],
         cancel=await _to_cancel(db, agent) if found["cancel"] else [],
         forget=[held[number - 1] for number in found["forget"]],
         server_time=found["server_time"],
@@ -122,14 +128,16 @@ async def _new_process(db: Database, agent: Actor, request: PollRequest, again: 
     return True
 
 
-async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[Row]:
+async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[JobMessage]:
     """The jobs for this poll: what it never got of an earlier claim, else what it claims now."""
     held = [each.job_id for each in request.holding], [each.attempt for each in request.holding]
     async with db.transaction() as tx:
-        if await tx.fetchval(_MINE, agent.id, request.boot_id) is None:
+        public_key = await tx.fetchval(_MINE, agent.id, request.boot_id)
+        if public_key is None:
             return []  # decommissioned, or another process of it polls, since the look
         about = (agent.host_id, agent.id, request.request_id, request.free_slots)
-        return await tx.fetch(_CLAIM, *about, *held)
+        rows = await tx.fetch(_CLAIM, *about, *held)
+    return [_message(db, agent, public_key, row) for row in sorted(rows, key=_order)]
 
 
 async def _to_cancel(db: Database, agent: Actor) -> list[AttemptRef]:
@@ -144,8 +152,28 @@ async def _to_cancel(db: Database, agent: Actor) -> list[AttemptRef]:
     return [AttemptRef(job_id=row["id"], attempt=row["attempt"]) for row in rows]
 
 
-def _message(row: Row) -> JobMessage:
-    return JobMessage(job_id=row["id"], attempt=row["attempt"], payload=row["payload"])
+def _message(db: Database, agent: Actor, public_key: bytes, row: Row) -> JobMessage:
+    sealed = None if row["sealed_values"] is None else _sealed_anew(db, agent, public_key, row)
+    return JobMessage(job_id=row["id"], attempt=row["attempt"], payload=row["payload"], sealed=sealed)
+
+
+def _sealed_anew(db: Database, agent: Actor, public_key: bytes, row: Row) -> str | None:
+    """The job's secret values, sealed to this agent for this attempt; None if that can't be done: the
+    agent then refuses the job, and its other jobs are not held up."""
+    assert agent.host_id is not None
+    assert agent.id is not None
+    try:
+        return sealing.seal_to_agent(
+            sealed_values.of_job(db.keys, row["id"], row["sealed_values"]),
+            public_key,
+            host_id=agent.host_id,
+            agent_id=agent.id,
+            job_id=row["id"],
+            attempt=row["attempt"],
+        )
+    except (OpsgateError, ValueError) as error:
+        _log.error("the secret values of a job can't be given to its agent", job=row["id"], error=str(error))
+        return None
 
 
 def _order(row: Row) -> tuple[int, float, int]:

@@ -12,6 +12,8 @@ from typing import Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from store.sealing import SealingKeys
+
 Tx: TypeAlias = PoolConnectionProxy
 """A connection inside a transaction: what every guarded move runs on."""
 
@@ -30,15 +32,23 @@ async def _leave_as_is(connection: object) -> None:
 
 
 class Database:
-    """A pool of connections to Opsgate's database."""
+    """A pool of connections to Opsgate's database, and the keys that open what is sealed in it."""
 
-    def __init__(self, pool: asyncpg.Pool, dsn: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, dsn: str, keys: SealingKeys | None = None) -> None:
         self._pool = pool
         self.dsn = dsn
+        self.keys = keys
+        """None: this process takes and opens no secret value."""
 
     @classmethod
     async def connect(
-        cls, dsn: str, *, min_size: int = 1, max_size: int = 10, name: str = "opsgate"
+        cls,
+        dsn: str,
+        *,
+        min_size: int = 1,
+        max_size: int = 10,
+        name: str = "opsgate",
+        keys: SealingKeys | None = None,
     ) -> "Database":
         """Open the pool. `dsn` is a libpq URL; unix sockets by `?host=/dir`."""
         pool = await asyncpg.create_pool(
@@ -49,7 +59,7 @@ class Database:
             reset=_leave_as_is,
             server_settings={"application_name": name, "jit": "off"},
         )
-        return cls(pool, dsn)
+        return cls(pool, dsn, keys)
 
     async def close(self) -> None:
         """Close every connection; waits at most five seconds for those in use."""

@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from agent.payloads import ScriptPayload
-from definitions import job_types
+from definitions import job_types, secret_values
 from definitions.dispatch import script_payload
 from definitions.errors import Conflict, Invalid
 from definitions.lifecycles.job import RETRYABLE
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.problems import has_errors
-from store import audit, frozen_facts, jobs, libraries, references, scripts, targets
+from definitions.secret_values import SecretValues
+from store import audit, jobs, libraries, references, scripts, sealed_values, targets
 from store.connection import Database, Row, Tx
 from store.jobs import NewJob
+from store.sealing import SealingKeys
 
 
 class Made(NamedTuple):
@@ -45,9 +47,10 @@ async def execute(
         payload = script_payload(script, values, libraries=[each.library for each in linked])
         ran = libraries.record(linked)
         found = await targets.resolve(tx, hosts)
-        shown = frozen_facts.masked([each.model_dump() for each in script.parameters], values)
-        new = [_job(row, row["version"], host.id, payload, ran) for host in found]
-        return await _make(tx, actor, row, row["version"], shown, new, None)
+        shown = secret_values.masked(script.parameters, values)
+        secrets = secret_values.by_variable(script.parameters, values)
+        new = [_job(row, row["version"], host.id, payload, ran, secrets) for host in found]
+        return await _make(tx, db.keys, actor, row, row["version"], shown, new, None)
 
 
 async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: bool = True) -> Made:
@@ -62,7 +65,7 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
             raise references.missing("execution", execution_id)
         row = await _runnable(tx, before["script_id"])
         found = await tx.fetch(
-            """SELECT j.host_id, j.payload, j.libraries, j.sealed_values FROM jobs j
+            """SELECT j.id, j.host_id, j.payload, j.libraries, j.sealed_values FROM jobs j
                JOIN hosts h ON h.id = j.host_id AND h.decommissioned_at IS NULL
                WHERE j.execution_id = $1 AND (NOT $2 OR j.status = ANY ($3)) ORDER BY j.id""",
             execution_id,
@@ -72,14 +75,30 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
         if not found:
             which = "failed or timed out on a host that is still there" if failed_only else "is still there"
             raise Conflict(f"No job of execution {execution_id} {which}.")
-        if any(job["sealed_values"] is not None or job["payload"].get("secrets") for job in found):
-            raise Conflict(f"Execution {execution_id} had secret parameters: run the script anew with them.")
+        if any(sealed_values.are_erased(job) for job in found):
+            raise Conflict(
+                f"The secret parameters of execution {execution_id} are erased: run it anew with them."
+            )
         version = before["script_version"]
         new = [
-            _job(row, version, job["host_id"], ScriptPayload(**job["payload"]), job["libraries"])
+            _job(
+                row,
+                version,
+                job["host_id"],
+                ScriptPayload(**job["payload"]),
+                job["libraries"],
+                _opened(db, job),
+            )
             for job in found
         ]
-        return await _make(tx, actor, row, version, before["parameters"], new, execution_id)
+        return await _make(tx, db.keys, actor, row, version, before["parameters"], new, execution_id)
+
+
+def _opened(db: Database, job: Row) -> SecretValues:
+    """The secret values of a job that could be retried, to be sealed for the new one."""
+    if job["sealed_values"] is None:
+        return SecretValues()
+    return SecretValues(sealed_values.of_job(db.keys, job["id"], job["sealed_values"]))
 
 
 async def _runnable(tx: Tx, ref: int | str) -> Row:
@@ -90,7 +109,12 @@ async def _runnable(tx: Tx, ref: int | str) -> Row:
 
 
 def _job(
-    script: Row, version: int, host_id: int, payload: ScriptPayload, ran: Sequence[Mapping[str, Any]]
+    script: Row,
+    version: int,
+    host_id: int,
+    payload: ScriptPayload,
+    ran: Sequence[Mapping[str, Any]],
+    secrets: SecretValues,
 ) -> NewJob:
     return NewJob(
         type="script",
@@ -100,11 +124,13 @@ def _job(
         script_id=script["id"],
         script_version=version,
         libraries=ran,
+        secrets=secrets,
     )
 
 
 async def _make(
     tx: Tx,
+    keys: SealingKeys | None,
     actor: Actor,
     script: Row,
     version: int,
@@ -126,7 +152,7 @@ async def _make(
         actor.name,
     )
     known = [job._replace(execution_id=execution_id) for job in new]
-    made = await jobs.insert(tx, actor.name, person, known)
+    made = await jobs.insert(tx, actor.name, person, known, keys=keys)
     detail: dict[str, Any] = {"name": script["name"], "version": version}
     detail |= {"execution": execution_id, "jobs": made}
     if rerun_of is not None:

@@ -1,21 +1,10 @@
 """What an approval request freezes of its instance: versions, inputs, hosts, who started it.
 
-Secret inputs are shown as a marker; the instance itself never changes its inputs.
+Of secret inputs an instance has a mark only; it never changes its inputs.
 """
-
-from collections.abc import Iterable, Mapping
-from typing import Any
 
 from definitions.parameters import Value
 from store.connection import Tx
-
-MASK = "***"
-
-
-def masked(parameters: Iterable[Mapping[str, Any]], inputs: Mapping[str, Value]) -> dict[str, Value]:
-    """Inputs as they may be shown: secret ones, by the workflow's declarations, as a marker."""
-    secret = {parameter["name"] for parameter in parameters if parameter.get("type") == "secret"}
-    return {name: MASK if name in secret and value is not None else value for name, value in inputs.items()}
 
 
 async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
@@ -23,9 +12,8 @@ async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
     row = await tx.fetchrow(
         """SELECT i.workflow_id, i.workflow_version, w.name, i.inputs, i.host_ids, i.pinned_scripts,
                   i.pinned_libraries,
-                  i.started_by_name, coalesce(v.definition -> 'inputs', '[]') AS parameters
+                  i.started_by_name
            FROM instances i JOIN workflows w ON w.id = i.workflow_id
-           JOIN workflow_versions v ON v.workflow_id = i.workflow_id AND v.version = i.workflow_version
            WHERE i.id = $1""",
         instance_id,
     )
@@ -41,7 +29,7 @@ async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
         "workflow": {"id": row["workflow_id"], "name": row["name"], "version": row["workflow_version"]},
         "scripts": {script["name"]: pins[script["id"]] for script in scripts},
         "libraries": {name: pin["version"] for name, pin in sorted(row["pinned_libraries"].items())},
-        "inputs": masked(row["parameters"], row["inputs"]),
+        "inputs": row["inputs"],
         "hosts": [host["name"] for host in hosts],
         "started_by": row["started_by_name"],
     }

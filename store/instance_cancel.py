@@ -57,7 +57,8 @@ async def stop_work(tx: Tx, instance_id: int, reason: str, actor: Actor, steps: 
 
 async def _end_unbegun(tx: Tx, instance_id: int, reason: str) -> None:
     await tx.execute(
-        """UPDATE instances SET status = 'cancelled', reason = $2, ended_at = now(), frontier = '[]'
+        """UPDATE instances SET status = 'cancelled', reason = $2, ended_at = now(), frontier = '[]',
+               sealed_inputs = NULL
            WHERE id = $1""",
         instance_id,
         reason,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.parameters import Value
 from definitions.permissions import Actor
-from store import approval_views, frozen_facts, job_views, references, step_jobs, waits
+from store import approval_views, job_views, references, step_jobs, waits
 from store.approval_views import ApprovalView
 from store.connection import Row, Tx
 from store.step_jobs import StepJobView
@@ -81,6 +81,7 @@ class InstanceView(InstanceRow):
     """Everything about one instance."""
 
     inputs: dict[str, Value]
+    """With a mark in the place of each secret that was given."""
     waits_for: str | None
     """One sentence while it is not over: what it waits for, and on whom."""
     cancel_requested_at: datetime | None
@@ -111,9 +112,8 @@ async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
     """Everything about one instance, or NotFound."""
     row = await tx.fetchrow(
         f"""SELECT {_COLUMNS}, i.inputs, i.cancel_requested_at, i.cancel_reason,
-                   i.flow_run_id::text AS flow_run_id, coalesce(v.definition -> 'inputs', '[]') AS parameters
+                   i.flow_run_id::text AS flow_run_id
             FROM instances i JOIN workflows w ON w.id = i.workflow_id
-            JOIN workflow_versions v ON v.workflow_id = i.workflow_id AND v.version = i.workflow_version
             WHERE i.id = $1""",
         instance_id,
     )
@@ -124,7 +124,6 @@ async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
         tx, actor, "WHERE r.instance_id = $1 AND r.status = 'pending' ORDER BY r.id", instance_id
     )
     fields: dict[str, Any] = dict(row)
-    fields["inputs"] = frozen_facts.masked(fields.pop("parameters"), row["inputs"])
     waits_for = None if row["ended_at"] is not None else _waits_for(row, steps, open_requests)
     return InstanceView(**fields, steps=steps, approvals=open_requests, waits_for=waits_for)
 

@@ -6,14 +6,25 @@ The engine's own moves (lease, frontier, results) are in `store.engine`, never h
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from definitions import routing
+from definitions import routing, secret_values
 from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
+from definitions.secret_values import masked
 from definitions.steps import ApprovalStep, ScriptStep
 from definitions.workflow import Workflow, all_steps
-from store import approvals, audit, channels, instance_views, pages, references, targets, workflows
+from store import (
+    approvals,
+    audit,
+    channels,
+    instance_views,
+    pages,
+    references,
+    sealed_values,
+    targets,
+    workflows,
+)
 from store.connection import Database, Row, Tx
 from store.instance_cancel import cancel
 from store.instance_views import InstanceRow, InstanceView
@@ -42,18 +53,47 @@ async def start(
         if has_errors(problems):
             raise Invalid(f"The inputs of {row['name']!r} are not valid.", problems)
         found = await targets.resolve(tx, hosts)
-        instance_id = await _insert(tx, actor, row, workflow, values, [host.id for host in found])
+        shown, secret = masked(workflow.inputs, values), secret_values.given(workflow.inputs, values)
+        instance_id = await _insert(tx, actor, row, workflow, shown, [host.id for host in found])
+        if secret:
+            await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
     async with db.connection() as tx:
         return await instance_views.one(tx, actor, instance_id)
 
 
 async def rerun(db: Database, actor: Actor, instance_id: int) -> InstanceView:
-    """Start the newest version of the same workflow on the same hosts with the same inputs."""
+    """Start the newest version of the same workflow on the same hosts with the same inputs.
+
+    Not one that was given secret inputs: they are erased when it ends.
+    """
     require(actor, "workflows.manage")
-    row = await db.fetchrow("SELECT workflow_id, host_ids, inputs FROM instances WHERE id = $1", instance_id)
+    row = await db.fetchrow(
+        """SELECT i.workflow_id, i.host_ids, i.inputs, coalesce(v.definition -> 'inputs', '[]') AS parameters
+           FROM instances i JOIN workflow_versions v
+             ON v.workflow_id = i.workflow_id AND v.version = i.workflow_version
+           WHERE i.id = $1""",
+        instance_id,
+    )
     if row is None:
         raise references.missing("instance", instance_id)
+    _check_nothing_erased(row)
     return await start(db, actor, row["workflow_id"], row["host_ids"], row["inputs"])
+
+
+def _check_nothing_erased(row: Row) -> None:
+    secret = [each["name"] for each in row["parameters"] if each.get("type") == "secret"]
+    problems = [
+        Problem(
+            pointer=f"/inputs/{name}",
+            code="secret-erased",
+            message=f"`{name}` was a secret, which is not kept for running again.",
+            fix="Start the workflow anew, and give it.",
+        )
+        for name in secret
+        if row["inputs"].get(name) is not None
+    ]
+    if problems:
+        raise Invalid(problems[0].message, problems)
 
 
 async def show(db: Database, actor: Actor, instance_id: int) -> InstanceView:

@@ -6,7 +6,7 @@ first; whoever ends a job wakes its instance, so it takes that row before the jo
 
 from collections.abc import Collection
 
-from definitions.lifecycles.job import JobStatus
+from definitions.lifecycles.job import RETRYABLE, JobStatus
 from store import channels
 from store.connection import Row, Tx
 from store.wakes import notify, wake_instance
@@ -30,11 +30,15 @@ async def end(
     exit_code: int | None = None,
     report_sha256: bytes | None = None,
 ) -> None:
-    """End the current attempt of a locked job, keep it in the history, wake who waits for it."""
+    """End the current attempt of a locked job, keep it in the history, wake who waits for it.
+
+    Its secret values go with it, unless it may be retried (`store.sealed_values`).
+    """
     await tx.execute(
         f"""WITH ended AS (
                UPDATE jobs
-               SET status = $2, reason = $3, outcome = $4, exit_code = $5, ended_at = clock_timestamp()
+               SET status = $2, reason = $3, outcome = $4, exit_code = $5, ended_at = clock_timestamp(),
+                   sealed_values = CASE WHEN $7 THEN sealed_values END
                WHERE id = $1 RETURNING *)
            INSERT INTO job_attempts (job_id, attempt, agent_id, status, outcome, exit_code, reason,
                                      claimed_at, started_at, ended_at, report_sha256)
@@ -47,6 +51,7 @@ async def end(
         outcome,
         exit_code,
         report_sha256,
+        status in RETRYABLE,
     )
     if job["instance_id"] is not None:
         await wake_instance(tx, job["instance_id"])

@@ -19,7 +19,7 @@ from agent.protocol import (
 )
 from definitions.lifecycles.job import JobStatus
 from definitions.permissions import Actor
-from store import channels, job_endings, job_output
+from store import audit, channels, job_endings, job_output
 from store.connection import Database, Row, Tx
 
 _FROM_PENDING = ("refused", "interrupted", "cancelled")
@@ -89,14 +89,21 @@ async def _completed(tx: Tx, agent: Actor, job: Row, attempt: int, said: Complet
     runs = job["status"] == JobStatus.RUNNING
     if not runs and not (job["status"] == JobStatus.PENDING and said.outcome in _FROM_PENDING):
         raise _Refused(f"The job is {job['status']}.")
-    await _keep_output(tx, job, "stdout", said.stdout)
-    await _keep_output(tx, job, "stderr", said.stderr)
+    for stream, part in _streams(said).items():
+        await _keep_output(tx, job, stream, part)
+    hits: dict[str, int] = {stream: part.redacted for stream, part in _streams(said).items() if part.redacted}
+    if hits:
+        await audit.record(tx, agent, "job.secret_redacted", "job", job["id"], attempt=attempt, **hits)
     status, reason = conclusion(said)
     if status is JobStatus.CANCELLED and job["reason"]:
         reason = job["reason"]  # who cancelled it, which the agent does not know
     await job_endings.end(
         tx, job, status, reason, outcome=said.outcome, exit_code=said.exit_code, report_sha256=sha256
     )
+
+
+def _streams(said: CompletedReport) -> dict[Stream, StreamReport]:
+    return {"stdout": said.stdout, "stderr": said.stderr}
 
 
 def conclusion(said: CompletedReport) -> tuple[JobStatus, str]:

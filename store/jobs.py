@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from agent.payloads import JobPayload
+from agent.payloads import JobPayload, ScriptPayload
 from definitions.errors import Conflict, Invalid, NotFound
 from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
 from definitions.problems import Problem
-from store import audit, channels, job_endings, job_views, targets, visits
+from definitions.secret_values import SecretValues
+from store import audit, channels, job_endings, job_views, sealed_values, targets, visits
 from store.connection import Database, Row, Tx
 from store.job_deadlines import fail_stale as fail_stale
 from store.job_deadlines import time_out_running as time_out_running
@@ -24,6 +25,7 @@ from store.job_reports import report as report
 from store.job_views import JobRow, JobView
 from store.names import normalise
 from store.pages import Page, before, bounded, cut
+from store.sealing import SealingKeys
 from store.visits import Visits
 from store.wakes import notify
 
@@ -43,6 +45,8 @@ class NewJob(NamedTuple):
     libraries: Sequence[Mapping[str, Any]] = ()
     """In front of the script: id, name and version of each."""
     execution_id: int | None = None
+    secrets: SecretValues | None = None
+    """By variable, exactly those that the payload names."""
 
 
 async def insert(
@@ -54,8 +58,9 @@ async def insert(
     step_id: str | None = None,
     visit: int | None = None,
     branch: str = "",
+    keys: SealingKeys | None = None,
 ) -> list[int]:
-    """Make jobs, in the order given, and ring for their hosts' agents.
+    """Make jobs, in the order given, and ring for their hosts' agents. `keys` seal their secrets.
 
     A primitive: permission and audit are the caller's. For a step it may be called again: a job
     that this visit of the step already has on a host is returned, not made twice.
@@ -87,6 +92,8 @@ async def insert(
             list(job.libraries),
             job.execution_id,
         )
+        if job_id is not None and job.secrets:
+            await sealed_values.keep_of_job(tx, keys, job_id, job.secrets)
         if job_id is None:
             job_id = await tx.fetchval(
                 "SELECT id FROM jobs WHERE instance_id = $1 AND step_id = $2 AND visit = $3 AND host_id = $4",
@@ -165,6 +172,11 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
             raise Conflict(
                 f"Job {job_id} belongs to step {job['step_id']} of instance {job['instance_id']}, which has "
                 "gone on without it: resume the instance instead."
+            )
+        if sealed_values.are_erased(job):
+            raise Conflict(
+                f"The secret values of job {job_id} were erased {sealed_values.RETRY_DAYS} days after its "
+                "end: run the script again, and give them."
             )
         await requeue(tx, job_id)
         await audit.record(tx, actor, "job.retry", "job", job_id, attempt=job["attempt"] + 1)
@@ -300,6 +312,10 @@ def _checked_payload(type_: str, payload: Mapping[str, Any]) -> JobPayload:
             for each in error.errors(include_input=False, include_url=False, include_context=False)
         ]
         raise Invalid(f"The payload is not one of a {type_} job.", problems) from None
+    if isinstance(checked, ScriptPayload) and checked.secrets:
+        message = "Secret values are taken for a saved script only."
+        fix = "Save the script with its secret parameters, and run it."
+        raise Invalid(message, [_problem("/payload/secrets", "secrets-need-script", message, fix)])
     if "\\u0000" in checked.model_dump_json():
         raise Invalid(
             "A value holds a NUL character.",

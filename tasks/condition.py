@@ -28,22 +28,19 @@ async def begin(run: StepRun) -> Settled:
     except Invalid as error:
         return failed(error.message, sent)
     outcome = Outcome.TRUE if value else Outcome.FALSE
-    secret = frozenset(given.name for given in run.situation.workflow.inputs if given.type == "secret")
-    reason = f"With its values: {with_values(step.condition, scope, secret)}."
+    reason = f"With its values: {with_values(step.condition, scope)}."
     return Settled(outcome, StepStatus.COMPLETED, reason, None, sent)
 
 
-def with_values(condition: str, scope: variables.Scope, secret: frozenset[str] = frozenset()) -> str:
+def with_values(condition: str, scope: variables.Scope) -> str:
     """The condition with a value in the place of each reference, on one line, for people to read.
 
-    Nothing evaluates this text. Long values are cut short; those of `secret` inputs are not shown.
+    Nothing evaluates this text. Long values are cut short; of a secret no scope has more than a mark.
     """
     found = iter(references(condition))
 
     def shown() -> str:
         reference = next(found)
-        if reference.root == "inputs" and reference.path[1] in secret:
-            return "***"
         text = json.dumps(variables.value_of(reference, scope), ensure_ascii=False)
         return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 

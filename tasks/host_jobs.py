@@ -11,6 +11,7 @@ from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
 from definitions.lifecycles.instance import StepStatus
 from definitions.lifecycles.job import ENDED, JobStatus
+from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
 from store import jobs, targets
@@ -28,10 +29,12 @@ async def dispatch(
     sent: dict[str, Any],
     payload_for: Callable[[HostRef], JobPayload],
     script: tuple[int, int, list[dict[str, Any]]] | None = None,
+    secrets: SecretValues | None = None,
 ) -> Settled | Waiting:
     """Create the jobs and note that the step waits for them, in one transaction.
 
     `script`: its id, its version, and the libraries in front of it as jobs keep them.
+    `secrets`: what its payload names, to be sealed for each job.
     """
 
     async def create(tx: Tx) -> None:
@@ -45,6 +48,7 @@ async def dispatch(
                 script_id=script[0] if script else None,
                 script_version=script[1] if script else None,
                 libraries=script[2] if script else (),
+                secrets=secrets,
             )
             for host in hosts
         ]
@@ -57,6 +61,7 @@ async def dispatch(
             step_id=run.active.step,
             visit=run.active.visit,
             branch=run.situation.workflow.branch(run.active.step),
+            keys=run.db.keys,
         )
 
     failpoint("worker.before_dispatch")

@@ -1,11 +1,13 @@
 """A script step: the pinned version of a saved script, its parameters resolved, one job a host."""
 
 from agent.payloads import JobPayload
-from definitions import parameters, variables
+from definitions import parameters, secret_values, variables
 from definitions.dispatch import script_payload
 from definitions.errors import Invalid, OpsgateError
+from definitions.parameters import Value
+from definitions.script import Script
 from definitions.steps import ScriptStep
-from store import libraries
+from store import libraries, sealed_values
 from store.engine import facts
 from store.targets import HostRef
 from tasks import host_jobs
@@ -24,8 +26,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
         return failed(f"The script {step.script!r} was not there when the instance started.")
     script_id, version, script = found
     try:
-        given = variables.resolve(dict(step.parameters), run.scope())
-        assert isinstance(given, dict)
+        given = await _given(run, step, script)
         values, problems = parameters.bind(script.parameters, given, "/parameters")
         if problems:
             raise Invalid(f"The parameters do not fit the script {script.name!r}.", problems)
@@ -35,16 +36,28 @@ async def begin(run: StepRun) -> Settled | Waiting:
         )
     except OpsgateError as error:
         return host_jobs.refused(error, {"script": script.name})
-    sent = {"script": script.name, "version": version, "parameters": _shown(script.parameters, values)}
+    shown = secret_values.masked(script.parameters, values)
+    sent = {"script": script.name, "version": version, "parameters": shown}
 
     def for_host(_host: HostRef) -> JobPayload:
         return payload
 
-    return await host_jobs.dispatch(run, step, sent, for_host, (script_id, version, libraries.record(linked)))
+    secrets = secret_values.by_variable(script.parameters, values)
+    source = (script_id, version, libraries.record(linked))
+    return await host_jobs.dispatch(run, step, sent, for_host, source, secrets)
 
 
-def _shown(
-    declared: tuple[parameters.Parameter, ...], values: dict[str, parameters.Value]
-) -> dict[str, object]:
-    secret = {parameter.name for parameter in declared if parameter.type == "secret"}
-    return {name: "***" if name in secret else value for name, value in values.items()}
+async def _given(run: StepRun, step: ScriptStep, script: Script) -> dict[str, Value]:
+    """The step's parameters, resolved. What references see has a mark in the place of a secret input:
+    its value is opened here only, for the parameter of type secret that it is given to."""
+    given = variables.resolve(dict(step.parameters), run.scope())
+    assert isinstance(given, dict)
+    inputs = secret_values.names(run.situation.workflow.inputs)
+    sources = {name: secret_values.input_of(template) for name, template in step.parameters.items()}
+    passed = {name: source for name, source in sources.items() if source in inputs}
+    opened = await sealed_values.of_instance(run.db, run.situation.instance_id) if passed else {}
+    for name, source in passed.items():
+        if name not in secret_values.names(script.parameters):
+            raise Invalid(f"`{name}` of the script {script.name!r} is no secret any more, and is given one.")
+        given[name] = opened.get(source or "")
+    return given

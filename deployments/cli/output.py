@@ -86,19 +86,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def pairs(given: Sequence[str], option: str) -> dict[str, str]:
-    """`k=v` options as a dictionary."""
-    from deployments.cli.errors import WrongUse
-
-    found: dict[str, str] = {}
-    for entry in given:
-        name, equals, value = entry.partition("=")
-        if not equals or not name:
-            raise WrongUse(f"{option} {entry!r} should look like name=value.")
-        found[name] = value
-    return found
-
-
 def _moment(text: str) -> str | None:
     if len(text) < 19 or text[10:11] != "T":
         return None

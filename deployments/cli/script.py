@@ -9,16 +9,15 @@ from cyclopts import App, Parameter
 
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse
-from deployments.cli.output import Hosts, Json, Limit, pairs, print_json, print_rows, printable
+from deployments.cli.output import Hosts, Json, Limit, print_json, print_rows, printable
+from deployments.cli.values import FORM, Secrets, collect
 from deployments.cli.versioned import add_verbs
 
 app = App(name="script", help_format="plaintext")
 
 add_verbs(app, "/scripts")
 
-Params = Annotated[
-    list[str], Parameter(name="--param", negative="", help="A parameter, name=value; repeatable.")
-]
+Params = Annotated[list[str], Parameter(name="--param", negative="", help=f"A parameter, {FORM}")]
 Moment = Annotated[str | None, Parameter(help="A moment, ISO 8601; without a zone, this machine's.")]
 Execution = Annotated[int, Parameter(name="EXECUTION", help="The number of an execution.")]
 
@@ -36,10 +35,18 @@ _COLUMNS = (
 
 
 @app.command
-def run(script: str, *, host: Hosts, param: Params = [], wait: bool = True, json: Json = False) -> int:  # noqa: B006
+def run(
+    script: str,
+    *,
+    host: Hosts,
+    param: Params = [],  # noqa: B006
+    secret: Secrets = [],  # noqa: B006
+    wait: bool = True,
+    json: Json = False,
+) -> int:
     """Run a script on hosts, one job each, and wait for the results (--no-wait: don't)."""
     connection = Connection.find()
-    body = {"hosts": host, "parameters": pairs(param, "--param")}
+    body = {"hosts": host, "parameters": collect(param, secret, "--param")}
     made = connection.post(f"/scripts/{segment(script)}/execute", body)
     return _follow(connection, made, wait=wait, as_json=json)
 

@@ -7,13 +7,12 @@ from cyclopts import App, Parameter
 
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse, problem_lines
-from deployments.cli.output import Hosts, Json, Limit, pairs, print_facts, print_json, print_rows
+from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
+from deployments.cli.values import FORM, Secrets, collect
 
 app = App(name="workflow", help_format="plaintext")
 
-Inputs = Annotated[
-    list[str], Parameter(name="--input", negative="", help="An input, name=value; repeatable.")
-]
+Inputs = Annotated[list[str], Parameter(name="--input", negative="", help=f"An input, {FORM}")]
 
 
 @app.command
@@ -69,12 +68,20 @@ def publish(workflow: str, *, json: Json = False) -> None:
 
 
 @app.command
-def start(workflow: str, *, host: Hosts, input: Inputs = [], watch: bool = False, json: Json = False) -> int:  # noqa: B006
+def start(
+    workflow: str,
+    *,
+    host: Hosts,
+    input: Inputs = [],  # noqa: B006
+    secret: Secrets = [],  # noqa: B006
+    watch: bool = False,
+    json: Json = False,
+) -> int:
     """Start an instance on hosts; with --watch, follow it to its end."""
     from deployments.cli.instance import follow
 
     connection = Connection.find()
-    body = {"hosts": host, "inputs": pairs(input, "--input")}
+    body = {"hosts": host, "inputs": collect(input, secret, "--input")}
     instance: dict[str, Any] = connection.post(f"/workflows/{segment(workflow)}/start", body)
     if watch:
         return follow(connection, instance["id"], as_json=json)

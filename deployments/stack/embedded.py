@@ -75,6 +75,7 @@ async def _start(
         **prefect_environment(prefect.client_home),
         "OPSGATE_DATA_DIR": str(folder.path),
         "OPSGATE_DATABASE_URL": postgres.url("opsgate"),
+        "OPSGATE_SEALING_KEY_FILE": str(folder.secret_file("sealing-key")),
         "OPSGATE_PUBLIC_URL": url,
         "OPSGATE_WEB_HOST": "127.0.0.1",
         "OPSGATE_WEB_PORT": str(ports.web),

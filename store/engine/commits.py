@@ -18,6 +18,7 @@ from definitions.variables import StepFacts
 from store import audit, channels, instance_cancel, visits
 from store.connection import Database, Tx
 from store.engine.leases import Glance, Lease, fence
+from store.sealed_values import ERASE_OF_INSTANCE
 from store.visits import Visits
 from store.wakes import notify
 
@@ -194,8 +195,9 @@ async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:
 
 async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
     await tx.execute(
-        """UPDATE instances SET status = $2, reason = $3, ended_at = now(), frontier = '[]', park_kind = NULL,
-               wake_at = NULL WHERE id = $1""",
+        f"""WITH {ERASE_OF_INSTANCE}
+            UPDATE instances SET status = $2, reason = $3, ended_at = now(), frontier = '[]',
+                park_kind = NULL, wake_at = NULL, sealed_inputs = NULL WHERE id = $1""",
         lease.instance_id,
         status,
         reason,

@@ -35,6 +35,7 @@ class Job:
     job_id: int
     attempt: int
     payload: dict[str, Any]
+    sealed: str | None = None
     status: str = "queued"
     request_id: str = ""
     boot_id: str = ""
@@ -100,10 +101,10 @@ class FakeServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def add(self, job_id: int, *, attempt: int = 1, **payload: Any) -> Job:
+    def add(self, job_id: int, *, attempt: int = 1, sealed: str | None = None, **payload: Any) -> Job:
         """Queue a job; `command="..."` or `language=..., content=...`."""
         payload.setdefault("type", "command" if "command" in payload else "script")
-        job = Job(job_id, attempt, payload)
+        job = Job(job_id, attempt, payload, sealed)
         self.jobs[(job_id, attempt)] = job
         self.nudge()
         return job
@@ -251,7 +252,10 @@ class FakeServer:
                 free -= 1
         forget, self.forget = self.forget, []
         return {
-            "jobs": [{"job_id": j.job_id, "attempt": j.attempt, "payload": j.payload} for j in ours],
+            "jobs": [
+                {"job_id": j.job_id, "attempt": j.attempt, "payload": j.payload, "sealed": j.sealed}
+                for j in ours
+            ],
             "cancel": [
                 {"job_id": j.job_id, "attempt": j.attempt}
                 for j in self.jobs.values()

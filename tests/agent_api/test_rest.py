@@ -1,8 +1,11 @@
 """REST as programs meet it: problems, idempotency, paging, probes, the description of itself."""
 
 import asyncio
+import hashlib
 
 import pytest
+
+from store.sealing import SealingKeys
 
 
 def job(command="true", **more):
@@ -90,6 +93,17 @@ async def test_a_secret_is_not_kept_for_repeats(anyone, people, db):
     again = await anyone.post("/api/v1/tokens", json={"name": "x"}, headers=headers)
     assert (first.status_code, again.status_code) == (201, 409)
     assert first.json()["token"] not in str(await db.fetch("SELECT * FROM idempotency_keys"))
+
+
+async def test_what_is_kept_of_a_request_is_nothing_to_try_guesses_at(anyone, people, web1, db):
+    db.keys = SealingKeys([bytes(32)])
+    headers = {**people["ann"], "Idempotency-Key": "k"}
+    first = await anyone.post("/api/v1/jobs", json=job(), headers=headers)
+    again = await anyone.post("/api/v1/jobs", json=job(), headers=headers)
+    assert again.json() == first.json()
+    kept = await db.fetchval("SELECT body_sha256 FROM idempotency_keys")
+    assert kept == db.keys.fingerprint(first.request.content)
+    assert kept != hashlib.sha256(first.request.content).digest()
 
 
 async def test_lists_page_by_cursor(anyone, people, web1):

@@ -207,7 +207,7 @@ def test_references_stand_only_where_they_may() -> None:
         ({"parameters": {"threshold": "x"}}, ("bad-value", "/steps/0/parameters/threshold")),
         ({"parameters": {"threshold": [1]}}, ("bad-value", "/steps/0/parameters/threshold")),
         ({"parameters": {"threshold": 1, "tresh": 1}}, ("unknown-parameter", "/steps/0/parameters/tresh")),
-        ({"parameters": {"threshold": 1, "key": "k"}}, ("not-available-yet", "/steps/0/parameters/key")),
+        ({"parameters": {"threshold": 1, "key": "k"}}, ("secret-in-definition", "/steps/0/parameters/key")),
         (
             {"parameters": {"threshold": "{{inputs.z}}"}},
             ("unknown-reference", "/steps/0/parameters/threshold"),
@@ -279,11 +279,6 @@ def test_what_the_engine_would_ignore_is_not_available_yet(field: str) -> None:
 def test_the_deadline_of_an_approval_is_available() -> None:
     gate = {"id": "a", "type": "approval", "approvers": ["role:admin"], "timeout_minutes": 5}
     assert _prove(gate) == []
-
-
-def test_secret_inputs_are_not_available_yet() -> None:
-    found = _prove({"id": "a", **COMMAND}, inputs=[{"name": "a"}, {"name": "s", "type": "secret"}])
-    assert found == [("not-available-yet", "/inputs/1/type")]
 
 
 CHECKOUT: dict[str, object] = {

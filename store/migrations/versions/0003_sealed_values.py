@@ -1,4 +1,4 @@
-"""Secret values of jobs, sealed."""
+"""Secret values of jobs and instances, sealed."""
 
 from pathlib import Path
 

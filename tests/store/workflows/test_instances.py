@@ -131,15 +131,6 @@ async def test_a_viewer_starts_and_cancels_nothing(org: Any) -> None:
             await refused
 
 
-async def test_a_secret_input_is_never_shown(org: Any) -> None:
-    secret = [{"name": "key", "type": "secret"}, {"name": "n", "type": "integer", "default": 1}]
-    await org.publish_unproved([GATE], inputs=secret)
-    started = await org.start("deploy", key="hunter2")
-    request = await org.open_gate(started)
-    assert started.inputs == {"key": "***", "n": 1}
-    assert request.frozen["inputs"] == {"key": "***", "n": 1}
-
-
 async def test_running_again_starts_the_newest_version_with_the_same_inputs(org: Any) -> None:
     await org.publish([WAIT], inputs=[{"name": "n", "type": "integer"}])
     first = await org.start("deploy", n=7)

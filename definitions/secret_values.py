@@ -1,0 +1,53 @@
+"""Secret parameters and inputs: which they are, what is shown of them, and the one way to pass one on.
+
+A secret value goes from an input of type secret to a parameter of type secret, as `{{inputs.NAME}}`
+and nothing else. It stands in no payload, no scope of references and no text.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from definitions.parameters import Parameter, Value, text_of, variable_of
+from definitions.references import references
+
+MASK = "***"
+"""What stands where a secret value was given."""
+
+
+class SecretValues(dict[str, str]):
+    """Secret values by name; what is printed of it are the names."""
+
+    def __repr__(self) -> str:
+        return f"SecretValues({', '.join(self)})"
+
+
+def names(parameters: Sequence[Parameter]) -> frozenset[str]:
+    """The secret ones."""
+    return frozenset(parameter.name for parameter in parameters if parameter.type == "secret")
+
+
+def masked(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> dict[str, Value]:
+    """Bound values as they may be kept and shown."""
+    secret = names(parameters)
+    return {name: MASK if name in secret and value is not None else value for name, value in values.items()}
+
+
+def given(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> SecretValues:
+    """The secret ones of bound values that are set, by name."""
+    set_ones = {name: values[name] for name in sorted(names(parameters)) if values.get(name) is not None}
+    return SecretValues({name: text_of(value) for name, value in set_ones.items()})
+
+
+def by_variable(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> SecretValues:
+    """The same by the variable that will say where the script reads each."""
+    found = given(parameters, values)
+    return SecretValues({variable_of(each): found[each.name] for each in parameters if each.name in found})
+
+
+def input_of(template: Value) -> str | None:
+    """The input that a template is, if it is `{{inputs.NAME}}` and nothing else."""
+    if not isinstance(template, str):
+        return None
+    found = references(template)
+    if len(found) != 1 or found[0].text != template or found[0].root != "inputs" or len(found[0].path) != 2:
+        return None
+    return found[0].path[1]

@@ -1,0 +1,65 @@
+"""Values of parameters and inputs, as the command line gets them; secret ones without standing in argv.
+
+Whatever stands in the arguments of a process every user of the machine can read. So a value may come
+from a file (`name=@FILE`), from a prompt, or from standard input, a line for each `--secret`.
+"""
+
+import sys
+from collections.abc import Sequence
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from deployments.cli.errors import WrongUse
+
+Secrets = Annotated[
+    list[str],
+    Parameter(
+        name="--secret",
+        negative="",
+        help="The name of a value that is asked for, or read as a line of standard input; repeatable.",
+    ),
+]
+FORM = (
+    "name=value, or name=@FILE for the text of a file (name=@@x for a value that begins with @); repeatable."
+)
+
+
+def collect(given: Sequence[str], secrets: Sequence[str], option: str) -> dict[str, str]:
+    """The values by name; `option` is what the user wrote the first ones with."""
+    found = dict(_pair(entry, option) for entry in given)
+    for name in secrets:
+        if name in found:
+            raise WrongUse(f"{name} is given twice, by {option} and by --secret.")
+        found[name] = _asked_for(name)
+    return found
+
+
+def _pair(entry: str, option: str) -> tuple[str, str]:
+    name, equals, value = entry.partition("=")
+    if not equals or not name:
+        # Not the entry itself: it may be a secret without its name.
+        raise WrongUse(f"{option} should look like name=value or name=@FILE.")
+    if value.startswith("@@"):
+        return name, value[1:]
+    return name, _text_of(value[1:], name) if value.startswith("@") else value
+
+
+def _text_of(file: str, name: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise WrongUse(f"The value of {name} can't be read from {file}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise WrongUse(f"The value of {name} can't be read from {file}: it is not text in UTF-8.") from None
+
+
+def _asked_for(name: str) -> str:
+    if sys.stdin.isatty():
+        return getpass(f"{name}: ")
+    line = sys.stdin.readline()
+    if not line:
+        raise WrongUse(f"There is no line for {name} on standard input.")
+    return line.rstrip("\r\n")
