@@ -6,17 +6,17 @@ Each step is on disk before the next is taken, and nothing runs before the serve
 
 import asyncio
 import logging
-import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import interpreters, processes, runner, tree
+from agent import interpreters, processes, runner, tree, workplace
 from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
 from agent.output import StreamOutput
+from agent.program import CannotRun
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
 from agent.runner import Ending, Stop
 from agent.spool import Spool
@@ -151,12 +151,12 @@ class Attempt:
             started = await tree.start(launch, self._shop.launcher)
             self._shop.record(self._entry("started", started))
             return await runner.run(started, self._outputs, job.payload.timeout_seconds, self._stop)
-        except (interpreters.CannotRun, tree.CannotStart) as error:
+        except (CannotRun, tree.CannotStart) as error:
             return Ending("refused", reason=str(error))
         except OSError as error:
             return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            workplace.clear(folder)
 
     def _complete(self, ending: Ending) -> CompletedReport:
         """Put the result on disk."""

@@ -5,9 +5,9 @@ its parent, is handed to this process by the kernel, so that nothing escapes the
 agent dies, even by SIGKILL, the control socket ends and the tree is killed.
 
 It is forked by `agent.launcher` and talks JSON lines over the control socket: it reads one
-request {argv, environment, folder, stdin}, says {leader, ...} or {failed}, then {exited}, {empty}
-(no process is left) or {stuck}; it takes the letters T (terminate) and K (kill). Standard library
-only, no threads, no event loop.
+request {argv, environment, folder, stdin, user}, says {leader, ...} or {failed}, then {exited},
+{empty} (no process is left) or {stuck}; it takes the letters T (terminate), K (kill) and R (release:
+leave, and let what still runs go on). Standard library only, no threads, no event loop.
 """
 
 import ctypes
@@ -76,6 +76,7 @@ class Supervisor:
     def _start(self, stdout: int, stderr: int) -> bool:
         with self._control.makefile("rb") as lines:
             request = json.loads(lines.readline())
+        uid, gid, groups = request["user"] or (None, None, None)
         environment = {key.encode(): value.encode() for key, value in request["environment"].items()}
         try:
             with Path(request["stdin"] or os.devnull).open("rb") as stdin:
@@ -87,6 +88,9 @@ class Supervisor:
                     cwd=request["folder"],
                     env=environment,
                     umask=0o022,
+                    user=uid,
+                    group=gid,
+                    extra_groups=groups,
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
@@ -104,11 +108,13 @@ class Supervisor:
         return True
 
     def _obey(self) -> bool:
-        """Carry out what the agent asks; False when the agent has gone."""
+        """Carry out what the agent asks; False when the agent has gone, or lets the processes go."""
         try:
             letters = self._control.recv(64)
         except OSError:
             letters = b""
+        if b"R" in letters:
+            return False
         if b"K" in letters or not letters:
             self._kill()
         elif b"T" in letters:
