@@ -13,7 +13,7 @@ NOUNS = {
     "instance": "Runs of a workflow: list, show, watch, cancel.",
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, run.",
-    "job": "Work for a host: run, list, show, logs, cancel, retry, delete.",
+    "job": "Work for a host: run, types, list, show, logs, cancel, retry, delete.",
     "host": "Hosts: list, tag, decommission.",
     "user": "People: create, list.",
     "role": "Roles and their permissions: list.",
