@@ -1,8 +1,10 @@
 """`software_install`: a real package from a real repository on disk; dnf's and Windows' command lines."""
 
+import fcntl
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +81,9 @@ def repository(name: str, tmp_path: Path) -> Iterator[Repository]:
     """A repository of our own; package, list and everything else is gone after the test."""
     made = Repository(tmp_path / name, name)
     made.folder.mkdir()
+    # apt's lists have one lock for the whole host, and tests run side by side.
+    turn = (Path(tempfile.gettempdir()) / "opsgate-test-apt").open("w")
+    fcntl.flock(turn, fcntl.LOCK_EX)
     made.source.write_text(f"deb [trusted=yes] copy:{made.folder} ./\n")
     yield made
     subprocess.run(["dpkg", "--purge", name], capture_output=True, check=False)
@@ -87,6 +92,7 @@ def repository(name: str, tmp_path: Path) -> Iterator[Repository]:
         left.unlink()
     for left in Path("/var/cache/apt/archives").glob(f"{name}_*"):
         left.unlink()
+    turn.close()
 
 
 class TestApt:
