@@ -7,7 +7,6 @@ folder), never into argv: others on the host would see it, and long ones would n
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from agent.kinds import (
     user_control,
 )
 from agent.payloads import CommandPayload, JobPayload, ScriptPayload, TextPayload
-from agent.program import CannotRun, Program, find, has, write_private
+from agent.program import CannotRun, Program, find, has, own, write_private
 from agent.tree import Launch
 
 _SUFFIX = {"bash": ".sh", "python": ".py", "powershell": ".ps1"}
@@ -52,7 +51,7 @@ async def prepare(payload: JobPayload, folder: Path) -> Launch:
         return Launch(program.argv, values, folder, user=become, leaves_running=program.leaves_running)
     stdin = folder / "environment.json"
     write_private(stdin, json.dumps(values).encode())
-    start = [sudo, "-n", "--", sys.executable, "-I", "-S", str(Path(__file__).with_name("elevated.py"))]
+    start = [sudo, "-n", "--", *own("elevated")]
     bare = environment.build({}, as_root=False)
     return Launch([*start, *program.argv], bare, folder, stdin, leaves_running=program.leaves_running)
 

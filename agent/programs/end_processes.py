@@ -78,7 +78,7 @@ def _open(pid: int) -> int | None:
     """A descriptor that means this process and no later one of the same number."""
     try:
         return os.pidfd_open(pid)
-    except ProcessLookupError:
+    except OSError:  # nothing has this number, or only a thread
         return None
 
 

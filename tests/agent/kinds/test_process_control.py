@@ -117,7 +117,7 @@ async def test_the_agent_what_it_runs_in_and_what_runs_for_it_are_never_ended(
 
 
 async def test_by_name_the_agent_is_left_out_and_the_others_are_ended(
-    run, agent, start, sleeper, name, tmp_path, monkeypatch
+    run, agent, soon, start, sleeper, name, tmp_path, monkeypatch
 ):
     """The agent, its launcher and its supervisors have the very name that is to be ended."""
     environment = Path(sys.executable).parents[1]
@@ -128,7 +128,7 @@ async def test_by_name_the_agent_is_left_out_and_the_others_are_ended(
     python.symlink_to(Path(sys.executable).resolve())
     monkeypatch.setattr(sys, "executable", str(python))
     process = agent.start()
-    assert Path(f"/proc/{process.pid}/comm").read_text() == f"{name}\n"
+    await soon(lambda: Path(f"/proc/{process.pid}/comm").read_text() == f"{name}\n")
     victim = start(sleeper, "600")
     done = await run("process_control", action="force_kill", name=name)
     assert (done.exit_code, done.err) == (0, "")
