@@ -79,13 +79,17 @@ async def test_nobody_else_can_read_its_text(server, agent, ended, user):
 
 
 @pytest.mark.root
-async def test_a_cancel_kills_its_processes(server, agent, ended, user):
+async def test_a_cancel_kills_its_processes(server, agent, ended, user, soon):
+    def running() -> int:
+        found = subprocess.run(["pgrep", "-u", user.pw_name], capture_output=True, check=False)
+        return len(found.stdout.split())
+
     agent.start()
     job = server.add(1, command="trap '' TERM; sleep 600 & wait; sleep 600", run_as=user.pw_name)
-    await job.running.wait()
+    await soon(lambda: running() == 2)
     server.cancel(job)
     assert (await ended(job))["outcome"] == "cancelled"
-    assert subprocess.run(["pgrep", "-u", user.pw_name], check=False).returncode == 1
+    assert running() == 0
 
 
 @pytest.mark.root

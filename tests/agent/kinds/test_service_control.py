@@ -1,5 +1,6 @@
 """`service_control` on a real SysV init script; systemd's and Windows' exact command lines."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def daemon(name: str, tmp_path: Path) -> Iterator[Path]:
     script.write_text(INIT_SCRIPT.format(name=name, pid_file=pid_file))
     script.chmod(0o755)
     yield pid_file
-    if pid_file.exists():
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         os.kill(int(pid_file.read_text()), 9)
     script.unlink()
     for link in Path("/etc").glob(f"rc?.d/*{name}"):
@@ -112,6 +113,16 @@ def test_systemd_is_asked_where_it_runs_the_services(action, tmp_path, monkeypat
     options = ["--no-pager", "--no-ask-password"]
     assert made.argv == [f"{tmp_path}/systemctl", *options, action, "--", "cron"]
     assert made.needs_root == (action != "status")
+
+
+@pytest.mark.parametrize(("action", "word"), [("enable", "on"), ("disable", "off")])
+def test_where_there_is_no_update_rc_d_chkconfig_decides_about_the_next_boot(
+    action, word, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(service_control, "SYSTEMD", tmp_path / "none")
+    (tmp_path / "chkconfig").touch(mode=0o755)
+    monkeypatch.setattr("agent.environment.PATH", str(tmp_path))
+    assert command_of(tmp_path, action).argv == [f"{tmp_path}/chkconfig", "cron", word]
 
 
 def test_a_host_without_any_of_the_tools_says_which_is_missing(tmp_path, monkeypatch):
