@@ -6,18 +6,18 @@ Each step is on disk before the next is taken, and nothing runs before the serve
 
 import asyncio
 import logging
-import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from agent import interpreters, processes, redaction, runner, sealed, tree
+from agent import interpreters, processes, redaction, runner, sealed, tree, workplace
 from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
 from agent.output import StreamOutput
 from agent.payloads import JobPayload, ScriptPayload
+from agent.program import CannotRun
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
 from agent.runner import Ending, Stop
 from agent.sealed import Unsealer
@@ -155,12 +155,12 @@ class Attempt:
             started = await tree.start(launch, self._shop.launcher)
             self._shop.record(self._entry("started", started))
             return await runner.run(started, self._outputs, job.payload.timeout_seconds, self._stop)
-        except (sealed.CannotOpen, interpreters.CannotRun, tree.CannotStart) as error:
+        except (sealed.CannotOpen, CannotRun, tree.CannotStart) as error:
             return Ending("refused", reason=str(error))
         except OSError as error:
             return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            workplace.clear(folder)
 
     async def _secrets(self, job: Delivered, payload: JobPayload) -> dict[str, str]:
         """The job's secret values; from now on no output of it is kept with one of them in it."""

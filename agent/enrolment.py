@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from agent import __version__, facts, identity
 from agent.connection import Answer, Connection, ServerAway
+from agent.host import host_os
 from agent.identity import Identity, NoIdentity
 from agent.protocol import EnrolRequest
 
@@ -41,7 +42,7 @@ async def enrol(joining: Joining) -> Identity:
         request = EnrolRequest(
             org_secret=joining.secret,
             hostname=joining.hostname,
-            os=facts.host_os(),
+            os=host_os(),
             arch=facts.architecture(),
             public_key=base64.b64encode(key.public_key().public_bytes_raw()).decode("ascii"),
             version=__version__,

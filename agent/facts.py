@@ -3,18 +3,9 @@
 import os
 import platform
 import socket
-import sys
 from pathlib import Path
-from typing import Literal
 
 from agent import interpreters
-
-HostOs = Literal["linux", "darwin", "windows"]
-
-
-def host_os() -> HostOs:
-    """The operating system in the protocol's words."""
-    return "windows" if sys.platform == "win32" else "darwin" if sys.platform == "darwin" else "linux"
 
 
 def hostname() -> str:

@@ -1,110 +1,96 @@
-"""How a payload becomes a process: which interpreter, from which file, with which rights.
+"""How a payload becomes a process: which program, from which files, with which rights.
 
+A kind of job is a function in `_KINDS`; scripts and commands are here, the others in `agent.kinds`.
 The text of a script or command is written to a file of this attempt alone (0700, in a 0700
 folder), never into argv: others on the host would see it, and long ones would not fit.
 """
 
-import asyncio
 import json
 import os
-import shutil
-import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from agent import environment
-from agent.payloads import CommandPayload, JobPayload, ScriptPayload
+from agent import environment, rights, workplace
+from agent.kinds import (
+    group_control,
+    network_diagnostic,
+    process_control,
+    service_control,
+    software_install,
+    user_control,
+)
+from agent.payloads import CommandPayload, JobPayload, ScriptPayload, TextPayload
+from agent.program import CannotRun, Program, find, has, own, write_private
 from agent.tree import Launch
 
 _SUFFIX = {"bash": ".sh", "python": ".py", "powershell": ".ps1"}
 _PROGRAM = {"bash": "bash", "python": "python3", "powershell": "pwsh"}
 _TITLE = {"bash": "Bash", "python": "Python", "powershell": "PowerShell"}
-_SUDO_CHECK_SECONDS = 5.0
-
-
-class CannotRun(Exception):
-    """This host can't run this payload; the message is a sentence for the job's reason."""
 
 
 async def prepare(payload: JobPayload, folder: Path) -> Launch:
-    """Write the job's file into `folder` and say what to start. CannotRun says why it can't be done."""
-    language, text = _language_and_text(payload)
-    program = _find(language)
-    root = os.geteuid() == 0
-    sudo = await _sudo() if payload.requires_elevation and not root else None
+    """Write the job's files into `folder` and say what to start. CannotRun says why it can't be done."""
+    user = None
+    if isinstance(payload, TextPayload) and payload.run_as is not None:
+        user = rights.user(payload.run_as)
+        folder = workplace.reachable_by(user, folder)
+    program = _KINDS[payload.type](payload, folder)
+    elevated = payload.requires_elevation or program.needs_root
+    sudo = await rights.sudo(payload.type) if elevated else None
+    as_root = sudo is not None or os.geteuid() == 0
+    named = None if user is None else (user.name, user.home)
     try:
-        values = environment.build(payload.environment, as_root=root or sudo is not None)
-        content = text.encode("utf-8")
+        values = environment.build(program.values, as_root=as_root, user=named)
     except environment.BadValue as error:
         raise CannotRun(str(error)) from None
-    except UnicodeEncodeError:
-        raise CannotRun("The text of the job is not valid Unicode.") from None
-    file = folder / f"job{_SUFFIX[language]}"
-    write_private(file, content)
-    argv = [program, *_flags(language), str(file)]
+    if user is not None:
+        workplace.hand_over(folder, user)
     if sudo is None:
-        return Launch(argv, values, folder)
+        become = user if os.geteuid() == 0 else None  # else it is this user already
+        return Launch(program.argv, values, folder, user=become, leaves_running=program.leaves_running)
     stdin = folder / "environment.json"
     write_private(stdin, json.dumps(values).encode())
-    start = [sudo, "-n", "--", sys.executable, "-I", "-S", str(Path(__file__).with_name("elevated.py"))]
-    return Launch([*start, *argv], environment.build({}, as_root=False), folder, stdin)
+    start = [sudo, "-n", "--", *own("elevated")]
+    bare = environment.build({}, as_root=False)
+    return Launch([*start, *program.argv], bare, folder, stdin, leaves_running=program.leaves_running)
 
 
 def available() -> list[str]:
     """The interpreters this host has, for its facts."""
-    return [program for program in _PROGRAM.values() if shutil.which(program, path=environment.PATH)]
+    return [program for program in _PROGRAM.values() if has(program)]
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Write a new file that only this user can read."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
+def _script(payload: ScriptPayload, folder: Path) -> Program:
+    return _text(payload.language, payload.content, payload.environment, folder)
 
 
-def _language_and_text(payload: JobPayload) -> tuple[str, str]:
-    match payload:
-        case ScriptPayload():
-            return payload.language, payload.content
-        case CommandPayload():
-            return payload.shell or "bash", payload.command
+def _command(payload: CommandPayload, folder: Path) -> Program:
+    return _text(payload.shell or "bash", payload.command, payload.environment, folder)
 
 
-def _find(language: str) -> str:
-    name = _PROGRAM[language]
-    program = shutil.which(name, path=environment.PATH)
-    if program is None:
-        raise CannotRun(
-            f"{_TITLE[language]} is not on this host: there is no {name} in {environment.PATH}. "
-            "Install it there, or choose another host or language."
-        )
-    return program
+def _text(language: str, text: str, values: Mapping[str, str], folder: Path) -> Program:
+    program = find(_PROGRAM[language], title=_TITLE[language])
+    try:
+        content = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise CannotRun("The text of the job is not valid Unicode.") from None
+    file = folder / f"job{_SUFFIX[language]}"
+    write_private(file, content)
+    return Program([program, *_flags(language), str(file)], values)
 
 
 def _flags(language: str) -> list[str]:
     return ["-NoProfile", "-NonInteractive", "-File"] if language == "powershell" else []
 
 
-async def _sudo() -> str:
-    """The path of sudo, when this user may become root without a password."""
-    needs = "The job requires elevation, the agent does not run as root"
-    sudo = shutil.which("sudo", path=environment.PATH)
-    if sudo is None:
-        raise CannotRun(f"{needs}, and sudo is not on this host.")
-    check = await asyncio.create_subprocess_exec(
-        sudo,
-        "-n",
-        "true",
-        env=environment.build({}, as_root=False),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        code = await asyncio.wait_for(check.wait(), _SUDO_CHECK_SECONDS)
-    except TimeoutError:
-        check.kill()
-        await check.wait()
-        code = 1
-    if code != 0:
-        raise CannotRun(f"{needs}, and its user may not use sudo without a password.")
-    return sudo
+_KINDS: Mapping[str, Callable[[Any, Path], Program]] = {
+    "script": _script,
+    "command": _command,
+    "service_control": service_control.program,
+    "process_control": process_control.program,
+    "network_diagnostic": network_diagnostic.program,
+    "software_install": software_install.program,
+    "user_control": user_control.program,
+    "group_control": group_control.program,
+}

@@ -7,12 +7,11 @@ the session and outlived its supervisor can't be told from the host's own any mo
 
 import logging
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
 
-from agent import processes
+from agent import processes, workplace
 from agent.journal import Entry
 from agent.tree import ProcessId
 
@@ -59,10 +58,9 @@ def _is(process: ProcessId) -> bool:
 
 def sweep(folder: Path, held: list[Entry]) -> None:
     """Make the folders, and clear them of what belongs to no held attempt."""
+    workplace.clear_all(folder / "work")
     for name in ("spool", "work"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
-    shutil.rmtree(folder / "work", ignore_errors=True)
-    (folder / "work").mkdir(mode=0o700, exist_ok=True)
     stems = {f"{entry.job_id}-{entry.attempt}" for entry in held}
     for file in (folder / "spool").iterdir():
         if file.stem not in stems:

@@ -2,7 +2,8 @@
 
 When the leader has ended, what it left behind is killed too, after a moment in which pipes may
 run dry: a job's processes end with the job, so nothing outlives the credential it was given. What
-must go on belongs to the host's service manager.
+must go on belongs to the host's service manager; only jobs that do what one does (a SysV service
+started, a package that starts its daemon) leave something running.
 """
 
 import asyncio
@@ -61,6 +62,9 @@ async def run(
         ending = _ending(tree, timeout_seconds, stop, ended_alone=ended_alone)
         if ended_alone:
             await asyncio.wait(pumps, timeout=_LINGER_SECONDS)
+            if tree.leaves_running:
+                tree.release()
+                await _happens(tree.empty, _EMPTY_SECONDS)
         else:
             tree.terminate()
             await _happens(tree.empty, stop.result().grace_seconds if stop.done() else TERMINATE_SECONDS)

@@ -5,9 +5,9 @@ its parent, is handed to this process by the kernel, so that nothing escapes the
 agent dies, even by SIGKILL, the control socket ends and the tree is killed.
 
 It is forked by `agent.launcher` and talks JSON lines over the control socket: it reads one
-request {argv, environment, folder, stdin, secrets}, says {leader, ...} or {failed}, then {exited}, {empty}
-(no process is left) or {stuck}; it takes the letters T (terminate) and K (kill). Standard library
-only, no threads, no event loop.
+request {argv, environment, folder, stdin, secrets, user}, says {leader, ...} or {failed}, then {exited},
+{empty} (no process is left) or {stuck}; it takes the letters T (terminate), K (kill) and R (release:
+leave, and let what still runs go on). Standard library only, no threads, no event loop.
 """
 
 import ctypes
@@ -21,7 +21,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from agent import elevated, processes
+from agent import processes
+from agent.programs import elevated
 
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_PATIENCE_SECONDS = 10.0
@@ -77,6 +78,7 @@ class Supervisor:
         with self._control.makefile("rb") as lines:
             request = json.loads(lines.readline())
         secrets, descriptors = request["secrets"], {}
+        uid, gid, groups = request["user"] or (None, None, None)
         try:
             if request["stdin"] is None:
                 stdin, descriptors = os.open(os.devnull, os.O_RDONLY), elevated.hold(secrets)
@@ -94,6 +96,9 @@ class Supervisor:
                     cwd=request["folder"],
                     env=environment,
                     umask=0o022,
+                    user=uid,
+                    group=gid,
+                    extra_groups=groups,
                     start_new_session=True,
                     pass_fds=list(descriptors.values()),
                 )
@@ -115,11 +120,13 @@ class Supervisor:
         return True
 
     def _obey(self) -> bool:
-        """Carry out what the agent asks; False when the agent has gone."""
+        """Carry out what the agent asks; False when the agent has gone, or lets the processes go."""
         try:
             letters = self._control.recv(64)
         except OSError:
             letters = b""
+        if b"R" in letters:
+            return False
         if b"K" in letters or not letters:
             self._kill()
         elif b"T" in letters:

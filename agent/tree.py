@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent import launcher
+from agent.rights import User
 
 _READ_LIMIT = 64 * 1024
 
@@ -33,6 +34,10 @@ class Launch:
     """None: /dev/null."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values by the variable that says where the process can read each; they are never on disk."""
+    user: User | None = None
+    """Whom its processes become; None: the agent's own user."""
+    leaves_running: bool = False
+    """What still runs when the leader has ended by itself is let go, not killed."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +58,12 @@ class ProcessTree:
     stderr: asyncio.StreamReader
     _control: asyncio.StreamWriter
     _pipes: list[asyncio.ReadTransport]
+    leaves_running: bool
     _listener: asyncio.Task[None] | None = None
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     """The leader has ended, or the supervisor was killed (then `exit_code` stays None)."""
     empty: asyncio.Event = field(default_factory=asyncio.Event)
-    """No process is left, or those left can't be killed (`stuck`)."""
+    """No process is left, or those left can't be killed (`stuck`) or were let go."""
     exit_code: int | None = None
     stuck: int = 0
 
@@ -68,6 +74,10 @@ class ProcessTree:
     def kill(self) -> None:
         """Kill every process of the tree; `empty` is set when that is done."""
         self._send(b"K")
+
+    def release(self) -> None:
+        """Let what still runs go on without us; `empty` is set when the supervisor has gone."""
+        self._send(b"R")
 
     async def close(self) -> None:
         """Let the supervisor go; it kills what is left first."""
@@ -125,6 +135,7 @@ async def start(launch: Launch, launcher_socket: socket.socket) -> ProcessTree:
         "folder": str(launch.folder),
         "stdin": str(launch.stdin) if launch.stdin else None,
         "secrets": dict(launch.secrets),
+        "user": (launch.user.uid, launch.user.gid, launch.user.groups) if launch.user else None,
     }
     answer: dict[str, object] = {}
     try:
@@ -146,6 +157,7 @@ async def start(launch: Launch, launcher_socket: socket.socket) -> ProcessTree:
         stderr=stderr,
         _control=control_out,
         _pipes=[out_pipe, err_pipe],
+        leaves_running=launch.leaves_running,
     )
     tree._listener = asyncio.create_task(tree.listen(control_in))
     return tree

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from agent.payloads import OWN_WORDS
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 
@@ -136,6 +137,7 @@ _WANTED = {
     "float_type": ("a number", "Write a number, without quotes."),
     "bool_type": ("true or false", "Write true or false, without quotes."),
     "tuple_type": ("a list", "Write a list, even for one entry."),
+    "list_type": ("a list", "Write a list, even for one entry."),
     "dict_type": ("an object", "Write `name: value` pairs."),
 }
 _LIMITS = {
@@ -145,6 +147,10 @@ _LIMITS = {
     "less_than_equal": ("le", "at most"),
 }
 _PATTERNS = {
+    "environment": (
+        "A name here is `PARAM_NAME` or `OPSGATE_V1`: a host's own variables are not to be set.",
+        "Write for example `PARAM_LIMIT`.",
+    ),
     "approvers": (
         "An approver is `role:NAME`, `user:NAME` or `user:ID`.",
         "Write for example `role:admin` or `user:5`.",
@@ -171,6 +177,8 @@ def _say(where: str, key: str, details: list[dict[str, Any]], noun: str) -> Prob
     detail = other[0]
     kind: str = detail["type"]
     context: dict[str, Any] = detail.get("ctx", {})
+    if kind == OWN_WORDS:
+        return _problem(where, "bad-form", context["message"], context["fix"])
     if kind == "missing":
         return _problem(where, "missing-field", f"{_a(noun)} needs the field `{key}`.", f"Add `{key}`.")
     if kind in _LIMITS:

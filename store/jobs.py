@@ -8,14 +8,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
-
-from agent.payloads import JobPayload, ScriptPayload
+from agent.payloads import Payload
 from definitions.errors import Conflict, Invalid, NotFound
-from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY
+from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY, read_payload
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
-from definitions.problems import Problem
 from definitions.secret_values import SecretValues
 from store import audit, channels, job_endings, job_views, sealed_values, targets, visits
 from store.connection import Database, Row, Tx
@@ -29,15 +26,13 @@ from store.sealing import SealingKeys
 from store.visits import Visits
 from store.wakes import notify
 
-_PAYLOAD: TypeAdapter[JobPayload] = TypeAdapter(JobPayload)
-
 
 class NewJob(NamedTuple):
     """A job to make. `scheduled_at` None: now."""
 
     type: str
     host_id: int
-    payload: JobPayload
+    payload: Payload
     priority: int
     scheduled_at: datetime | None = None
     script_id: int | None = None
@@ -292,37 +287,8 @@ async def _view(tx: Tx, job_id: int) -> JobView:
     return view
 
 
-def _checked_payload(type_: str, payload: Mapping[str, Any]) -> JobPayload:
-    if type_ not in PRIORITY:
-        raise Invalid(
-            f"There is no job type {type_[:80]}.",
-            [_problem("/type", "unknown-job-type", "Not a job type.", "Choose from: " + ", ".join(PRIORITY))],
-        )
-    try:
-        checked = _PAYLOAD.validate_python({**payload, "type": type_})
-    except ValidationError as error:
-        # Never the input itself: a payload may hold somebody's secret.
-        problems = [
-            _problem(
-                "/payload" + "".join(f"/{part}" for part in each["loc"][1:]),
-                each["type"].replace("_", "-"),
-                f"{each['msg']}.",
-                f"See the payload of {type_} jobs.",
-            )
-            for each in error.errors(include_input=False, include_url=False, include_context=False)
-        ]
-        raise Invalid(f"The payload is not one of a {type_} job.", problems) from None
-    if isinstance(checked, ScriptPayload) and checked.secrets:
-        message = "Secret values are taken for a saved script only."
-        fix = "Save the script with its secret parameters, and run it."
-        raise Invalid(message, [_problem("/payload/secrets", "secrets-need-script", message, fix)])
-    if "\\u0000" in checked.model_dump_json():
-        raise Invalid(
-            "A value holds a NUL character.",
-            [_problem("/payload", "nul-character", "A value holds a NUL character.", "Remove it.")],
-        )
+def _checked_payload(type_: str, payload: Mapping[str, Any]) -> Payload:
+    checked, problems = read_payload(type_, payload)
+    if checked is None:
+        raise Invalid(f"A {type_[:80]} job can't be made of this.", problems)
     return checked
-
-
-def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
-    return Problem(pointer=pointer, code=code, message=message, fix=fix)

@@ -14,7 +14,7 @@ NOUNS = {
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",
     "library": "What scripts have in common: list, show, versions, diff, rollback, archive.",
-    "job": "Work for a host: run, list, show, logs, cancel, retry, delete.",
+    "job": "Work for a host: run, types, list, show, logs, cancel, retry, delete.",
     "host": "Hosts: list, tag, decommission.",
     "user": "People: create, list.",
     "role": "Roles and their permissions: list.",

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from deployments.cli.connection import Connection
 from deployments.cli.errors import WrongUse
 from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
+from deployments.cli.values import collect
 
 app = App(name="job", help_format="plaintext")
 
@@ -25,15 +26,28 @@ def run(
     command: str | None = None,
     *,
     host: Hosts,
-    payload: Annotated[str | None, Parameter(help="The payload as JSON, or @FILE.")] = None,
+    set: Annotated[
+        list[str] | None,
+        Parameter(negative="", help="A field of the payload as name=value; repeatable. Lists by commas."),
+    ] = None,
+    payload: Annotated[str | None, Parameter(help="The whole payload as JSON, or @FILE.")] = None,
     priority: Priority | None = None,
     at: Annotated[str | None, Parameter(help="Not before this moment, ISO 8601.")] = None,
     wait: bool = True,
     json: Json = False,
 ) -> int:
-    """Run a job on hosts: `opsgate job run command 'uptime' --host web-1`."""
+    """Run a job on hosts: `opsgate job run command 'uptime' --host web-1`.
+
+    `opsgate job types` lists the types and their fields, for example
+    `opsgate job run service_control --set action=restart --set service=cron --host web-1`.
+    What the types other than script and command do on Windows is a preview.
+    """
     connection = Connection.find()
-    body: dict[str, Any] = {"type": type, "hosts": host, "payload": _payload(type, command, payload)}
+    body: dict[str, Any] = {
+        "type": type,
+        "hosts": host,
+        "payload": _payload(type, command, set or (), payload),
+    }
     body |= {
         name: value for name, value in (("priority", priority), ("scheduled_at", at)) if value is not None
     }
@@ -45,6 +59,19 @@ def run(
     else:
         print(f"Dispatched: {', '.join(f'job {job}' for job in jobs)}.")
     return 0
+
+
+@app.command
+def types(*, json: Json = False) -> None:
+    """List the job types, their priorities, and what `--set` takes. Outside Linux a preview."""
+    from definitions.job_types import PAYLOADS, PRIORITY, PRIORITY_NAMES, fields_of
+
+    rows = []
+    for name in PAYLOADS:
+        fields = fields_of(name)
+        shown = fields if json else "\n".join(f"{field}: {kind}" for field, kind in fields.items())
+        rows.append({"type": name, "priority": PRIORITY_NAMES[PRIORITY[name]], "fields": shown})
+    print_rows(rows, ("type", "priority", "fields"), as_json=json)
 
 
 @app.command(name="list")
@@ -170,15 +197,21 @@ def _act(job: int, verb: str, as_json: bool) -> None:
         print(f"Job {job} is {found['status']}.")
 
 
-def _payload(type_: str, command: str | None, payload: str | None) -> object:
+def _payload(type_: str, command: str | None, fields: Sequence[str], payload: str | None) -> object:
     import json as codec
 
+    from definitions.job_types import from_words
+
     if payload is None:
-        if type_ != "command" or command is None:
-            raise WrongUse(f"A {type_} job needs --payload (JSON or @FILE); a command job its command.")
-        return {"command": command}
-    if command is not None:
-        raise WrongUse("Give the command or --payload, not both.")
+        given = {"command": command} if command is not None else {}
+        if not given and not fields:
+            raise WrongUse(
+                f"A {type_} job needs --set (`opsgate job types` says what) or --payload; "
+                "a command job its command."
+            )
+        return from_words(type_, collect(fields, (), "--set")) | given
+    if command is not None or fields:
+        raise WrongUse("Give --payload, or the command and --set, not both.")
     try:
         return codec.loads(
             Path(payload[1:]).read_text(encoding="utf-8") if payload.startswith("@") else payload

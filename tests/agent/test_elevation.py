@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from agent import environment, interpreters
-from agent.payloads import CommandPayload, ScriptPayload
+from agent.payloads import CommandPayload, ScriptPayload, ServiceControlPayload, UserControlPayload
+from agent.program import CannotRun
 
 LISTS_ENVIRONMENT = "import json, os, sys; print(json.dumps([dict(os.environ), sys.stdin.read()]))"
 
@@ -52,13 +53,13 @@ async def test_without_sudo_on_the_host_the_job_is_refused(unprivileged, tmp_pat
     for program in ("bash", "python3"):
         (unprivileged / program).symlink_to(str(shutil.which(program, path=environment.PATH)))
     monkeypatch.setattr(environment, "PATH", str(unprivileged))
-    with pytest.raises(interpreters.CannotRun, match="sudo is not on this host"):
+    with pytest.raises(CannotRun, match="sudo is not on this host"):
         await interpreters.prepare(job(), folder(tmp_path))
 
 
 async def test_without_the_right_to_use_sudo_the_job_is_refused(unprivileged, tmp_path):
     sudo(unprivileged, allowed=False)
-    with pytest.raises(interpreters.CannotRun, match="may not use sudo without a password"):
+    with pytest.raises(CannotRun, match="may not use sudo without a password"):
         await interpreters.prepare(job(), folder(tmp_path))
 
 
@@ -92,4 +93,35 @@ async def test_a_job_without_elevation_does_not_touch_sudo(unprivileged, tmp_pat
     log = sudo(unprivileged, allowed=True)
     launch = await interpreters.prepare(CommandPayload(command="true"), folder(tmp_path))
     assert not any("sudo" in argument for argument in launch.argv)
+    assert not log.exists()
+
+
+async def test_what_only_root_can_do_is_elevated_without_being_asked_to(unprivileged, tmp_path):
+    log = sudo(unprivileged, allowed=True)
+    (unprivileged / "useradd").write_text('#!/bin/sh\necho "$HOME" "$@"\n')
+    (unprivileged / "useradd").chmod(0o755)
+    payload = UserControlPayload(action="create", user="alice")
+    launch = await interpreters.prepare(payload, folder(tmp_path))
+    assert launch.stdin is not None
+    with launch.stdin.open("rb") as stdin:
+        done = subprocess.run(
+            launch.argv, env=launch.environment, stdin=stdin, capture_output=True, text=True, check=True
+        )
+    assert done.stdout == "/root --create-home -- alice\n"
+    assert log.exists()
+
+
+async def test_what_only_root_can_do_is_refused_to_an_agent_without_the_right(unprivileged, tmp_path):
+    sudo(unprivileged, allowed=False)
+    payload = UserControlPayload(action="reset_password", user="alice")
+    with pytest.raises(CannotRun, match=r"The user_control job requires elevation, .* may not use sudo"):
+        await interpreters.prepare(payload, folder(tmp_path))
+
+
+async def test_telling_how_a_service_is_needs_no_elevation(unprivileged, tmp_path):
+    log = sudo(unprivileged, allowed=False)
+    for tool in ("systemctl", "service"):
+        (unprivileged / tool).touch(mode=0o755)
+    payload = ServiceControlPayload(action="status", service="cron")
+    assert (await interpreters.prepare(payload, folder(tmp_path))).stdin is None
     assert not log.exists()

@@ -171,3 +171,48 @@ def test_the_doctor_finds_a_running_server_and_a_misspelled_setting(opsgate: Ops
     done = opsgate("doctor")
     assert done.code == 1
     assert "'pubic_url'" in done.out
+
+
+@pytest.mark.parametrize(
+    ("fields", "pointer", "words"),
+    [
+        (("action=ping", "port=5"), "/payload/host", "the action `ping` needs it"),
+        (("action=port_check", "host=a", "port=http"), "/payload/port", "must be a whole number"),
+        (("action=ping", "host=$(id)"), "/payload/host", "neither the name nor the address"),
+        (("action=pin", "host=a"), "/payload/action", "Did you mean `ping`?"),
+        (("action=netstat", "hots=a"), "/payload/hots", "has no field `hots`"),
+    ],
+)
+def test_a_payload_that_does_not_fit_is_refused_naming_the_field(
+    fields: tuple[str, ...], pointer: str, words: str, opsgate: Opsgate, server: Server
+):
+    options = [word for field in fields for word in ("--set", field)]
+    done = opsgate("job", "run", "network_diagnostic", *options, "--host", "web-1", beside=server)
+    assert done.code == 1
+    assert f"error at {pointer}: " in done.err
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--set", "action"),
+        ("--payload", "{}", "--set", "a=b"),
+        ("--payload", "{}", "true"),
+        ("--payload", "{"),
+        (),
+    ],
+)
+def test_a_payload_that_can_not_be_read_is_wrong_use(
+    options: tuple[str, ...], opsgate: Opsgate, server: Server
+):
+    assert opsgate("job", "run", "command", *options, "--host", "a", beside=server).code == 2
+
+
+def test_the_job_types_are_listed_with_their_priorities_and_fields(opsgate: Opsgate):
+    listed = {row["type"]: row for row in opsgate("job", "types", "--json").json}
+    assert len(listed) == 8
+    assert listed["service_control"]["priority"] == "critical"
+    assert listed["network_diagnostic"]["priority"] == "high"
+    assert listed["group_control"]["fields"]["members"] == "a list"
+    assert "members: a list" in opsgate("job", "types").out

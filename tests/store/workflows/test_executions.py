@@ -1,5 +1,6 @@
 """Running a script by hand: one job a host, results by host, and again where it failed."""
 
+import os
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
@@ -9,8 +10,19 @@ import pytest
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.library import Library
 from definitions.permissions import SYSTEM
-from store import execution_views, executions, hosts, job_output, jobs, output_downloads, pages, scripts
+from store import (
+    execution_views,
+    executions,
+    hosts,
+    job_output,
+    jobs,
+    output_downloads,
+    pages,
+    scripts,
+    sealed_values,
+)
 from store.libraries import LIBRARIES
+from store.sealing import SealingKeys
 
 SaveScript = Callable[..., Awaitable[int]]
 
@@ -223,11 +235,29 @@ async def test_there_is_nothing_to_run_again_where_nothing_failed(org: Any, save
         await executions.rerun(org.db, org.ana, 999)
 
 
-async def test_values_that_are_sealed_are_not_left_out_in_silence(org: Any, save_script: SaveScript) -> None:
-    await save_script()
-    made = await executions.execute(org.db, org.ana, "disk-check", ["web-1"], {})
+SECRET = [{"name": "key", "type": "secret"}]
+
+
+async def test_secret_values_are_sealed_anew_for_the_jobs_that_run_again(
+    org: Any, save_script: SaveScript
+) -> None:
+    org.db.keys = SealingKeys([os.urandom(32)])
+    await save_script(parameters=SECRET)
+    made = await executions.execute(org.db, org.ana, "disk-check", ["web-1"], {"key": "hunter2"})
     await end(org, made.jobs[0], "failed")
-    await org.db.execute("UPDATE jobs SET sealed_values = 'x'")
+    (again,) = (await executions.rerun(org.db, org.ana, made.id)).jobs
+    sealed = await org.db.fetchval("SELECT sealed_values FROM jobs WHERE id = $1", again)
+    assert sealed_values.of_job(org.db.keys, again, sealed) == {"PARAM_KEY": "hunter2"}
+
+
+async def test_secret_values_that_are_erased_are_not_left_out_in_silence(
+    org: Any, save_script: SaveScript
+) -> None:
+    org.db.keys = SealingKeys([os.urandom(32)])
+    await save_script(parameters=SECRET)
+    made = await executions.execute(org.db, org.ana, "disk-check", ["web-1"], {"key": "hunter2"})
+    await end(org, made.jobs[0], "failed")
+    await org.db.execute("UPDATE jobs SET sealed_values = NULL")
     with pytest.raises(Conflict, match="secret parameters"):
         await executions.rerun(org.db, org.ana, made.id)
 

@@ -1,0 +1,154 @@
+"""`process_control` on real processes: what is meant ends, what runs the agent never does."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import processes
+from agent.kinds import process_control
+from agent.payloads import ProcessControlPayload
+
+STUBBORN = (
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+)
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Start processes that end with the test at the latest."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def begin(*argv: str | Path, **more: object) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen(argv, stdout=subprocess.PIPE, **more))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path, name: str) -> Path:
+    """A program of a name that nothing else on this host has."""
+    program = tmp_path / name
+    shutil.copy(str(shutil.which("sleep")), program)
+    return program
+
+
+async def test_kill_asks_a_process_to_end(run, start):
+    process = start("sleep", "600")
+    done = await run("process_control", action="kill", pid=process.pid)
+    assert (done.exit_code, done.out) == (0, f"Pid {process.pid} has ended.\n")
+    assert process.wait(1) == -signal.SIGTERM
+
+
+async def test_force_kill_does_not_ask(run, start, name):
+    process = start("python3", "-c", STUBBORN)
+    assert process.stdout is not None
+    process.stdout.readline()
+    done = await run("process_control", action="force_kill", pid=process.pid)
+    assert done.exit_code == 0
+    assert process.wait(1) == -signal.SIGKILL
+
+
+async def test_a_process_that_does_not_want_to_end_is_a_failure(run, start):
+    process = start("python3", "-c", STUBBORN)
+    assert process.stdout is not None
+    process.stdout.readline()
+    done = await run("process_control", action="kill", pid=process.pid)
+    assert (done.exit_code, done.err) == (1, f"Pid {process.pid} still runs; force_kill does not ask.\n")
+    assert process.poll() is None
+
+
+async def test_all_of_a_name_are_ended_and_no_others(run, start, sleeper, name):
+    meant = [start(sleeper, "600") for _ in range(3)]
+    other = start("sleep", "600")
+    done = await run("process_control", action="kill", name=name)
+    assert done.exit_code == 0
+    assert sorted(done.out.splitlines()) == sorted(f"Pid {each.pid} has ended." for each in meant)
+    assert [each.wait(1) for each in meant] == [-15, -15, -15]
+    assert other.poll() is None
+
+
+async def test_a_long_name_is_meant_whole(run, start, tmp_path):
+    programs = [tmp_path / f"og-fifteen-long-{end}" for end in ("one", "two")]
+    for program in programs:
+        shutil.copy(str(shutil.which("sleep")), program)
+    one, two = (start(program, "600") for program in programs)
+    assert (await run("process_control", action="kill", name=programs[0].name)).exit_code == 0
+    assert one.wait(1) == -signal.SIGTERM
+    assert two.poll() is None
+
+
+async def test_nothing_to_end_is_a_failure_in_words(run, name):
+    done = await run("process_control", action="kill", name=name)
+    assert (done.exit_code, done.err) == (1, f"There is no process name {name}.\n")
+
+
+async def test_the_agent_what_it_runs_in_and_what_runs_for_it_are_never_ended(
+    run, server, agent, soon, ended
+):
+    process = agent.start()
+    job = server.add(1, command="sleep 600")
+    await job.running.wait()
+    await soon(lambda: len(processes.descendants(process.pid, processes.every())) >= 3)
+    parents = {each.pid: each.parent for each in processes.every()}
+    launcher = next(pid for pid, parent in parents.items() if parent == process.pid)
+    supervisors = [pid for pid, parent in parents.items() if parent == launcher]
+    assert supervisors
+    for pid in (process.pid, launcher, *supervisors, os.getpid()):
+        done = await run("process_control", action="force_kill", pid=pid)
+        assert (done.exit_code, done.err) == (
+            1,
+            f"Pid {pid} is the agent or what it runs in: it is not ended.\n",
+        )
+    assert process.poll() is None
+    assert job.report is None
+    server.cancel(job)
+    await ended(job)
+
+
+async def test_by_name_the_agent_is_left_out_and_the_others_are_ended(
+    run, agent, soon, start, sleeper, name, tmp_path, monkeypatch
+):
+    """The agent, its launcher and its supervisors have the very name that is to be ended."""
+    environment = Path(sys.executable).parents[1]
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    for part in ("pyvenv.cfg", "lib"):
+        (tmp_path / "venv" / part).symlink_to(environment / part)
+    python = tmp_path / "venv" / "bin" / name
+    python.symlink_to(Path(sys.executable).resolve())
+    monkeypatch.setattr(sys, "executable", str(python))
+    process = agent.start()
+    await soon(lambda: Path(f"/proc/{process.pid}/comm").read_text() == f"{name}\n")
+    victim = start(sleeper, "600")
+    done = await run("process_control", action="force_kill", name=name)
+    assert (done.exit_code, done.err) == (0, "")
+    assert f"Pid {victim.pid} has ended." in done.out
+    assert "4 of this name are the agent or what it runs in: they stay." in done.out
+    assert (await run("process_control", action="kill", name=name)).exit_code == 1
+
+
+def test_process_1_can_not_even_be_named():
+    with pytest.raises(ValueError, match="greater than or equal to 2"):
+        ProcessControlPayload(action="force_kill", pid=1)
+
+
+@pytest.mark.parametrize(
+    ("payload", "command"),
+    [
+        ({"action": "kill", "pid": 7}, ["taskkill.exe", "/PID", "7"]),
+        ({"action": "force_kill", "name": "a.exe"}, ["taskkill.exe", "/IM", "a.exe", "/F"]),
+    ],
+)
+def test_the_command_lines_on_windows(payload, command):
+    made = process_control.windows(ProcessControlPayload(**payload))
+    assert made == [*command, "/FI", f"PID ne {os.getpid()}"]
