@@ -7,7 +7,7 @@ deadline asked again under the lock. Returns how many were ended.
 from definitions.lifecycles.job import JobStatus
 from store import job_endings
 from store.connection import Database
-from store.job_views import PICK_UP_MINUTES
+from store.job_waits import PICK_UP_MINUTES
 
 NOT_PICKED_UP = "Agent did not pick up job"
 """The manual's words."""
