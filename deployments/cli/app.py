@@ -14,7 +14,7 @@ NOUNS = {
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, run.",
     "job": "Work for a host: run, list, show, logs, cancel, retry, delete.",
-    "host": "Hosts: list, tag, decommission.",
+    "host": "Hosts: list, show, tag, group, decommission.",
     "user": "People: create, list.",
     "role": "Roles and their permissions: list.",
     "token": "API tokens: create, list, revoke.",
