@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from definitions.harmless import terminal_text
+from definitions.harmless import terminal_text, visible
 from definitions.lifecycles.job import ENDED
 from deployments.cli import logs as logs_
 from deployments.cli import moments
@@ -175,7 +175,7 @@ def wait_for(connection: Connection, jobs: Sequence[int], *, as_json: bool) -> i
         if not as_json:
             exit_code = "" if shown.get("exit_code") is None else f"exit code {shown['exit_code']}"
             why = shown.get("reason") or exit_code
-            print(f"job {job} on {shown['host']}: {shown['status']}{why and f', {why}'}")
+            print(f"job {job} on {shown['host']}: {shown['status']}{why and f', {visible(why)}'}")
             logs_.whole(connection, job, logs_.STREAMS)
             logs_.note_truncated(shown)
     if as_json:

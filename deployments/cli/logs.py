@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from definitions.harmless import TerminalText
+from definitions.harmless import TerminalText, visible
 from deployments.cli.connection import Connection
 from deployments.cli.event_stream import follow as follow_events
 
@@ -107,4 +107,4 @@ def note_truncated(job: Mapping[str, Any], streams: Sequence[str] = STREAMS) -> 
 
 def say(sentence: str) -> None:
     """A line for the person at the terminal, apart from the job's output."""
-    print(f"[{sentence}]", file=sys.stderr, flush=True)
+    print(f"[{visible(sentence)}]", file=sys.stderr, flush=True)
