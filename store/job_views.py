@@ -71,7 +71,7 @@ class JobRow(BaseModel):
     stdout_truncated: bool
     stderr_truncated: bool
     waits: str | None
-    """While queued: what it waits for, and when it is given up."""
+    """While it has not started: what it waits for, and when it is given up."""
 
 
 class AttemptView(BaseModel):
@@ -148,6 +148,9 @@ def _shown(row: Row) -> dict[str, Any]:
     shown = {name: row[name] for name in JobRow.model_fields if name in row}
     shown["priority"] = PRIORITY_NAMES[row["priority"]]
     shown["retry_count"] = row["attempt"] - 1
-    about = {name: row[name] for name in job_waits.Queued._fields}
-    shown["waits"] = job_waits.why(job_waits.Queued(**about)) if row["status"] == "queued" else None
+    if row["status"] in ("queued", "pending"):
+        about = {name: row[name] for name in job_waits.NotStarted._fields}
+        shown["waits"] = job_waits.why(job_waits.NotStarted(**about))
+    else:
+        shown["waits"] = None
     return shown

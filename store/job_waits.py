@@ -1,4 +1,4 @@
-"""Why a job is still queued, in one sentence a person can act on. Pure."""
+"""Why a job has not started yet, in one sentence a person can act on. Pure."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -11,10 +11,11 @@ _NAMED = 3
 """Jobs listed before 'and n more'."""
 
 
-class Queued(NamedTuple):
-    """What is known about a queued job and its host."""
+class NotStarted(NamedTuple):
+    """What is known about a queued or claimed job and its host."""
 
     now: datetime
+    claimed_at: datetime | None
     scheduled_at: datetime
     host: str
     decommissioned: bool
@@ -27,12 +28,14 @@ class Queued(NamedTuple):
     """The jobs its agent has."""
 
 
-def why(job: Queued) -> str:
+def why(job: NotStarted) -> str:
     """The first thing that keeps the job, and when it is given up."""
+    if job.claimed_at is not None:
+        claimed = f"Claimed by the agent of {job.host} at {_clock(job.claimed_at, job.now)}"
+        return f"{claimed}; {_fails(job.claimed_at, job.now)} unless it starts."
     if job.scheduled_at > job.now:
         return f"Scheduled for {_at(job.scheduled_at)}, in {_span(job.scheduled_at - job.now)}."
-    left = timedelta(minutes=PICK_UP_MINUTES) - (job.now - job.scheduled_at)
-    fails = f"fails in {max(1, round(left.total_seconds() / 60))} min"
+    fails = _fails(job.scheduled_at, job.now)
     if job.gate is not None:
         return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
     if job.decommissioned:
@@ -46,6 +49,11 @@ def why(job: Queued) -> str:
     if job.busy_with:
         return f"The agent of {job.host} is busy with {_jobs(job.busy_with)}; {fails} unless a slot is free."
     return f"The agent of {job.host} is online and picks it up next; {fails} otherwise."
+
+
+def _fails(since: datetime, now: datetime) -> str:
+    left = timedelta(minutes=PICK_UP_MINUTES) - (now - since)
+    return f"fails in {max(1, round(left.total_seconds() / 60))} min"
 
 
 def _jobs(ids: Sequence[int]) -> str:

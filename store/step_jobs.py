@@ -21,7 +21,7 @@ class StepJobView(BaseModel):
     exit_code: int | None
     reason: str
     waits: str | None
-    """While queued: what it waits for, and when it is given up."""
+    """While it has not started: what it waits for, and when it is given up."""
     stdout: str
     """The last few kilobytes; all of it is at the job."""
     stderr: str

@@ -92,7 +92,7 @@ def live(
     for event in follow_events(connection, f"/jobs/{job}/events", say, stream=stream):
         if event.name == "output":
             take(event.data)
-        elif event.name == "job" and event.data["waits"]:
+        elif event.name == "job" and event.data["status"] == "queued":
             say(f"Job {job} is queued. {event.data['waits']}")
     return event.data
 

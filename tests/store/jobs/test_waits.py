@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from store import hosts, jobs
-from store.job_waits import Queued, why
+from store.job_waits import NotStarted, why
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 def job(**known):
-    usual = {"now": NOON, "scheduled_at": NOON - timedelta(minutes=18), "host": "web-1", "gate": None}
-    seen = {"decommissioned": False, "last_seen_at": NOON, "online": True, "busy_with": []}
-    return Queued(**{**usual, **seen, **known})
+    usual = {"now": NOON, "claimed_at": None, "scheduled_at": NOON - timedelta(minutes=18), "gate": None}
+    host = {"host": "web-1", "decommissioned": False, "last_seen_at": NOON, "online": True, "busy_with": []}
+    return NotStarted(**{**usual, **host, **known})
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,10 @@ def job(**known):
             "The agent of web-1 is busy with job 3, job 4, job 5 and 2 more; "
             "fails in 12 min unless a slot is free.",
         ),
+        (
+            {"claimed_at": NOON - timedelta(minutes=2)},
+            "Claimed by the agent of web-1 at 11:58 UTC; fails in 28 min unless it starts.",
+        ),
         ({}, "The agent of web-1 is online and picks it up next; fails in 12 min otherwise."),
         (
             {"decommissioned": True},
@@ -80,6 +84,7 @@ async def test_a_queued_job_follows_what_becomes_of_its_agent(db, web1, queued, 
     earlier = await queued(priority=0)
     await web1.poll()
     assert f"busy with job {earlier}" in await waits(db, admin, job_id)
+    assert "Claimed by the agent of web-1" in await waits(db, admin, earlier)
 
 
 async def test_a_job_of_tomorrow_says_when(db, web1, queued, admin):
@@ -103,8 +108,8 @@ async def test_a_job_queued_again_by_its_step_on_a_host_that_is_gone_says_so(
     assert "was decommissioned" in await waits(db, admin, job_id)
 
 
-@pytest.mark.parametrize("moves", [["pending"], ["pending", "running"], ["cancelled"]])
-async def test_a_job_that_is_not_queued_waits_for_nothing(db, web1, queued, admin, moves):
+@pytest.mark.parametrize("moves", [["pending", "running"], ["cancelled"]])
+async def test_a_job_that_has_started_or_ended_waits_for_nothing(db, web1, queued, admin, moves):
     job_id = await queued()
     for status in moves:
         await db.execute("UPDATE jobs SET status = $2 WHERE id = $1", job_id, status)
