@@ -1,4 +1,7 @@
-"""What the host says about itself when it joins. Nothing secret, nothing that a person typed."""
+"""What the host says about itself when it joins and when its agent starts.
+
+Nothing secret, nothing that a person typed.
+"""
 
 import os
 import platform

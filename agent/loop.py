@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import __version__, recovery
+from agent import __version__, facts, recovery
 from agent.attempt import Attempt, Workshop
 from agent.connection import (
     Answer,
@@ -74,6 +74,8 @@ class Agent:
             slots=asyncio.Semaphore(settings.slots),
             unsealer=Unsealer(identity.host_id, identity.agent_id, identity.private_key),
         )
+        self._news_of_host: dict[str, str] | None = facts.collect()
+        """Told until a poll is answered."""
         self._attempts: dict[Key, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._refusing: set[Key] = set()
@@ -193,13 +195,18 @@ class Agent:
             free_slots=free,
             wait_seconds=self._settings.wait_seconds,
             version=__version__,
+            facts=self._news_of_host,
         )
         reason_to_give_up = self._stopping if free else self._ask_again
         asking = asyncio.create_task(self._shop.connection.poll(request))
         again = asyncio.create_task(reason_to_give_up.wait())
         try:
             await asyncio.wait({asking, again}, return_when=asyncio.FIRST_COMPLETED)
-            return asking.result() if asking.done() else None
+            if not asking.done():
+                return None
+            wishes = asking.result()
+            self._news_of_host = None
+            return wishes
         finally:
             asking.cancel()
             again.cancel()

@@ -80,6 +80,9 @@ class PollRequest(Message):
     free_slots: Annotated[int, Field(ge=0, le=64)] = 1
     wait_seconds: Annotated[float, Field(ge=0, le=POLL_WAIT_SECONDS)] = POLL_WAIT_SECONDS
     version: str = ""
+    facts: dict[str, str] | None = None
+    """What the host says about itself now: with the polls of a new process until one is answered, so
+    that a new kernel or interpreter shows without enrolling again. None: nothing new."""
 
 
 class JobMessage(Message):

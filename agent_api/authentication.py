@@ -8,11 +8,12 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated
 
+import structlog
 from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from definitions.errors import NotAuthenticated, NotPermitted
+from definitions.errors import NotAuthenticated, NotPermitted, OpsgateError
 from definitions.permissions import Actor
 from store import agents, sessions, tokens
 from store.connection import Database
@@ -20,6 +21,7 @@ from store.sessions import NewSession, SessionActor
 
 COOKIE = "opsgate_session"
 CSRF_HEADER = "X-CSRF-Token"
+_log = structlog.get_logger("opsgate.api")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -96,9 +98,20 @@ async def person(request: Request) -> Actor:
 async def agent(request: Request) -> Actor:
     """The agent asking, or `NotAuthenticated`."""
     token = bearer(request)
-    if token is None:
-        raise NotAuthenticated("An agent sends its token as `Authorization: Bearer oga_...`.")
-    return await agents.authenticate(database(request), token)
+    try:
+        if token is None:
+            raise NotAuthenticated("An agent sends its token as `Authorization: Bearer oga_...`.")
+        return await agents.authenticate(database(request), token)
+    except (NotAuthenticated, NotPermitted) as error:
+        log_refused_agent(request, error)
+        raise
+
+
+def log_refused_agent(request: Request, error: OpsgateError) -> None:
+    """Note in the server's log why a host gets no work: the first place to look when jobs are not picked
+    up. Never what the agent sent."""
+    address = request.client.host if request.client else ""
+    _log.warning("an agent was refused", address=address, path=request.url.path, reason=error.message)
 
 
 def set_session_cookie(response: Response, new: NewSession, *, secure: bool) -> None:

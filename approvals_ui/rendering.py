@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from approvals_ui import in_words
-from approvals_ui.harmless import terminal_text, visible
 from approvals_ui.visitor import session_of
+from definitions.harmless import terminal_text, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -6,6 +6,7 @@ it again takes an operator's yes (`hosts.allow_reenrolment`), and ends the agent
 
 import base64
 import binascii
+from collections.abc import Mapping
 
 from agent.protocol import EnrolReply, EnrolRequest
 from definitions.errors import Invalid, NotAuthenticated, NotPermitted
@@ -54,17 +55,26 @@ async def authenticate(db: Database, token: str) -> Actor:
     return Actor("agent", row["id"], row["name"], host_id=row["host_id"])
 
 
-async def revoke_of_host(tx: Tx, host_id: int, why: str) -> None:
-    """End the agent of a host; its token is refused, what it was doing has failed."""
+async def revoke_of_host(tx: Tx, host_id: int, why: str) -> list[int]:
+    """End the agent of a host; its token is refused, what it was doing has failed: the ids of these jobs."""
     agent_id = await tx.fetchval(
         "UPDATE agents SET revoked_at = now() WHERE host_id = $1 AND revoked_at IS NULL RETURNING id", host_id
     )
-    if agent_id is not None:
-        await job_endings.release(tx, agent_id, (), why)
+    return [] if agent_id is None else await job_endings.release(tx, agent_id, (), why)
+
+
+def kept_facts(said: Mapping[str, str]) -> dict[str, str]:
+    """What is kept of a host's facts: an agent may say anything."""
+    return {_storable(key)[:100]: _storable(value)[:1000] for key, value in list(said.items())[:100]}
+
+
+def _storable(text: str) -> str:
+    """Without NUL and half characters, which can't be stored."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 async def _host(tx: Tx, name: str, request: EnrolRequest) -> int:
-    facts = {key[:100]: value[:1000] for key, value in list(request.facts.items())[:100]}
+    facts = kept_facts(request.facts)
     created: int | None = await tx.fetchval(
         """INSERT INTO hosts (name, os, arch, facts) VALUES ($1, $2, $3, $4)
            ON CONFLICT (name) DO NOTHING RETURNING id""",

@@ -11,7 +11,7 @@ import structlog
 from agent.protocol import AttemptRef, JobMessage, PollReply, PollRequest
 from definitions.errors import Conflict, NotPermitted, OpsgateError
 from definitions.permissions import Actor
-from store import channels, job_endings, sealed_values, sealing
+from store import agents, channels, job_endings, sealed_values, sealing
 from store.connection import Database, Row
 
 _log = structlog.get_logger("opsgate.store")
@@ -102,6 +102,9 @@ async def _new_process(db: Database, agent: Actor, request: PollRequest, again: 
     """Note that another process of the agent polls now, and take back what the one before has lost.
     False if a poll that looks again is the older one."""
     async with db.transaction() as tx:
+        if request.facts is not None and not again:  # the host before its agent, as decommissioning does
+            facts = agents.kept_facts(request.facts)
+            await tx.execute("UPDATE hosts SET facts = $2 WHERE id = $1", agent.host_id, facts)
         row = await tx.fetchrow(
             "SELECT boot_id, previous_boot_id, revoked_at FROM agents WHERE id = $1 FOR NO KEY UPDATE",
             agent.id,

@@ -52,6 +52,13 @@ class HostView(BaseModel):
     active: int
 
 
+class DecommissionedView(HostView):
+    """A host that was just taken out of service, and what became of its work."""
+
+    failed_jobs: list[int]
+    """Those that waited or ran: they have failed. The agent stops what still runs when it next asks."""
+
+
 class GroupView(BaseModel):
     """A group: a name that hosts carry."""
 
@@ -142,7 +149,7 @@ async def allow_reenrolment(db: Database, actor: Actor, host: int | str) -> Host
         return await _load(tx, found.id)
 
 
-async def decommission(db: Database, actor: Actor, host: int | str) -> HostView:
+async def decommission(db: Database, actor: Actor, host: int | str) -> DecommissionedView:
     """Take a host out of service: its agent is refused from now on, its unfinished jobs have failed."""
     require(actor, "hosts.manage")
     async with db.transaction() as tx:
@@ -153,7 +160,8 @@ async def decommission(db: Database, actor: Actor, host: int | str) -> HostView:
             found.id,
         )
         why = "The host was decommissioned."
-        await agents.revoke_of_host(tx, found.id, why)
+        failed = await agents.revoke_of_host(tx, found.id, why)
+        # What the agent had claimed and not started is queued again by now.
         queued = await tx.fetch(
             "SELECT id FROM jobs WHERE host_id = $1 AND status = 'queued' ORDER BY instance_id, id", found.id
         )
@@ -161,8 +169,12 @@ async def decommission(db: Database, actor: Actor, host: int | str) -> HostView:
             job = await job_endings.lock(tx, row["id"])
             if job is not None and job["status"] == JobStatus.QUEUED:
                 await job_endings.end(tx, job, JobStatus.FAILED, why)
-        await audit.record(tx, actor, "host.decommission", "host", found.id, name=found.name)
-        return await _load(tx, found.id)
+                failed.append(row["id"])
+        await audit.record(
+            tx, actor, "host.decommission", "host", found.id, name=found.name, failed_jobs=sorted(failed)
+        )
+        gone = await _load(tx, found.id)
+        return DecommissionedView(**gone.model_dump(), failed_jobs=sorted(failed))
 
 
 async def _load(tx: Tx, host: int | str) -> HostView:

@@ -7,10 +7,12 @@ deadline asked again under the lock. Returns how many were ended.
 from definitions.lifecycles.job import JobStatus
 from store import job_endings
 from store.connection import Database
-from store.job_views import PICK_UP_MINUTES
+from store.job_waits import PICK_UP_MINUTES
 
 NOT_PICKED_UP = "Agent did not pick up job"
 """The manual's words."""
+
+NO_RESULT = "No result after {seconds} s, twice the timeout."
 
 CANCEL_GRACE_SECONDS = 60
 """How long a cancel waits for an agent that is not heard."""
@@ -38,7 +40,7 @@ async def time_out_running(db: Database) -> int:
     """
     unanswered = "Cancelled; the agent did not answer."
     ended = await _end_each(db, _UNANSWERED, JobStatus.CANCELLED, unanswered)
-    return ended + await _end_each(db, _OVERDUE, JobStatus.TIMEOUT, "No result after twice the timeout.")
+    return ended + await _end_each(db, _OVERDUE, JobStatus.TIMEOUT, NO_RESULT)
 
 
 async def _end_each(db: Database, due: str, status: JobStatus, reason: str) -> int:
@@ -50,7 +52,8 @@ async def _end_each(db: Database, due: str, status: JobStatus, reason: str) -> i
                 f"SELECT EXISTS (SELECT 1 FROM jobs j WHERE j.id = $1 AND ({due}))", job["id"]
             ):
                 continue
+            said = reason.format(seconds=2 * job["timeout_seconds"])
             outcome = {JobStatus.TIMEOUT: "timeout", JobStatus.CANCELLED: "cancelled"}.get(status)
-            await job_endings.end(tx, job, status, reason, outcome=outcome)
+            await job_endings.end(tx, job, status, said, outcome=outcome)
             ended += 1
     return ended

@@ -62,12 +62,13 @@ async def announce(tx: Tx, job_id: int) -> None:
     await notify(tx, channels.EVENTS, f"job:{job_id}")
 
 
-async def release(tx: Tx, agent_id: int | None, held: Collection[tuple[int, int]], why: str) -> None:
+async def release(tx: Tx, agent_id: int | None, held: Collection[tuple[int, int]], why: str) -> list[int]:
     """Take back what an agent process has lost, that is all but the attempts it still holds.
 
     What it had only claimed is queued again, as the same attempt. What it had started has failed,
-    for nobody can know how far it came.
+    for nobody can know how far it came: the ids of these jobs.
     """
+    failed: list[int] = []
     rows = await tx.fetch(
         """SELECT id, attempt FROM jobs WHERE agent_id = $1 AND status IN ('pending', 'running')
            ORDER BY instance_id, id""",
@@ -87,3 +88,5 @@ async def release(tx: Tx, agent_id: int | None, held: Collection[tuple[int, int]
             await notify(tx, channels.JOBS, str(job["host_id"]))
         elif job["status"] == JobStatus.RUNNING:
             await end(tx, job, JobStatus.FAILED, why, outcome="interrupted")
+            failed.append(job["id"])
+    return failed

@@ -20,7 +20,8 @@ READ_CHUNKS = 32
 
 
 class OutputItem(BaseModel):
-    """One chunk. `base64` only when the bytes are no UTF-8 and `text` therefore lossy."""
+    """One chunk. `base64` only when its bytes are not just those of `text`: they are no UTF-8, or a
+    character is split between this chunk and the next."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,13 +75,7 @@ async def store(
     tx: Tx, job_id: int, attempt: int, stream: Stream, seq: int, offset: int, data: bytes
 ) -> None:
     """Store a new chunk of a job the caller has locked, up to the cap; the rest is dropped and flagged."""
-    kept: int = await tx.fetchval(
-        """SELECT coalesce(sum(length(data)), 0) FROM job_output
-           WHERE job_id = $1 AND attempt = $2 AND stream = $3""",
-        job_id,
-        attempt,
-        stream,
-    )
+    kept: int = await tx.fetchval(f"SELECT {stream}_length FROM jobs WHERE id = $1", job_id)
     part = data[: max(0, OUTPUT_CAP_BYTES - kept)]
     if part:
         await tx.execute(
@@ -109,8 +104,9 @@ async def read(
     stream: Stream = "stdout",
     after: int = -1,
     attempt: int | None = None,
+    most: int = READ_CHUNKS,
 ) -> OutputView:
-    """Chunks whose seq is above `after`, of the newest attempt unless another is asked for."""
+    """At most `most` chunks whose seq is above `after`, of the newest attempt unless another is asked for."""
     require(actor, "jobs.view")
     async with db.connection() as connection:
         # Status first: an attempt that has ended gets no further chunk, so `done` is never too early.
@@ -125,10 +121,10 @@ async def read(
             wanted,
             stream,
             after,
-            READ_CHUNKS + 1,
+            most + 1,
         )
         carried = await _carried(connection, job_id, wanted, stream, after)
-    shown = rows[:READ_CHUNKS]
+    shown = rows[:most]
     more = len(rows) > len(shown)
     over = wanted < job["attempt"] or job["status"] in ENDED
     items = _decoded(
@@ -161,10 +157,10 @@ def _decoded(chunks: list[tuple[int, int, bytes]], carried: bytes, final: bool) 
     items = []
     for position, (seq, offset, data) in enumerate(chunks):
         text = decoder.decode(data, final and position == len(chunks) - 1)
-        lossy = "�" in text
+        exact = text.encode() == data
         items.append(
             OutputItem(
-                seq=seq, offset=offset, text=text, base64=base64.b64encode(data).decode() if lossy else None
+                seq=seq, offset=offset, text=text, base64=None if exact else base64.b64encode(data).decode()
             )
         )
     return items

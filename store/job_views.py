@@ -7,21 +7,24 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.job_types import PRIORITY_NAMES
 from definitions.permissions import Actor
+from store import job_tails, job_waits
 from store.connection import Row, Tx
 from store.targets import ONLINE_SECONDS
-
-PICK_UP_MINUTES = 30
-"""A job not picked up this long after it was due has failed (the manual)."""
 
 _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.scheduled_at, j.created_at,
     j.created_by_name AS created_by, j.script_id, j.script_version, j.execution_id, j.instance_id, j.step_id,
     j.visit, j.attempt, j.timeout_seconds, j.claimed_at, j.started_at, j.ended_at, j.cancel_requested_at,
     j.outcome, j.exit_code, j.reason,
     j.stdout_length, j.stderr_length, j.stdout_truncated, j.stderr_truncated,
+    extract(epoch FROM j.ended_at - j.started_at)::float8 AS duration,
     a.last_seen_at, coalesce(a.last_seen_at > now() - interval '{ONLINE_SECONDS} seconds', false) AS online,
-    now() AS now, j.instance_id IS NOT NULL AND EXISTS (
-        SELECT 1 FROM approval_requests r
-        WHERE r.instance_id = j.instance_id AND r.status = 'pending') AS gated"""
+    now() AS now, CASE WHEN j.status = 'queued' THEN h.decommissioned_at IS NOT NULL END AS decommissioned,
+    CASE WHEN j.status = 'queued' THEN (
+        SELECT r.title FROM approval_requests r WHERE r.instance_id = j.instance_id AND r.status = 'pending'
+        ORDER BY r.id LIMIT 1) END AS gate,
+    CASE WHEN j.status = 'queued' THEN ARRAY (
+        SELECT b.id FROM jobs b WHERE b.agent_id = a.id AND b.status IN ('pending', 'running')
+        ORDER BY b.id) END AS busy_with"""
 
 SELECT = f"""SELECT {_COLUMNS} FROM jobs j JOIN hosts h ON h.id = j.host_id
     LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL"""
@@ -53,10 +56,14 @@ class JobRow(BaseModel):
     step_id: str | None
     visit: int | None
     attempt: int
+    retry_count: int
+    """How often it was queued again."""
     timeout_seconds: int
     claimed_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    duration: float | None
+    """Seconds, once an attempt that ran has ended."""
     cancel_requested_at: datetime | None
     outcome: str | None
     exit_code: int | None
@@ -66,7 +73,7 @@ class JobRow(BaseModel):
     stdout_truncated: bool
     stderr_truncated: bool
     waits: str | None
-    """While queued: what it waits for, and when it is given up."""
+    """While it has not started: what it waits for, and when it is given up."""
 
 
 class AttemptView(BaseModel):
@@ -101,6 +108,12 @@ class JobView(JobRow):
     libraries: list[LibraryRef]
     """In front of the script, in this order."""
     attempts: list[AttemptView]
+    stdout: str
+    """The last few kilobytes of the newest attempt; all of it is at `output`."""
+    stderr: str
+    agent_online: bool
+    agent_last_seen_at: datetime | None
+    """Of the host's agent: where to look when a job is not picked up."""
 
 
 def may_see(actor: Actor) -> bool:
@@ -111,6 +124,12 @@ def may_see(actor: Actor) -> bool:
 def row_view(row: Row) -> JobRow:
     """The list view of a row of SELECT."""
     return JobRow(**_shown(row))
+
+
+async def load_row(tx: Tx, job_id: int) -> JobRow | None:
+    """One job as it is in a list."""
+    row = await tx.fetchrow(f"{SELECT} WHERE j.id = $1", job_id)
+    return None if row is None else row_view(row)
 
 
 async def load(tx: Tx, job_id: int) -> JobView | None:
@@ -126,35 +145,26 @@ async def load(tx: Tx, job_id: int) -> JobView | None:
     payload = dict(row["payload"])
     if "environment" in payload:
         payload["environment"] = sorted(payload["environment"])
-    return JobView(**_shown(row), payload=payload, attempts=[AttemptView(**each) for each in attempts])
+    printed = await job_tails.tails(tx, [(job_id, row["attempt"])])
+    return JobView(
+        **_shown(row),
+        payload=payload,
+        attempts=[AttemptView(**each) for each in attempts],
+        stdout=printed[job_id, "stdout"],
+        stderr=printed[job_id, "stderr"],
+        agent_online=row["online"],
+        agent_last_seen_at=row["last_seen_at"],
+    )
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    hidden = ("last_seen_at", "online", "now", "gated", "payload")
-    shown = {key: value for key, value in row.items() if key not in hidden}
-    return {**shown, "priority": PRIORITY_NAMES[row["priority"]], "waits": _waits(row)}
-
-
-def _waits(row: Row) -> str | None:
-    """Why a queued job is still queued, in one sentence."""
-    if row["status"] != "queued":
-        return None
-    host, now = row["host"], row["now"]
-    if row["scheduled_at"] > now:
-        return f"Due in {_span(row['scheduled_at'] - now)}."
-    left = PICK_UP_MINUTES * 60 - (now - row["scheduled_at"]).total_seconds()
-    fails = f"fails in {max(1, round(left / 60))} min unless it is picked up"
-    if row["gated"]:
-        return "Behind an approval that is not decided yet."
-    if row["last_seen_at"] is None:
-        return f"The agent of {host} has never been heard; {fails}."
-    if not row["online"]:
-        return f"The agent of {host} was last heard {_span(now - row['last_seen_at'])} ago; {fails}."
-    return f"The agent of {host} is online and will pick it up when it has a free slot; {fails}."
-
-
-def _span(delta: Any) -> str:
-    seconds = max(0, int(delta.total_seconds()))
-    if seconds < 120:
-        return f"{seconds} s"
-    return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+    """The fields of a JobRow; what else SELECT has is for the sentence on what a queued job waits for."""
+    shown = {name: row[name] for name in JobRow.model_fields if name in row}
+    shown["priority"] = PRIORITY_NAMES[row["priority"]]
+    shown["retry_count"] = row["attempt"] - 1
+    if row["status"] in ("queued", "pending"):
+        about = {name: row[name] for name in job_waits.NotStarted._fields}
+        shown["waits"] = job_waits.why(job_waits.NotStarted(**about))
+    else:
+        shown["waits"] = None
+    return shown

@@ -1,7 +1,7 @@
 """Jobs: one piece of work for one host. What people do to them, and the primitive that makes them.
 
 The agent's side is in `claims` and `job_reports`, deadlines in `job_deadlines`, output in
-`job_output`, the views in `job_views`.
+`job_output`, the views in `job_views`, lists in `job_lists`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,10 +18,9 @@ from store import audit, channels, job_endings, job_views, sealed_values, target
 from store.connection import Database, Row, Tx
 from store.job_deadlines import fail_stale as fail_stale
 from store.job_deadlines import time_out_running as time_out_running
+from store.job_lists import listing as listing
 from store.job_reports import report as report
 from store.job_views import JobRow, JobView
-from store.names import normalise
-from store.pages import Page, before, bounded, cut
 from store.sealing import SealingKeys
 from store.visits import Visits
 from store.wakes import notify
@@ -173,6 +172,8 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
                 f"The secret values of job {job_id} were erased {sealed_values.RETRY_DAYS} days after its "
                 "end: run the script again, and give them."
             )
+        if not await targets.by_ids(tx, [job["host_id"]]):
+            raise Conflict(f"The host of job {job_id} was decommissioned; nobody would pick it up.")
         await requeue(tx, job_id)
         await audit.record(tx, actor, "job.retry", "job", job_id, attempt=job["attempt"] + 1)
         return await _view(tx, job_id)
@@ -215,35 +216,14 @@ async def show(db: Database, actor: Actor, job_id: int) -> JobView:
         return await _view(connection, job_id)
 
 
-async def listing(
-    db: Database,
-    actor: Actor,
-    *,
-    status: Sequence[str] = (),
-    host: int | str | None = None,
-    type: str | None = None,
-    instance_id: int | None = None,
-    script_id: int | None = None,
-    limit: int = 50,
-    after: str | None = None,
-) -> Page[JobRow]:
-    """Jobs, newest first."""
+async def row(db: Database, actor: Actor, job_id: int) -> JobRow:
+    """How one job stands, as it is in a list."""
     require(actor, "jobs.view")
-    rows = await db.fetch(
-        f"""{job_views.SELECT}
-            WHERE j.id < $1 AND (cardinality($2::text[]) = 0 OR j.status = ANY($2))
-              AND ($3::text IS NULL OR h.id::text = $3 OR h.name = $3) AND ($4::text IS NULL OR j.type = $4)
-              AND ($5::bigint IS NULL OR j.instance_id = $5) AND ($6::bigint IS NULL OR j.script_id = $6)
-            ORDER BY j.id DESC LIMIT $7""",
-        before(after),
-        list(status),
-        None if host is None else normalise(str(host)),
-        type,
-        instance_id,
-        script_id,
-        bounded(limit) + 1,
-    )
-    return cut([job_views.row_view(row) for row in rows], limit, lambda job: job.id)
+    async with db.connection() as connection:
+        found = await job_views.load_row(connection, job_id)
+    if found is None:
+        raise _missing(job_id)
+    return found
 
 
 async def _stop(tx: Tx, job: Row, reason: str) -> None:
@@ -276,15 +256,19 @@ async def _settled(tx: Tx, job: Row) -> bool:
 async def _locked(tx: Tx, job_id: int) -> Row:
     job = await job_endings.lock(tx, job_id)
     if job is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise _missing(job_id)
     return job
 
 
 async def _view(tx: Tx, job_id: int) -> JobView:
     view = await job_views.load(tx, job_id)
     if view is None:
-        raise NotFound(f"There is no job {job_id}.")
+        raise _missing(job_id)
     return view
+
+
+def _missing(job_id: int) -> NotFound:
+    return NotFound(f"There is no job {job_id}.")
 
 
 def _checked_payload(type_: str, payload: Mapping[str, Any]) -> Payload:

@@ -21,10 +21,13 @@ class StepJobView(BaseModel):
     exit_code: int | None
     reason: str
     waits: str | None
-    """While queued: what it waits for, and when it is given up."""
+    """While it has not started: what it waits for, and when it is given up."""
     stdout: str
     """The last few kilobytes; all of it is at the job."""
     stderr: str
+    stdout_truncated: bool
+    """It printed more than is kept."""
+    stderr_truncated: bool
     duration: float | None
     """Seconds, once it has ended."""
 
@@ -47,10 +50,8 @@ def _view(job: JobRow, tails: dict[tuple[int, str], str]) -> StepJobView:
     fields: dict[str, Any] = {
         name: getattr(job, name) for name in StepJobView.model_fields if hasattr(job, name)
     }
-    ended = job.ended_at is not None and job.started_at is not None
     return StepJobView(
         **fields,
         stdout=tails.get((job.id, "stdout"), ""),
         stderr=tails.get((job.id, "stderr"), ""),
-        duration=(job.ended_at - job.started_at).total_seconds() if ended else None,  # type: ignore[operator]  # `ended`: both are there
     )

@@ -20,11 +20,11 @@ from agent.protocol import (
     StateReport,
     Stream,
 )
-from agent_api.authentication import Agent, Db
+from agent_api.authentication import Agent, Db, log_refused_agent
 from agent_api.bells import HostBells
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id
-from definitions.errors import NotAuthenticated
+from definitions.errors import NotAuthenticated, NotPermitted
 from definitions.permissions import Actor
 from store import agents, claims, job_output, jobs
 from store.connection import Database
@@ -45,8 +45,10 @@ async def enrol(db: Db, request: Request, body: EnrolRequest) -> EnrolReply:
     request.app.state.enrol_guesses.check(address)
     try:
         return await agents.enrol(db, body)
-    except NotAuthenticated:
-        request.app.state.enrol_guesses.note(address)
+    except (NotAuthenticated, NotPermitted) as error:
+        if isinstance(error, NotAuthenticated):
+            request.app.state.enrol_guesses.note(address)
+        log_refused_agent(request, error)
         raise
 
 

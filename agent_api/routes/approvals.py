@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Id, Limit
+from agent_api.ids import Id, Paging
 from definitions.lifecycles.approval import ApprovalStatus
-from store import approvals, pages
+from store import approvals
 from store.approval_views import ApprovalRow, ApprovalView, VoteView
 from store.pages import Page
 from store.votes import MAX_COMMENT
@@ -30,13 +30,12 @@ class Vote(BaseModel):
 async def list_approvals(
     db: Db,
     actor: Person,
+    window: Paging,
     status: ApprovalStatus | None = None,
     mine: bool = False,
-    limit: Limit = pages.DEFAULT_LIMIT,
-    after: After = None,
 ) -> Page[ApprovalRow]:
     """Approval requests, the newest first; `mine`: those that wait for your vote."""
-    return await approvals.listing(db, actor, status=status, mine=mine, limit=limit, after=after)
+    return await approvals.listing(db, actor, status=status, mine=mine, **vars(window))
 
 
 @router.get("/{request_id}", permission="workflows.view")

@@ -6,7 +6,7 @@ from fastapi import Query
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Limit
+from agent_api.ids import Paging
 from store import audit_trail
 from store.audit_trail import AuditRow
 from store.pages import Page
@@ -20,12 +20,11 @@ Text = Annotated[str | None, Query(max_length=253)]
 async def listing(
     db: Db,
     actor: Person,
+    window: Paging,
     subject_kind: Text = None,
     subject_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     action: Text = None,
     actor_name: Text = None,
-    limit: Limit = 50,
-    after: After = None,
 ) -> Page[AuditRow]:
     """Who did what to which thing, newest first."""
     return await audit_trail.listing(
@@ -35,6 +34,5 @@ async def listing(
         subject_id=subject_id,
         action=action,
         actor_name=actor_name,
-        limit=limit,
-        after=after,
+        **vars(window),
     )

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Limit
+from agent_api.ids import Paging
 from store import hosts
-from store.hosts import GroupView, HostView
+from store.hosts import DecommissionedView, GroupView, HostView
 from store.pages import Page
 
 router = GuardedRouter(prefix="/api/v1", tags=["hosts"])
@@ -31,12 +31,11 @@ class Labels(BaseModel):
 async def listing(
     db: Db,
     actor: Person,
+    window: Paging,
     tag: Label = None,
     group: Label = None,
     online: bool | None = None,
     decommissioned: bool = False,
-    limit: Limit = 50,
-    after: After = None,
 ) -> Page[HostView]:
     """Hosts, newest first."""
     return await hosts.listing(
@@ -46,8 +45,7 @@ async def listing(
         group=group,
         online=online,
         decommissioned=decommissioned,
-        limit=limit,
-        after=after,
+        **vars(window),
     )
 
 
@@ -76,6 +74,6 @@ async def allow_reenrolment(db: Db, actor: Person, host: Host) -> HostView:
 
 
 @router.delete("/hosts/{host}", permission="hosts.manage")
-async def decommission(db: Db, actor: Person, host: Host) -> HostView:
-    """Take it out of service."""
+async def decommission(db: Db, actor: Person, host: Host) -> DecommissionedView:
+    """Take it out of service; its unfinished jobs have failed, and the answer names them."""
     return await hosts.decommission(db, actor, host)

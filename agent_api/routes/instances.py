@@ -13,9 +13,9 @@ from starlette.requests import Request
 from agent_api.authentication import Db, Person
 from agent_api.events import Events
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Id, Limit
+from agent_api.ids import Id, Paging
 from definitions.lifecycles.instance import InstanceStatus
-from store import instances, pages
+from store import instances
 from store.instance_cancel import MAX_REASON
 from store.instance_views import InstanceRow, InstanceView
 from store.pages import Page
@@ -42,15 +42,12 @@ class Cancellation(BaseModel):
 async def list_instances(
     db: Db,
     actor: Person,
+    window: Paging,
     status: Annotated[list[InstanceStatus] | None, Query()] = None,
     workflow: str | None = None,
-    limit: Limit = pages.DEFAULT_LIMIT,
-    after: After = None,
 ) -> Page[InstanceRow]:
     """Instances, the newest first."""
-    return await instances.listing(
-        db, actor, status=status or [], workflow=workflow, limit=limit, after=after
-    )
+    return await instances.listing(db, actor, status=status or [], workflow=workflow, **vars(window))
 
 
 @router.get("/{instance_id}", permission="workflows.view")

@@ -1,17 +1,23 @@
-"""`/api/v1/jobs`: dispatch, look at, cancel, retry, delete jobs."""
+"""`/api/v1/jobs`: dispatch, look at, follow, cancel, retry, delete jobs."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
-from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from fastapi import Depends, Header, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 
 from agent.protocol import Stream
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Id, Limit
+from agent_api.ids import Id, Moment, Paging, SomeId
+from agent_api.job_events import STREAMS, Cursor, follow
 from definitions.job_types import PRIORITY_NAMES
 from definitions.lifecycles.job import JobStatus
 from store import job_output, jobs
+from store.job_lists import JobFilter
 from store.job_output import OutputView
 from store.job_views import JobRow, JobView
 from store.pages import Page
@@ -28,7 +34,7 @@ class NewJobs(BaseModel):
     hosts: Annotated[list[int | str], Field(max_length=10_000)]
     payload: dict[str, Any]
     priority: Literal["critical", "high", "normal", "low"] | None = None
-    scheduled_at: AwareDatetime | None = None
+    scheduled_at: Moment | None = None
 
 
 class JobIds(BaseModel):
@@ -45,30 +51,30 @@ async def dispatch(db: Db, actor: Person, body: NewJobs) -> JobIds:
     return JobIds(jobs=made)
 
 
+Name = Annotated[str | None, Query(max_length=253)]
+Since = Annotated[Moment | None, Query()]
+
+
+async def wanted(
+    status: Annotated[list[JobStatus] | None, Query()] = None,
+    host: Name = None,
+    type: Annotated[str | None, Query(max_length=100)] = None,
+    script: Name = None,
+    instance: SomeId = None,
+    created_by: Name = None,
+    since: Since = None,
+    until: Since = None,
+) -> JobFilter:
+    """The filters of a list of jobs."""
+    return JobFilter(status or (), host, type, script, instance, created_by, since, until)
+
+
 @router.get("", permission="jobs.view")
 async def listing(
-    db: Db,
-    actor: Person,
-    status: Annotated[list[JobStatus] | None, Query()] = None,
-    host: Annotated[str | None, Query(max_length=253)] = None,
-    type: Annotated[str | None, Query(max_length=100)] = None,
-    instance: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    script: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
-    limit: Limit = 50,
-    after: After = None,
+    db: Db, actor: Person, which: Annotated[JobFilter, Depends(wanted)], window: Paging
 ) -> Page[JobRow]:
-    """Jobs, newest first."""
-    return await jobs.listing(
-        db,
-        actor,
-        status=[str(each) for each in status or ()],
-        host=host,
-        type=type,
-        instance_id=instance,
-        script_id=script,
-        limit=limit,
-        after=after,
-    )
+    """Jobs, newest first: `script` and `host` by id or name, made `since` and before `until`."""
+    return await jobs.listing(db, actor, which, **vars(window))
 
 
 @router.get("/{job_id}", permission="jobs.view")
@@ -88,6 +94,31 @@ async def output(
 ) -> OutputView:
     """What it printed; ask again with `after` = `next` until `done`."""
     return await job_output.read(db, actor, job_id, stream, after, attempt)
+
+
+async def last_seen(last_event_id: Annotated[str | None, Header(max_length=40)] = None) -> Cursor | None:
+    """Where a reader of events left off."""
+    return None if last_event_id is None else Cursor.read(last_event_id)
+
+
+@router.get("/{job_id}/events", permission="jobs.view", response_class=EventSourceResponse)
+async def events(
+    request: Request,
+    db: Db,
+    actor: Person,
+    first: Annotated[JobView, Depends(show)],
+    cursor: Annotated[Cursor | None, Depends(last_seen)],
+    stream: Stream | None = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """`job` now and at each change, `output` as it is printed, `end` when it has ended and all was sent.
+
+    Goes on after `Last-Event-ID`. A stream that ends without `end` is to be asked for again.
+    """
+    streams = STREAMS if stream is None else (stream,)
+    told = follow(db, actor, request.app.state.events, first.id, streams, cursor)
+    async with aclosing(told):
+        async for event in told:
+            yield event
 
 
 @router.post("/{job_id}/cancel", permission="jobs.manage")

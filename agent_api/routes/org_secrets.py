@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Id, Limit
+from agent_api.ids import Id, Paging
 from store import org_secrets
 from store.org_secrets import MAX_LIFETIME, MAX_USES, NewOrgSecret, OrgSecretView
 from store.pages import Page
@@ -34,9 +34,9 @@ async def create(db: Db, actor: Person, body: OrgSecretRequest) -> NewOrgSecret:
 
 
 @router.get("", permission="hosts.manage")
-async def listing(db: Db, actor: Person, limit: Limit = 50, after: After = None) -> Page[OrgSecretView]:
+async def listing(db: Db, actor: Person, window: Paging) -> Page[OrgSecretView]:
     """Secrets, newest first, without the secret."""
-    return await org_secrets.listing(db, actor, limit, after)
+    return await org_secrets.listing(db, actor, **vars(window))
 
 
 @router.delete("/{secret_id}", permission="hosts.manage", status_code=204)

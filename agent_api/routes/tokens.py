@@ -6,7 +6,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Id, Limit
+from agent_api.ids import Id, Paging
 from store import tokens
 from store.pages import Page
 from store.tokens import NewToken, TokenView
@@ -34,9 +34,9 @@ async def create(db: Db, actor: Person, body: TokenRequest) -> NewToken:
 
 
 @router.get("", signed_in="one's own; everybody's takes users.manage")
-async def listing(db: Db, actor: Person, limit: Limit = 50, after: After = None) -> Page[TokenView]:
+async def listing(db: Db, actor: Person, window: Paging) -> Page[TokenView]:
     """Tokens, newest first."""
-    return await tokens.listing(db, actor, limit, after)
+    return await tokens.listing(db, actor, **vars(window))
 
 
 @router.delete("/{token_id}", signed_in="one's own; another's takes users.manage", status_code=204)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Id, Limit
+from agent_api.ids import Id, Paging
 from store import roles, users
 from store.pages import Page
 from store.roles import RoleView
@@ -59,9 +59,9 @@ async def create(db: Db, actor: Person, body: NewUser) -> UserView:
 
 
 @router.get("/users", permission="users.manage")
-async def listing(db: Db, actor: Person, limit: Limit = 50, after: After = None) -> Page[UserView]:
+async def listing(db: Db, actor: Person, window: Paging) -> Page[UserView]:
     """People, newest first."""
-    return await users.listing(db, actor, limit, after)
+    return await users.listing(db, actor, **vars(window))
 
 
 @router.get("/users/{user_id}", permission="users.manage")

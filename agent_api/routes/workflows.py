@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Limit
+from agent_api.ids import Paging
 from definitions.errors import Invalid
 from definitions.problems import Problem, has_errors
-from store import instances, pages, workflow_versions, workflows
+from store import instances, workflow_versions, workflows
 from store.instance_views import InstanceView
 from store.pages import Page
 from store.workflow_versions import WorkflowVersionView
@@ -55,12 +55,11 @@ def _revision(seen: str) -> int:
 async def list_workflows(
     db: Db,
     actor: Person,
-    limit: Limit = pages.DEFAULT_LIMIT,
-    after: After = None,
+    window: Paging,
     archived: bool = False,
 ) -> Page[WorkflowRow]:
     """Workflows, the newest first."""
-    return await workflows.listing(db, actor, limit=limit, after=after, archived=archived)
+    return await workflows.listing(db, actor, archived=archived, **vars(window))
 
 
 @router.post("", permission="workflows.manage", creates=True, status_code=201)

@@ -47,5 +47,5 @@ MOVES: tuple[Move, ...] = (
 
 ENDED = frozenset({_S.COMPLETED, _S.FAILED, _S.TIMEOUT, _S.CANCELLED})
 """No attempt is waiting or running; such a job may be deleted."""
-CANCELLABLE = frozenset({_S.QUEUED, _S.PENDING, _S.RUNNING})
-RETRYABLE = frozenset({_S.FAILED, _S.TIMEOUT})
+CANCELLABLE = frozenset(move.from_state for move in MOVES if move.verb == "cancel")
+RETRYABLE = frozenset(move.from_state for move in MOVES if move.verb == "retry")

@@ -15,7 +15,7 @@ NOUNS = {
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",
     "library": "What scripts have in common: list, show, versions, diff, rollback, archive.",
     "job": "Work for a host: run, types, list, show, logs, cancel, retry, delete.",
-    "host": "Hosts: list, tag, decommission.",
+    "host": "Hosts: list, show, tag, group, decommission.",
     "user": "People: create, list.",
     "role": "Roles and their permissions: list.",
     "token": "API tokens: create, list, revoke.",

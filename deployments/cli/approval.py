@@ -5,7 +5,7 @@ from typing import Any
 from cyclopts import App
 
 from deployments.cli.connection import Connection
-from deployments.cli.output import Json, Limit, print_facts, print_json, print_rows
+from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows
 
 app = App(name="approval", help_format="plaintext")
 
@@ -56,4 +56,4 @@ def _vote(approval: int, decision: str, comment: str, digest: str | None, as_jso
     if as_json:
         print_json(found)
     else:
-        print(found["sentence"])
+        print(cell(found["sentence"]))

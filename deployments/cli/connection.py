@@ -6,6 +6,7 @@ Knows paths under `/api/v1` only as they are given; holds no rule.
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, BinaryIO, TypeAlias
 from urllib.parse import quote
 
@@ -14,10 +15,12 @@ import httpx2
 from deployments.cli import profile
 from deployments.cli.errors import Refused
 
-QueryValue: TypeAlias = str | int | bool | None
+QueryValue: TypeAlias = str | int | bool | list[str] | None
 
 API = "/api/v1"
 _TIMEOUT = httpx2.Timeout(30, connect=5)
+_STREAM_TIMEOUT = httpx2.Timeout(45, connect=5)
+"""A stream says that it is still there every 15 seconds."""
 
 
 class Connection:
@@ -87,6 +90,18 @@ class Connection:
             after = page.get("next")
             if after is None:
                 return
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str], **query: QueryValue) -> Iterator[Iterator[bytes]]:
+        """The body of a GET as it comes; what breaks off is an error of transport."""
+        given = {name: value for name, value in query.items() if value is not None}
+        with self._client.stream(
+            "GET", API + path, params=given, headers=dict(headers), timeout=_STREAM_TIMEOUT
+        ) as answer:
+            if answer.is_error:
+                answer.read()
+                raise Refused(answer.status_code, _problem(answer))
+            yield answer.iter_bytes()
 
     def _ask(
         self,

@@ -9,6 +9,7 @@ import httpx2
 from pydantic import ValidationError
 
 from definitions.errors import Invalid, OpsgateError
+from definitions.harmless import visible
 
 
 class WrongUse(OpsgateError):
@@ -43,9 +44,9 @@ def report(error: Exception, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(document, indent=2))
     else:
-        print(f"{document['title']}: {document['detail']}", file=sys.stderr)
+        print(visible(f"{document['title']}: {document['detail']}"), file=sys.stderr)
         for line in problem_lines(document["problems"]):
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)
     return 2 if isinstance(error, WrongUse) else 1
 
 

@@ -61,7 +61,7 @@ def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:
                 print(line, flush=True)
             if found["status"] == "paused" and found["waits_for"] not in (None, waits_for):
                 waits_for = found["waits_for"]
-                print(f"  {waits_for}", flush=True)
+                print(f"  {cell(waits_for)}", flush=True)
         if found["status"] in ENDED:
             break
         time.sleep(0.5)
@@ -69,7 +69,7 @@ def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:
         print_json(found)
     else:
         print_steps(found)
-        print(f"Instance {instance_id} is {found['status']}. {found.get('reason', '')}".rstrip())
+        print(f"Instance {instance_id} is {found['status']}. {cell(found.get('reason'))}".rstrip())
     return 0 if found["status"] == "completed" else 1
 
 

@@ -1,7 +1,5 @@
 """`opsgate job`: dispatch work to hosts, follow its output, cancel, retry, delete."""
 
-import base64
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +7,18 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from definitions.harmless import terminal_text, visible
+from definitions.lifecycles.job import ENDED
+from deployments.cli import logs as logs_
+from deployments.cli import moments
 from deployments.cli.connection import Connection
 from deployments.cli.errors import WrongUse
-from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
+from deployments.cli.output import Hosts, Json, Limit, cell, print_facts, print_json, print_rows
 from deployments.cli.values import collect
 
 app = App(name="job", help_format="plaintext")
 
-ENDED = frozenset({"completed", "failed", "timeout", "cancelled"})
+Statuses = Annotated[list[str], Parameter(name="--status", negative="", help="A status; repeatable.")]
 Priority = Literal["critical", "high", "normal", "low"]
 
 
@@ -32,7 +34,9 @@ def run(
     ] = None,
     payload: Annotated[str | None, Parameter(help="The whole payload as JSON, or @FILE.")] = None,
     priority: Priority | None = None,
-    at: Annotated[str | None, Parameter(help="Not before this moment, ISO 8601.")] = None,
+    at: Annotated[
+        str | None, Parameter(help="Not before then: 2027-01-31T08:00+01:00, '... Europe/Berlin', or 90m.")
+    ] = None,
     wait: bool = True,
     json: Json = False,
 ) -> int:
@@ -48,16 +52,19 @@ def run(
         "hosts": host,
         "payload": _payload(type, command, set or (), payload),
     }
-    body |= {
-        name: value for name, value in (("priority", priority), ("scheduled_at", at)) if value is not None
-    }
+    if priority is not None:
+        body["priority"] = priority
+    due = None if at is None else moments.later(at, "--at")
+    if due is not None:
+        body["scheduled_at"] = due.isoformat()
     jobs: list[int] = connection.post("/jobs", body)["jobs"]
-    if wait and at is None:
+    if wait and due is None:
         return wait_for(connection, jobs, as_json=json)
     if json:
         print_json({"jobs": jobs})
     else:
-        print(f"Dispatched: {', '.join(f'job {job}' for job in jobs)}.")
+        when = "" if due is None else f" for {due:%Y-%m-%d %H:%M:%S} UTC"
+        print(f"Dispatched{when}: {', '.join(f'job {job}' for job in jobs)}.")
     return 0
 
 
@@ -76,27 +83,58 @@ def types(*, json: Json = False) -> None:
 
 @app.command(name="list")
 def list_(
-    *, status: str | None = None, host: str | None = None, limit: Limit = 50, json: Json = False
+    *,
+    status: Statuses = [],  # noqa: B006
+    host: str | None = None,
+    type: str | None = None,
+    script: str | None = None,
+    instance: int | None = None,
+    created_by: str | None = None,
+    since: Annotated[str | None, Parameter(help="Made then or later: a moment, or 2h, 7d ago.")] = None,
+    until: Annotated[str | None, Parameter(help="Made before then.")] = None,
+    limit: Limit = 50,
+    json: Json = False,
 ) -> None:
-    """List jobs, the newest first."""
+    """List jobs, the newest first; every filter given must fit."""
     columns = (
         "id",
         "type",
         "status",
         "host",
-        "attempt",
+        "retry_count",
         "exit_code",
         "created_at",
         "created_by",
         "reason",
     )
-    print_rows(Connection.find().items("/jobs", limit, status=status, host=host), columns, as_json=json)
+    found = Connection.find().items(
+        "/jobs",
+        limit,
+        status=status or None,
+        host=host,
+        type=type,
+        script=script,
+        instance=instance,
+        created_by=created_by,
+        since=None if since is None else moments.earlier(since, "--since").isoformat(),
+        until=None if until is None else moments.earlier(until, "--until").isoformat(),
+    )
+    rows = ({**job, "reason": job["reason"] or job["waits"]} for job in found) if not json else found
+    print_rows(rows, columns, as_json=json)
 
 
 @app.command
 def show(job: int, *, json: Json = False) -> None:
-    """Show a job."""
-    print_facts(Connection.find().get(f"/jobs/{job}"), as_json=json, leave_out=("payload",))
+    """Show a job, and the end of what it printed."""
+    found = Connection.find().get(f"/jobs/{job}")
+    print_facts(found, as_json=json, leave_out=("payload", "attempts", *logs_.STREAMS))
+    if json:
+        return
+    for attempt in found["attempts"][: found["retry_count"]]:
+        print(f"attempt {attempt['attempt']}: {attempt['status']} {cell(attempt['reason'])}".rstrip())
+    for stream in logs_.STREAMS:
+        if found[stream]:
+            print(f"\n{stream}:\n{terminal_text(found[stream])}".rstrip("\n"))
 
 
 @app.command
@@ -105,22 +143,29 @@ def logs(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative="")] = False,
     stream: Literal["stdout", "stderr"] | None = None,
+    raw: Annotated[
+        bool, Parameter(negative="", help="The very bytes, control characters and all: for a pipe.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Print a job's output; with -f, as it comes, until the job ends."""
     connection = Connection.find()
-    streams: Sequence[str] = (stream,) if stream else ("stdout", "stderr")
-    after = dict.fromkeys(streams, -1)
-    pieces: list[dict[str, Any]] = []
-    while True:
-        ended = not follow or connection.get(f"/jobs/{job}")["status"] in ENDED
-        for name in streams:
-            pieces += _new_output(connection, job, name, after, show_now=not json)
-        if ended:
-            break
-        time.sleep(0.5)
-    if json:
+    streams: Sequence[str] = (stream,) if stream else logs_.STREAMS
+    if json and follow:
+        pieces: list[dict[str, Any]] = []
+        logs_.live(connection, job, stream, pieces.append)
         print_json(pieces)
+    elif json:
+        found = {name: logs_.chunks(connection, job, name) for name in streams}
+        print_json([{"stream": name, **chunk} for name in streams for chunk in found[name]])
+    elif follow:
+        screen = logs_.Screen(raw=raw)
+        ended = logs_.live(connection, job, stream, screen.write)
+        screen.finish()
+        logs_.note_truncated(ended, streams)
+    else:
+        logs_.whole(connection, job, streams, raw=raw)
+        logs_.note_truncated(connection.get(f"/jobs/{job}"), streams)
 
 
 @app.command
@@ -157,36 +202,12 @@ def wait_for(connection: Connection, jobs: Sequence[int], *, as_json: bool) -> i
         if not as_json:
             exit_code = "" if shown.get("exit_code") is None else f"exit code {shown['exit_code']}"
             why = shown.get("reason") or exit_code
-            print(f"job {job} on {shown['host']}: {shown['status']}{why and f', {why}'}")
-            for name in ("stdout", "stderr"):
-                _new_output(connection, job, name, {name: -1}, show_now=True)
+            print(f"job {job} on {shown['host']}: {shown['status']}{why and f', {visible(why)}'}")
+            logs_.whole(connection, job, logs_.STREAMS)
+            logs_.note_truncated(shown)
     if as_json:
         print_json(found)
     return 0 if all(shown["status"] == "completed" for shown in found) else 1
-
-
-def _new_output(
-    connection: Connection, job: int, stream: str, after: dict[str, int], *, show_now: bool
-) -> list[dict[str, Any]]:
-    """The chunks of a stream not seen yet, written as they are; `after` is brought along."""
-    found = []
-    while True:
-        page = connection.get(f"/jobs/{job}/output", stream=stream, after=after[stream])
-        for chunk in page["items"]:
-            found.append({"stream": stream, **chunk})
-            if show_now:
-                _write(stream, chunk)
-        after[stream] = page["next"]
-        if page["done"] or not page["items"]:
-            return found
-
-
-def _write(stream: str, chunk: dict[str, Any]) -> None:
-    """The bytes as the job printed them: a pipe behind us may want just those."""
-    where = sys.stdout if stream == "stdout" else sys.stderr
-    where.flush()
-    where.buffer.write(base64.b64decode(chunk["base64"]) if chunk["base64"] else chunk["text"].encode())
-    where.flush()
 
 
 def _act(job: int, verb: str, as_json: bool) -> None:

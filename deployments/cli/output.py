@@ -1,6 +1,6 @@
 """How the command line prints: tables and facts for people, JSON for programs.
 
-Text of users and hosts is printed as it is, never as markup, and without terminal control characters.
+Text of users and hosts is printed as it is, never as markup, and made harmless (definitions.harmless).
 """
 
 import json
@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from cyclopts import Parameter
+
+from definitions.harmless import visible
 
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
 Hosts = Annotated[
@@ -70,20 +72,15 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
-        return _moment(value) or printable(value)
+        return _moment(value) or visible(value)
     if isinstance(value, list):
         return ", ".join(cell(entry) for entry in value)
     if isinstance(value, dict):
         if "name" in value and set(value) <= {"id", "name", "version"}:
             version = f" version {value['version']}" if "version" in value else ""
-            return printable(f"{value['name']}{version}")
-        return ", ".join(f"{printable(str(name))}={cell(entry)}" for name, entry in value.items())
+            return visible(f"{value['name']}{version}")
+        return ", ".join(f"{visible(str(name))}={cell(entry)}" for name, entry in value.items())
     return str(value)
-
-
-def printable(text: str) -> str:
-    """Without what would move the cursor or colour the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _moment(text: str) -> str | None:

@@ -1,15 +1,16 @@
 """`opsgate script`: look at scripts, run one on hosts, see what came of it, run it again where it failed."""
 
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from definitions.harmless import terminal_text
+from deployments.cli import moments
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse
-from deployments.cli.output import Hosts, Json, Limit, print_json, print_rows, printable
+from deployments.cli.output import Hosts, Json, Limit, print_json, print_rows
 from deployments.cli.values import FORM, Secrets, collect
 from deployments.cli.versioned import add_verbs
 
@@ -18,7 +19,7 @@ app = App(name="script", help_format="plaintext")
 add_verbs(app, "/scripts")
 
 Params = Annotated[list[str], Parameter(name="--param", negative="", help=f"A parameter, {FORM}")]
-Moment = Annotated[str | None, Parameter(help="A moment, ISO 8601; without a zone, this machine's.")]
+Moment = Annotated[str | None, Parameter(help="A moment, or 2h, 7d ago.")]
 Execution = Annotated[int, Parameter(name="EXECUTION", help="The number of an execution.")]
 
 _COLUMNS = (
@@ -83,15 +84,17 @@ def executions(
 ) -> None:
     """List what a script did on each host, the newest first."""
     asked = {"status": status, "host": host, "who": who, "execution": execution, "search": search}
-    moments = {"since": _moment(since, "--since"), "until": _moment(until, "--until")}
+    between = {"--since": since, "--until": until}
+    for option, text in between.items():
+        asked[option.removeprefix("--")] = None if text is None else moments.earlier(text, option).isoformat()
     path = f"/scripts/{segment(script)}/executions"
-    found = list(Connection.find().items(path, limit, **asked, **moments))
+    found = list(Connection.find().items(path, limit, **asked))
     print_rows(found, _COLUMNS, as_json=json)
     if output and not json:
         for row in found:
             for stream in ("stdout", "stderr"):
                 if row[stream]:
-                    print(f"\njob {row['id']} on {row['host']}, {stream}:\n{printable(row[stream])}")
+                    print(f"\njob {row['id']} on {row['host']}, {stream}:\n{terminal_text(row[stream])}")
 
 
 @app.command
@@ -124,12 +127,3 @@ def _follow(connection: Connection, made: dict[str, Any], *, wait: bool, as_json
     else:
         print(f"Dispatched: {', '.join(f'job {job}' for job in jobs)} (execution {made['execution']}).")
     return 0
-
-
-def _moment(text: str | None, option: str) -> str | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
-    except ValueError as error:
-        raise WrongUse(f"{option} {text!r} is no moment like 2026-01-31T08:00.") from error

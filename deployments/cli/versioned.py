@@ -4,8 +4,9 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from definitions.harmless import terminal_text
 from deployments.cli.connection import Connection, segment
-from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows, printable
+from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows
 
 Name = Annotated[str, Parameter(name="NAME", help="Its name or id.")]
 Version = Annotated[int, Parameter(help="The number of a version.")]
@@ -65,7 +66,7 @@ def _add_versions(app: App, path: str) -> None:
             print_json(found)
             return
         parts = [part for part in (found["settings"], found["content"]) if part]
-        print("\n".join(map(printable, parts)) or "They are the same.")
+        print("\n".join(map(terminal_text, parts)) or "They are the same.")
 
     @app.command
     def rollback(name: Name, version: Version, /, *, json: Json = False) -> None:

@@ -106,3 +106,12 @@ async def test_a_wrong_number_of_slots_is_wrong_use(slots, tmp_path):
     code, _, err = await cli("run", "--state", str(tmp_path), "--slots", slots)
     assert code == 2
     assert "slots" in err
+
+
+async def test_an_agent_that_starts_says_what_its_host_is_until_it_is_heard(server, agent, fault, soon):
+    fault("poll", "refuse", 2)
+    agent.start()
+    await soon(lambda: len(server.polls) >= 5)
+    told = [poll["facts"] for poll in server.polls[:5]]
+    assert "bash" in told[0]["interpreters"]
+    assert told == [told[0]] * 3 + [None] * 2

@@ -6,6 +6,10 @@ import time
 
 import httpx2
 import pytest
+import structlog
+from structlog.testing import CapturingLogger
+
+from agent_api import authentication
 
 
 async def test_a_job_goes_the_whole_way(served, enrolled, dispatch, people):
@@ -150,6 +154,47 @@ async def test_a_decommissioned_agent_is_403_and_an_unknown_one_401(anyone, enro
     assert (await web1.post("poll", web1.poll_body())).status_code == 403
     web1.token = "oga_unknown"
     assert (await web1.post("poll", web1.poll_body())).status_code == 401
+
+
+async def test_an_agent_that_is_refused_stands_in_the_servers_log(
+    anyone, enrolled, enrol_body, people, monkeypatch
+):
+    written = CapturingLogger()
+    monkeypatch.setattr(authentication, "_log", structlog.wrap_logger(written, processors=[]))
+    web1 = await enrolled(anyone)
+    await anyone.post("/agent/v1/enrol", json=enrol_body("ogs_wrong-secret", "web-2"))
+    await anyone.delete("/api/v1/hosts/web-1", headers=people["ann"])
+    await web1.post("poll", web1.poll_body())
+    web1.token = "oga_not-known"
+    await web1.post("poll", web1.poll_body())
+    log = str(written.calls)
+    for reason in (
+        "The organisation secret is not known",
+        "This agent of web-1 was decommissioned",
+        "The agent's token is not known; enrol again",
+    ):
+        assert reason in log
+    assert "wrong-secret" not in log
+    assert "oga_not-known" not in log
+
+
+async def test_a_new_process_of_an_agent_tells_the_facts_of_its_host(anyone, enrolled, people):
+    web1 = await enrolled(anyone)
+
+    async def facts():
+        return (await anyone.get("/api/v1/hosts/web-1", headers=people["vera"])).json()["facts"]
+
+    assert await facts() == {}
+    await web1.poll(facts={"kernel": "6.1"}, version="0.2.0")
+    assert await facts() == {"kernel": "6.1"}
+    await web1.poll(boot_id="b2")  # an older agent says nothing of its host
+    assert await facts() == {"kernel": "6.1"}
+    many = {f"n{number}": "\0" + "x" * 1100 for number in range(110)}
+    await web1.poll(boot_id="b3", facts=many)
+    kept = await facts()
+    assert (len(kept), kept["n0"]) == (100, "x" * 1000)
+    shown = (await anyone.get("/api/v1/hosts/web-1", headers=people["vera"])).json()
+    assert shown["agent_version"] == "0.2.0"
 
 
 async def test_the_server_survives_what_no_agent_would_send(anyone, enrolled, dispatch):

@@ -34,6 +34,16 @@ async def test_an_instance_shows_every_step(browser, seed):
     assert "Approval of 'Deploy release 7?' by anna or bert" in shown
 
 
+async def test_output_that_is_not_kept_whole_says_so(browser, seed, db):
+    seeded = await seed(stdout="a lot")
+    vera = browser()
+    await vera.enter("vera")
+    assert "truncated" not in (await vera.get(f"/instances/{seeded.instance_id}")).text
+    await db.execute("UPDATE jobs SET stdout_truncated = true")
+    shown = (await vera.get(f"/instances/{seeded.instance_id}")).text
+    assert "truncated: it printed more than is kept" in shown
+
+
 async def test_an_instance_links_to_prefects_page_of_its_run(browser, seed, db):
     seeded = await seed()
     vera = browser()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli.app import COMMANDS, NOUNS
-from deployments.cli.output import cell, printable
+from deployments.cli.output import cell
 from tests.deployments.conftest import Opsgate
 
 WORKFLOW = """\
@@ -101,8 +101,8 @@ def test_a_server_that_is_not_there_is_a_failure_in_words(opsgate: Opsgate, monk
 
 
 def test_a_hosts_output_can_not_steer_the_terminal():
-    assert printable("a\x1b[2Jb\x07") == "a\N{REPLACEMENT CHARACTER}[2Jb\N{REPLACEMENT CHARACTER}"
-    assert printable("tab\tline\n") == "tab\tline\n"
+    assert cell("a\x1b[2Jb\x07") == "a⟨U+001B⟩[2Jb⟨U+0007⟩"
+    assert cell("tab\tline\n") == "tab\tline\n"
 
 
 def test_a_cell_reads_like_words():

@@ -124,7 +124,14 @@ async def test_retry_makes_the_next_attempt_of_the_same_job(db, web1, queued, ad
     job_id = await queued()
     await put(db, job_id, status)
     view = await jobs.retry(db, admin, job_id)
-    assert (view.id, view.status, view.attempt, view.reason) == (job_id, "queued", 2, "")
+    assert (view.id, view.status, view.attempt, view.retry_count, view.reason) == (job_id, "queued", 2, 1, "")
+
+
+async def test_a_job_of_a_host_that_is_gone_is_not_retried(db, web1, queued, admin):
+    job_id = await queued()
+    await hosts.decommission(db, admin, "web-1")
+    with pytest.raises(Conflict, match="decommissioned"):
+        await jobs.retry(db, admin, job_id)
 
 
 @pytest.mark.parametrize("status", ["queued", "pending", "running", "completed", "cancelled"])
@@ -192,32 +199,6 @@ async def test_cancelling_an_instance_stops_its_jobs(db, web1, instance, step_jo
     assert await db.fetchval("SELECT status FROM jobs WHERE id = $1", job_id) == "cancelled"
 
 
-async def test_a_queued_job_says_what_it_waits_for(db, web1, queued, admin):
-    job_id = await queued()
-    assert "has never been heard; fails in 30 min" in (await jobs.show(db, admin, job_id)).waits
-    await db.execute("UPDATE agents SET last_seen_at = now() - interval '5 minutes'")
-    assert "was last heard 5 min ago" in (await jobs.show(db, admin, job_id)).waits
-    await db.execute("UPDATE agents SET last_seen_at = now()")
-    assert "is online" in (await jobs.show(db, admin, job_id)).waits
-
-
-async def test_a_job_that_is_not_queued_waits_for_nothing(db, web1, queued, admin):
-    job_id = await queued()
-    await put(db, job_id, "running")
-    assert (await jobs.show(db, admin, job_id)).waits is None
-
-
-async def test_a_list_filters_and_pages(db, web1, enrolled, queued, admin):
-    await enrolled("web-2")
-    ids = [await queued() for _ in range(3)]
-    await queued("web-2")
-    first = await jobs.listing(db, admin, host="web-1", limit=2)
-    assert [job.id for job in first.items] == [ids[2], ids[1]]
-    rest = await jobs.listing(db, admin, host="web-1", limit=2, after=first.next)
-    assert ([job.id for job in rest.items], rest.next) == ([ids[0]], None)
-    assert (await jobs.listing(db, admin, status=["failed"])).items == []
-
-
 async def test_a_made_up_cursor_is_refused(db, admin):
     with pytest.raises(Invalid):
         await jobs.listing(db, admin, after="x")
@@ -258,7 +239,8 @@ async def test_a_decommissioned_host_is_no_target_and_its_jobs_fail(db, web1, qu
     claimed = await queued()
     await web1.poll(holding=[(running, 1)])
     waiting = await queued()
-    await hosts.decommission(db, admin, "web-1")
+    gone = await hosts.decommission(db, admin, "web-1")
+    assert gone.failed_jobs == [running, claimed, waiting]
     for job_id in (running, claimed, waiting):
         view = await jobs.show(db, admin, job_id)
         assert (view.status, view.reason) == ("failed", "The host was decommissioned.")

@@ -6,7 +6,7 @@ import pytest
 
 from agent.protocol import CHUNK_BYTES
 from definitions.errors import Conflict, Invalid, NotFound
-from store import job_output
+from store import job_output, jobs
 
 
 @pytest.fixture
@@ -90,3 +90,20 @@ async def test_the_streams_are_apart(db, web1, running, admin):
     await send(db, web1, running, 0, 0, b"out")
     await send(db, web1, running, 0, 0, b"err", "stderr")
     assert [i.text for i in (await job_output.read(db, admin, running, "stderr")).items] == ["err"]
+
+
+async def test_every_byte_can_be_had_however_the_chunks_cut_it(db, web1, running, admin):
+    data = "a€".encode()[:3] + b"\xff\0" + "é".encode()
+    for seq, cut in enumerate((data[:2], data[2:6], data[6:])):
+        await send(db, web1, running, seq, (0, 2, 6)[seq], cut)
+    items = (await job_output.read(db, admin, running)).items
+    assert data == b"".join(
+        base64.b64decode(item.base64) if item.base64 is not None else item.text.encode() for item in items
+    )
+
+
+async def test_a_job_shows_the_end_of_what_it_printed(db, web1, running, admin):
+    await send(db, web1, running, 0, 0, b"x" * 5000 + b"end")
+    await send(db, web1, running, 0, 0, b"went wrong", "stderr")
+    view = await jobs.show(db, admin, running)
+    assert (len(view.stdout), view.stdout[-4:], view.stderr) == (4096, "xend", "went wrong")

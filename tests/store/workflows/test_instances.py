@@ -184,7 +184,7 @@ async def test_a_step_with_jobs_shows_each_with_the_end_of_its_output(org: Any) 
     assert len(shown[0].stdout.encode()) in (4095, 4096)
     assert view.waits_for is not None
     assert "2 of 2 jobs not over, on web-1 (queued) and web-2 (queued)" in view.waits_for
-    assert "never been heard" in view.waits_for
+    assert "never seen" in view.waits_for
 
 
 async def test_an_ended_job_says_how_long_it_took(org: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from approvals_ui.harmless import HIDDEN, terminal_text, visible
+from definitions.harmless import HIDDEN, TerminalText, terminal_text, visible
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,7 @@ from approvals_ui.harmless import HIDDEN, terminal_text, visible
         ("tab\tstays", "tab\tstays"),
         ("bell\x07", "bell⟨U+0007⟩"),
         ("cut off \x1b[3", "cut off "),
+        ("never ended \x1b]0;title\nnext line", "never ended \nnext line"),
     ],
 )
 def test_output_is_shown_as_a_terminal_would_leave_it(raw, shown):
@@ -46,3 +47,40 @@ def test_nothing_hidden_is_left_in_anything_shown(raw):
 @given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"], exclude_characters="\u2028")))
 def test_plain_text_is_shown_as_it_is(raw):
     assert terminal_text(raw) == visible(raw) == raw
+
+
+def piecewise(pieces):
+    rendering = TerminalText()
+    return [*(rendering.feed(piece) for piece in pieces), rendering.finish()]
+
+
+@given(st.text(alphabet="ab\n\x1b[]0;m\x07\\P\x9b\0"))
+def test_text_that_comes_piece_by_piece_is_shown_as_if_it_came_at_once(raw):
+    assert "".join(piecewise(raw)) == terminal_text(raw)
+
+
+def test_what_comes_is_shown_at_once_unless_a_code_has_only_begun():
+    assert piecewise(["work", "ing\x1b[", "1m on", "\r", "\n", "done"]) == [
+        "work",
+        "ing",
+        " on",
+        "",
+        "\n",
+        "done",
+        "",
+    ]
+
+
+def test_a_line_that_is_overwritten_later_goes_on_in_a_new_line():
+    assert "".join(piecewise(["10%", "\r20%", "\r", "30%\nnext\r"])) == "10%\n20%\n30%\nnext"
+
+
+def test_a_code_that_does_not_end_is_not_waited_for_for_ever():
+    shown = "".join(piecewise(["\x1b]0;", *["x" * 1000] * 10]))
+    assert "x" * 1000 in shown
+
+
+@given(st.lists(st.text()))
+def test_nothing_hidden_is_left_in_what_is_shown_piece_by_piece(pieces):
+    shown = "".join(piecewise(pieces))
+    assert not [each for each in shown if each not in "\n\t" and unicodedata.category(each) in HIDDEN]

@@ -1,0 +1,82 @@
+"""Why a job has not started yet, in one sentence a person can act on. Pure."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+PICK_UP_MINUTES = 30
+"""A job not picked up this long after it was due has failed (the manual)."""
+
+_NAMED = 3
+"""Jobs listed before 'and n more'."""
+
+
+class NotStarted(NamedTuple):
+    """What is known about a queued or claimed job and its host."""
+
+    now: datetime
+    claimed_at: datetime | None
+    scheduled_at: datetime
+    host: str
+    decommissioned: bool
+    gate: str | None
+    """The title of the approval that stands before it."""
+    last_seen_at: datetime | None
+    """When the host's agent was heard last."""
+    online: bool
+    busy_with: Sequence[int]
+    """The jobs its agent has."""
+
+
+def why(job: NotStarted) -> str:
+    """The first thing that keeps the job, and when it is given up."""
+    if job.claimed_at is not None:
+        claimed = f"Claimed by the agent of {job.host} at {_clock(job.claimed_at, job.now)}"
+        return f"{claimed}; {_fails(job.claimed_at, job.now)} unless it starts."
+    if job.scheduled_at > job.now:
+        return f"Scheduled for {_at(job.scheduled_at)}, in {_span(job.scheduled_at - job.now)}."
+    fails = _fails(job.scheduled_at, job.now)
+    if job.gate is not None:
+        return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
+    if job.decommissioned:
+        return f"The host {job.host} was decommissioned; {fails} unless it is enrolled again."
+    if job.last_seen_at is None:
+        return f"Agent of {job.host} never seen; {fails} unless it picks the job up."
+    if not job.online:
+        ago = _span(job.now - job.last_seen_at)
+        seen = _clock(job.last_seen_at, job.now)
+        return f"Agent of {job.host} last seen {seen}, {ago} ago; {fails} unless it picks the job up."
+    if job.busy_with:
+        return f"The agent of {job.host} is busy with {_jobs(job.busy_with)}; {fails} unless a slot is free."
+    return f"The agent of {job.host} is online and picks it up next; {fails} otherwise."
+
+
+def _fails(since: datetime, now: datetime) -> str:
+    left = timedelta(minutes=PICK_UP_MINUTES) - (now - since)
+    return f"fails in {max(1, round(left.total_seconds() / 60))} min"
+
+
+def _jobs(ids: Sequence[int]) -> str:
+    names = [f"job {number}" for number in ids[:_NAMED]]
+    if len(ids) > _NAMED:
+        return f"{', '.join(names)} and {len(ids) - _NAMED} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _clock(moment: datetime, now: datetime) -> str:
+    """The time of day alone when it is that of today."""
+    there, here = moment.astimezone(UTC), now.astimezone(UTC)
+    return f"{there:%H:%M} UTC" if there.date() == here.date() else _at(moment)
+
+
+def _span(delta: timedelta) -> str:
+    seconds = max(0, int(delta.total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 48 * 3600 else f"{seconds // 86400} days"

@@ -1,0 +1,133 @@
+"""`opsgate job` and `opsgate host` against a real web process: what people type and what comes back."""
+
+import base64
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import httpx2
+import pytest
+
+from tests.deployments.conftest import Opsgate, Server
+
+Enrol = Callable[[str], str]
+
+
+@pytest.fixture
+def enrol(opsgate: Opsgate, server: Server, request: pytest.FixtureRequest) -> Enrol:
+    """Enrol a host under a name of this test's own; returns the name."""
+
+    def join(name: str) -> str:
+        secret = opsgate("org-secret", "create", name, beside=server).out.strip()
+        hostname = f"{name}-{abs(hash(request.node.name)) % 10**8}"
+        body = {
+            "org_secret": secret,
+            "hostname": hostname,
+            "os": "linux",
+            "public_key": base64.b64encode(os.urandom(32)).decode(),
+            "version": "0.1.0",
+            "facts": {"kernel": "6.1\x1b[2J"},
+        }
+        answer = httpx2.post(f"{server.url}/agent/v1/enrol", json=body)
+        assert answer.status_code == 200, answer.text
+        return hostname
+
+    return join
+
+
+def later(opsgate: Opsgate, host: str, command: str = "true") -> int:
+    """A job that waits until tomorrow."""
+    done = opsgate("job", "run", "command", command, "--host", host, "--at", "1d", "--json")
+    assert done.code == 0, done.err
+    number: int = done.json["jobs"][0]
+    return number
+
+
+def test_a_list_of_jobs_is_narrowed_by_every_filter(opsgate: Opsgate, enrol: Enrol):
+    host, other = enrol("a"), enrol("b")
+    kept, gone = later(opsgate, host), later(opsgate, host)
+    elsewhere = later(opsgate, other)
+    opsgate("job", "cancel", str(gone))
+
+    def listed(*options: str) -> list[int]:
+        done = opsgate("job", "list", "--json", *options)
+        assert done.code == 0, done.err
+        return [job["id"] for job in done.json if job["id"] in (kept, gone, elsewhere)]
+
+    assert listed() == [elsewhere, gone, kept]
+    assert listed("--host", host) == [gone, kept]
+    assert listed("--host", host, "--status", "queued") == [kept]
+    assert listed("--status", "queued", "--status", "cancelled") == [elsewhere, gone, kept]
+    assert listed("--type", "script") == []
+    assert listed("--created-by", "admin", "--since", "1h") == [elsewhere, gone, kept]
+    assert listed("--until", "1h") == []
+    assert listed("--limit", "1") == [elsewhere]
+
+
+def test_a_list_says_why_jobs_wait(opsgate: Opsgate, enrol: Enrol):
+    later(opsgate, enrol("a"))
+    assert "Scheduled for" in " ".join(opsgate("job", "list", "--status", "queued").out.split())
+
+
+def test_a_moment_without_an_offset_is_this_machines_and_shown_in_utc(opsgate: Opsgate, enrol: Enrol):
+    host = enrol("a")
+    tomorrow = (datetime.now() + timedelta(days=1)).replace(microsecond=0)
+    done = opsgate("job", "run", "command", "true", "--host", host, "--at", tomorrow.isoformat())
+    assert f"for {tomorrow.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" in done.out
+
+
+@pytest.mark.parametrize("at", ["soon", "2026-13-01", "2027-01-31 08:00 Europe/Nowhere"])
+def test_a_moment_that_is_none_is_wrong_use(opsgate: Opsgate, server: Server, at: str):
+    done = opsgate("job", "run", "command", "true", "--host", "h", "--at", at, beside=server)
+    assert done.code == 2
+    assert "--at" in done.err
+
+
+def test_a_job_is_shown_cancelled_and_deleted(opsgate: Opsgate, enrol: Enrol):
+    number = str(later(opsgate, enrol("a")))
+    assert "retry count" in opsgate("job", "show", number).out
+    assert opsgate("job", "delete", number).code == 1
+    assert "cancelled" in opsgate("job", "cancel", number).out
+    assert opsgate("job", "retry", number).code == 1
+    assert opsgate("job", "delete", number).code == 0
+    assert opsgate("job", "logs", number, "-f").code == 1
+
+
+def test_hosts_are_tagged_grouped_and_found_by_it(opsgate: Opsgate, enrol: Enrol):
+    host, other = enrol("a"), enrol("b")
+    label = f"l-{host}"
+
+    def found(*options: str) -> list[str]:
+        return [each["name"] for each in opsgate("host", "list", "--json", *options).json]
+
+    opsgate("host", "tag", host, label, "web")
+    assert opsgate("host", "tag", host, "prod", "--add").out == f"{host}: {label}, prod, web\n"
+    assert opsgate("host", "tag", host, "web", "--remove", "--json").json["tags"] == [label, "prod"]
+    assert found("--tag", label) == [host]
+    opsgate("host", "group", other, label)
+    assert found("--group", label) == [other]
+    assert {"name": label, "hosts": [other]} in opsgate("host", "groups", "--json").json
+    targets = ("--host", f"tag:{label}", "--host", f"group:{label}")
+    done = opsgate("job", "run", "command", "true", *targets, "--at", "1d", "--json")
+    assert len(done.json["jobs"]) == 2
+    assert opsgate("host", "tag", host).out == f"{host}: no tags\n"
+    assert opsgate("host", "tag", host, "no good").code == 1
+
+
+def test_a_host_shows_its_agent_and_its_facts_harmlessly(opsgate: Opsgate, enrol: Enrol):
+    host = enrol("a")
+    shown = opsgate("host", "show", host)
+    assert "agent version" in shown.out
+    assert "fact kernel" in shown.out
+    assert "\x1b" not in shown.out
+    assert host in [each["name"] for each in opsgate("host", "list", "--offline", "--json").json]
+
+
+def test_decommissioning_says_which_jobs_failed(opsgate: Opsgate, enrol: Enrol):
+    host = enrol("a")
+    number = later(opsgate, host)
+    done = opsgate("host", "decommission", host)
+    assert f"{host} is decommissioned" in done.out
+    assert f"job {number}" in done.out
+    assert opsgate("job", "show", str(number), "--json").json["reason"] == "The host was decommissioned."
+    assert host in [each["name"] for each in opsgate("host", "list", "--decommissioned", "--json").json]
