@@ -125,7 +125,9 @@ def trusting(ca: str | None) -> ssl.SSLContext | bool:
 
 def segment(value: object) -> str:
     """An id or a name as one part of a path."""
-    return quote(str(value), safe="")
+    text = quote(str(value), safe="")
+    # A client takes these two for steps on the path.
+    return text.replace(".", "%2E") if text in (".", "..") else text
 
 
 def _problem(answer: httpx2.Response) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
 
-from deployments.cli import app
+from deployments.cli import app, profile
+from deployments.cli.connection import Connection
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.first_start import Welcome, prepare
 from tests.deployments.private_ca import PrivateCa
@@ -102,6 +104,21 @@ def wait_until_ready(address: str, ca: PrivateCa | None = None) -> None:
         except (urllib.error.URLError, OSError):
             assert time.monotonic() < deadline, "the web process did not answer"
             time.sleep(0.05)
+
+
+def connection(server: Server) -> Connection:
+    """To the server, as its administrator."""
+    kept = profile.read(server.folder.path / profile.NAME)
+    assert kept is not None
+    return Connection(kept.url, kept.token, kept.ca)
+
+
+def needs_libraries(server: Server) -> None:
+    """Skip where the server has no libraries yet."""
+    headers = {"Authorization": f"Bearer {profile.read(server.folder.path / profile.NAME).token}"}
+    described = httpx2.get(f"{server.url}/api/openapi.json", headers=headers).json()
+    if "/api/v1/libraries" not in described["paths"]:
+        pytest.skip("this server has no libraries yet")
 
 
 @pytest.fixture
