@@ -169,7 +169,10 @@ def _secret(given: argparse.Namespace) -> str:
         )
         return str(given.secret)
     if given.secret_file not in (None, "-"):
-        return Path(given.secret_file).read_text(encoding="utf-8")
+        file = Path(given.secret_file)
+        if file.stat().st_mode & 0o077:
+            print(f"Others on this host can read {file}: chmod 600, or delete it now.", file=sys.stderr)
+        return file.read_text(encoding="utf-8")
     if sys.stdin.isatty():
         return getpass.getpass("The organisation's secret: ")
     return sys.stdin.readline()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from definitions.catalogue import Catalogue, ScriptFacts
 from definitions.errors import Invalid
+from definitions.library import Library, parse_library
 from definitions.nearest import pointer_to
 from definitions.problems import Problem, has_errors
 from definitions.proof import prove
@@ -134,35 +135,43 @@ def _split(document: dict[str, Any]) -> tuple[str, str]:
 def _refusals(connection: Connection, plan: list[Planned]) -> Iterator[Problem]:
     """What the server says beforehand, as far as the folder itself does not make it untrue."""
     scripts = {one.file.name: one for one in plan if one.file.kind.name == "script"}
-    libraries = {one.file.name for one in plan if one.file.kind.name == "library"}
+    models = [(one, _model(one.file, one.file.document)) for one in plan]
+    libraries = {model.name: model for _, model in models if isinstance(model, Library)}
     moving = {name for name, one in scripts.items() if one.change != "unchanged"}
-    for one in plan:
-        model = _model(one.file, one.file.document)
+    for one, model in models:
         if isinstance(model, Script) and one.change != "unchanged":
-            yield from _without_library(connection, one.file, model, libraries)
+            yield from _unfit_libraries(connection, one.file, model, libraries)
         if isinstance(model, Workflow) and not one.file.draft:
             uses = {step.script for step, _ in walk(model.steps, "") if isinstance(step, ScriptStep)}
             if one.change != "unchanged" or uses & moving:
                 yield from _not_provable(connection, one.file, model, scripts)
 
 
-def _without_library(
-    connection: Connection, file: DefinitionFile, script: Script, libraries: set[str]
+def _unfit_libraries(
+    connection: Connection, file: DefinitionFile, script: Script, libraries: dict[str, Library]
 ) -> Iterator[Problem]:
     for index, name in enumerate(script.libraries):
-        if name in libraries:
+        library = libraries.get(name) or _library(connection, name)
+        if library is None:
+            code, fix = "unknown-library", "Add it, or leave it out."
+            said = f"There is no library `{name}`, neither in the folder nor on the server."
+        elif library.language != script.language:
+            code, fix = "other-language", f"Link a library in {script.language}."
+            said = f"The library `{name}` is {library.language}, the script is {script.language}."
+        else:
             continue
-        try:
-            if not connection.get(f"/libraries/{segment(name)}")["archived"]:
-                continue
-        except Refused as refusal:
-            if refusal.status != 404:
-                raise
-        said = f"There is no library `{name}`, neither in the folder nor on the server."
         pointer = pointer_to("/libraries", index)
-        yield file.at_fault(
-            Problem(pointer=pointer, code="unknown-library", message=said, fix="Add it, or leave it out.")
-        )
+        yield file.at_fault(Problem(pointer=pointer, code=code, message=said, fix=fix))
+
+
+def _library(connection: Connection, name: str) -> Library | None:
+    try:
+        found = connection.get(f"/libraries/{segment(name)}")
+    except Refused as refusal:
+        if refusal.status != 404:
+            raise
+        return None
+    return None if found["archived"] else parse_library(found["definition"])[0]
 
 
 def _not_provable(

@@ -68,6 +68,18 @@ async def test_a_secret_on_the_command_line_works_with_a_warning(server, tmp_pat
     assert "ogs_right" not in err
 
 
+@pytest.mark.parametrize(("mode", "said"), [(0o600, ""), (0o644, "Others on this host can read")])
+async def test_a_file_with_the_secret_should_be_nobody_elses_to_read(server, tmp_path, mode, said):
+    file = tmp_path / "secret"
+    file.touch(mode)
+    file.write_text("ogs_right\n")
+    arguments = ("enrol", "--server", server.url, "--state", str(tmp_path / "s"))
+    code, _, err = await cli(*arguments, "--secret-file", str(file))
+    assert code == 0
+    assert err.startswith(said)
+    assert bool(err) == bool(said)
+
+
 async def test_without_an_option_the_secret_is_read_from_standard_input(server, tmp_path):
     arguments = ("enrol", "--server", server.url, "--state", str(tmp_path / "s"))
     assert (await cli(*arguments, stdin="ogs_right\n"))[0] == 0

@@ -241,3 +241,12 @@ def test_libraries_come_before_the_scripts_that_name_them(apply, server: Server,
     assert changes(apply("--json")) == ["unchanged", "unchanged"]
     write("b.sh", "greet() { echo there; }\n")
     assert "-greet() { echo hello; }\n+greet() { echo there; }" in apply().out
+
+
+def test_a_script_links_libraries_of_its_own_language(apply, write: Write):
+    write("a.yaml", "kind: script\nname: s-NAME\nlanguage: bash\ncontent: greet\nlibraries: [l-NAME]\n")
+    write("b.yaml", "kind: library\nname: l-NAME\nlanguage: python\ncontent: x = 1\n")
+    done = apply()
+    assert done.code == 1
+    assert "error at /libraries/0: a.yaml: The library `l-" in done.err
+    assert "` is python, the script is bash." in done.err
