@@ -61,6 +61,10 @@ class ServerAway(Exception):
     """No answer, 5xx, 429, or an answer that is not the server's: try again later."""
 
 
+class NoTrust(Exception):
+    """The file that names whom to trust can't be used; the message is a sentence."""
+
+
 _NAMED: dict[int, type[Answer]] = {
     401: TokenUnknown,
     403: Decommissioned,
@@ -92,18 +96,18 @@ class Wishes:
 
 
 class Connection:
-    """A client of one server."""
+    """A client of one server. It trusts the machine's certificates, or only those of `ca_file`."""
 
     def __init__(self, server: str, token: str = "", ca_file: str | None = None) -> None:
+        """Raises NoTrust when `ca_file` can't be used."""
         self.tide = Tide()
-        verify: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else True
         headers = {"User-Agent": f"opsgate-agent/{__version__}"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self._client = httpx2.AsyncClient(
             base_url=server.rstrip("/") + PREFIX,
             headers=headers,
-            verify=verify,
+            verify=_trusting(ca_file) if ca_file else True,
             timeout=_CALL_SECONDS,
             limits=httpx2.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=60),
         )
@@ -162,7 +166,7 @@ class Connection:
             response = await self._client.request(method, path, **content)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             self.tide.away()
-            raise ServerAway(f"no answer: {type(error).__name__}") from error
+            raise ServerAway(_why(error)) from error
         status = response.status_code
         if status == httpx2.codes.NO_CONTENT:
             self.tide.answered()
@@ -177,6 +181,25 @@ class Connection:
             raise _NAMED.get(status, NotUnderstood)(_sentence(body, status))
         self.tide.answered()
         return body
+
+
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise NoTrust(f"{ca_file} holds no certificate in PEM form.") from None
+    except OSError as error:
+        raise NoTrust(f"The certificates to trust can't be read: {ca_file}: {error.strerror}.") from None
+
+
+def _why(error: BaseException) -> str:
+    """What kept the answer away; a certificate that is not trusted is named, it lies below other errors."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({below.verify_message}); --ca FILE names its CA"
+        below = below.__cause__ or below.__context__
+    return f"no answer: {type(error).__name__}"
 
 
 def _sentence(body: Any, status: int) -> str:

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pydantic import ValidationError
 
 from agent import __version__, facts, identity
-from agent.connection import Answer, Connection, ServerAway
+from agent.connection import Answer, Connection, NoTrust, ServerAway
 from agent.host import host_os
 from agent.identity import Identity, NoIdentity
 from agent.protocol import EnrolRequest
@@ -50,7 +50,10 @@ async def enrol(joining: Joining) -> Identity:
         )
     except ValidationError:
         raise NoIdentity("A host name has 1 to 253 characters.") from None
-    connection = Connection(joining.server, ca_file=joining.ca_file)
+    try:
+        connection = Connection(joining.server, ca_file=joining.ca_file)
+    except NoTrust as error:
+        raise NoIdentity(str(error)) from None
     try:
         reply = await connection.enrol(request)
     except Answer as error:

@@ -5,8 +5,8 @@ the safe loader, and duplicate keys are refused because the last one would win i
 """
 
 import json
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,44 @@ import yaml
 
 from definitions.errors import Invalid
 from definitions.problems import Problem
+from deployments.definition_kinds import KINDS, Kind
 
-KINDS = ("script", "library", "workflow")
-"""The kinds that can be applied, in the order in which they must be."""
-
-_SIZE_LIMIT = 2 * 1024 * 1024
+_SIZE_LIMIT = 4 * 1024 * 1024
+"""As much as the server takes in a request."""
 _MOST_VALUES = 200_000
 _SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 @dataclass(frozen=True)
 class DefinitionFile:
-    """One file and the object in it, `content_file` already read."""
+    """One file and the object in it: `kind` and `draft` taken out, `content_file` read."""
 
-    path: Path
-    kind: str
+    place: str
+    """The file, seen from the folder that was read."""
+    kind: Kind
     document: dict[str, Any]
+    draft: bool = False
+    """A workflow that shall be saved and not published."""
+    body_place: str | None = None
+    """The file of `content_file`."""
+
+    @property
+    def name(self) -> str:
+        """The definition's name; empty if it has none."""
+        name = self.document.get("name")
+        return name if isinstance(name, str) else ""
+
+    def at_fault(self, problem: Problem) -> Problem:
+        """The problem, saying in which file it is."""
+        return problem.model_copy(update={"message": f"{self.place}: {problem.message}"})
+
+
+@dataclass
+class Folder:
+    """What could be read of a folder, in the order to apply it, and what is wrong with the rest."""
+
+    files: list[DefinitionFile] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,19 +73,93 @@ class _Loader(yaml.SafeLoader):
 
 def load(path: Path) -> object:
     """What the file holds; `Invalid` with line and column when it can't be read."""
-    text = _read(path)
+    return _load(path, path.name)
+
+
+def _load(path: Path, place: str) -> object:
     try:
-        found = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506 - safe
+        return parse_text(_read(path, place), as_json=path.suffix == ".json")
+    except ValueError as error:
+        fix = "Mend the file's YAML or JSON at that place."
+        raise _refused(place, "not-readable", str(error), fix) from error
+
+
+def parse_text(text: str, *, as_json: bool) -> object:
+    """What a definition's text holds; ValueError says why it can't be read."""
+    try:
+        found = json.loads(text.removeprefix("\ufeff")) if as_json else yaml.load(text, _Loader)  # noqa: S506
         _refuse_unfolding(found)
         return found
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        problem = Problem(
-            pointer="",
-            code="not-readable",
-            message=f"{path.name}: {' '.join(str(error).split())}",
-            fix="Mend the file's YAML or JSON at that place.",
-        )
-        raise Invalid(f"{path} can't be read.", [problem]) from error
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def read_folder(folder: Path) -> Folder:
+    """Every definition below a folder, those that others name first, and every problem of reading them."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
+    if not paths:
+        raise Invalid(f"{folder} holds no .yaml or .json file.")
+    found = Folder()
+    for path in paths:
+        place = path.relative_to(folder).as_posix()
+        try:
+            found.files.append(_definition(path, place, folder))
+        except Invalid as error:
+            found.problems += error.problems
+    found.problems += _repeated_names(found.files)
+    order = list(KINDS)
+    found.files.sort(key=lambda one: (order.index(one.kind.name), one.place))
+    return found
+
+
+def _definition(path: Path, place: str, folder: Path) -> DefinitionFile:
+    document = _load(path, place)
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(kind, str) or kind not in KINDS:
+        fix = f"One of {', '.join(KINDS)}."
+        raise _refused(place, "unknown-kind", f"The kind is {kind!r}.", fix, "/kind")
+    rest = {key: value for key, value in document.items() if key != "kind"}
+    draft = rest.pop("draft", False) if KINDS[kind].published else False
+    if not isinstance(draft, bool):
+        fix = "Write true or false, without quotes."
+        raise _refused(place, "wrong-type", "`draft` must be true or false.", fix, "/draft")
+    body = None
+    if "content_file" in rest:
+        file = _body(path, place, rest, folder)
+        rest["content"] = _read(file, place, "/content_file")
+        del rest["content_file"]
+        body = file.relative_to(folder.resolve()).as_posix()
+    return DefinitionFile(place, KINDS[kind], rest, draft, body)
+
+
+def _body(path: Path, place: str, document: dict[str, Any], folder: Path) -> Path:
+    """The body's file: never outside the folder that is applied, not by a link either."""
+    named = document["content_file"]
+    if "content" in document:
+        said, fix = "Both content and content_file are given.", "Keep one."
+    elif not isinstance(named, str) or not named or "\0" in named:
+        said, fix = "content_file must be the name of a file.", "Write it in quotes."
+    else:
+        file = (path.parent / named).resolve()
+        if file.is_relative_to(folder.resolve()):
+            return file
+        said, fix = f"content_file points outside {folder}.", "Put the file into the folder."
+    raise _refused(place, "bad-content-file", said, fix, "/content_file")
+
+
+def _read(path: Path, place: str, pointer: str = "") -> str:
+    """The text as it is: a script's line ends are part of it."""
+    try:
+        if path.stat().st_size > _SIZE_LIMIT:
+            said, fix = f"{path.name} is larger than {_SIZE_LIMIT // 1024} KiB.", "Make it smaller."
+        else:
+            return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        said = f"{path.name} is not UTF-8 ({error.reason} at byte {error.start})."
+        fix = "Save it as UTF-8."
+    except OSError as error:
+        said, fix = f"{path.name} can't be read: {error.strerror}.", "Write it, or name another."
+    raise _refused(place, "not-readable", said, fix, pointer)
 
 
 def _refuse_unfolding(document: object) -> None:
@@ -80,68 +176,18 @@ def _refuse_unfolding(document: object) -> None:
             left.extend(value)
 
 
-def load_folder(folder: Path) -> list[DefinitionFile]:
-    """Every definition below a folder, scripts before the workflows that use them."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix in _SUFFIXES and p.is_file())
-    if not paths:
-        raise Invalid(f"{folder} holds no .yaml or .json file.")
-    found: list[DefinitionFile] = []
-    refused: list[Invalid] = []
-    for path in paths:
-        try:
-            found.append(_definition(path, folder))
-        except Invalid as error:
-            refused.append(error)
-    if refused:
-        told = [problem for error in refused for problem in error.problems]
-        raise Invalid(" ".join(error.message for error in refused), told)
-    _refuse_repeated_names(found)
-    return sorted(found, key=lambda one: (KINDS.index(one.kind), str(one.path)))
-
-
-def _definition(path: Path, folder: Path) -> DefinitionFile:
-    document = load(path)
-    kind = document.get("kind") if isinstance(document, dict) else None
-    if not isinstance(document, dict) or kind not in KINDS:
-        problem = Problem(
-            pointer="/kind",
-            code="unknown-kind",
-            message=f"{path.name} has the kind {kind!r}.",
-            fix=f"One of {', '.join(KINDS)}.",
-        )
-        raise Invalid(f"{path} is no definition that can be applied.", [problem])
-    rest = {key: value for key, value in document.items() if key != "kind"}
-    if "content_file" in rest:
-        rest["content"] = _content(path, rest, folder)
-        del rest["content_file"]
-    return DefinitionFile(path, str(kind), rest)
-
-
-def _content(path: Path, document: dict[str, Any], folder: Path) -> str:
-    """The script body beside the file: never outside the folder that is applied, not by a link either."""
-    if "content" in document:
-        raise Invalid(f"{path} gives both content and content_file; keep one.")
-    body = (path.parent / str(document["content_file"])).resolve()
-    if not body.is_relative_to(folder.resolve()):
-        raise Invalid(f"{path}: content_file points outside {folder}.")
-    return _read(body)
-
-
-def _read(path: Path) -> str:
-    try:
-        if path.stat().st_size > _SIZE_LIMIT:
-            raise Invalid(f"{path} is larger than {_SIZE_LIMIT // 1024} KiB.")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise Invalid(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Invalid(f"{path} can't be read: {error}") from error
-
-
-def _refuse_repeated_names(found: list[DefinitionFile]) -> None:
-    first: dict[tuple[str, str], Path] = {}
+def _repeated_names(found: list[DefinitionFile]) -> Iterator[Problem]:
+    first: dict[tuple[str, str], str] = {}
     for one in found:
-        key = (one.kind, str(one.document.get("name")))
-        if key in first:
-            raise Invalid(f"{one.path} and {first[key]} both define the {one.kind} {key[1]!r}.")
-        first[key] = one.path
+        other = first.setdefault((one.kind.name, one.name), one.place)
+        if one.name and other != one.place:
+            said = f"{other} defines the {one.kind.name} {one.name!r} too."
+            yield one.at_fault(_problem("duplicate-name", said, "Keep one, or rename one.", "/name"))
+
+
+def _problem(code: str, said: str, fix: str, pointer: str) -> Problem:
+    return Problem(pointer=pointer, code=code, message=said, fix=fix)
+
+
+def _refused(place: str, code: str, said: str, fix: str, pointer: str = "") -> Invalid:
+    return Invalid(f"{place} can't be used.", [_problem(code, f"{place}: {said}", fix, pointer)])

@@ -6,13 +6,17 @@ settings: a setting may name the file that holds one.
 """
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from agent_api.settings import ApiSettings
 from approvals_ui.settings import PagesSettings
 from store.settings import CONFIG_FILE, FileSettings
+
+SomeFile = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
+"""A file, or none: an empty variable unsets what opsgate.toml says."""
 
 
 class WebSettings(FileSettings, ApiSettings, PagesSettings):
@@ -29,3 +33,8 @@ class WebSettings(FileSettings, ApiSettings, PagesSettings):
     )
     web_host: str = Field(default="127.0.0.1", description="address the web process listens on")
     web_port: int = Field(default=8080, ge=1, le=65535)
+    web_tls_cert: SomeFile = Field(default=None, description="PEM file: certificate, then its chain")
+    web_tls_key: SomeFile = Field(default=None, description="PEM file: the certificate's private key")
+    web_plain_http: bool = Field(
+        default=False, description="serve beyond loopback without TLS: something in front speaks it"
+    )

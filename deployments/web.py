@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from agent_api.app import create_api
 from approvals_ui.app import create_pages
 from deployments.settings import WebSettings
+from deployments.tls import server_context
 from store.connection import Database
 from store.sealing import read_keys
 
@@ -33,7 +34,8 @@ def _behind(api: ASGIApp, pages: ASGIApp) -> ASGIApp:
 
 
 async def serve(settings: WebSettings) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until SIGINT or SIGTERM; `Invalid` if the settings of TLS make that impossible."""
+    tls = server_context(settings)
     keys = None if settings.sealing_key_file is None else read_keys(settings.sealing_key_file)
     db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web", keys=keys)
     app = create_app(db, settings)
@@ -48,6 +50,7 @@ async def serve(settings: WebSettings) -> None:
             server_header=False,
             # An agent asks every few seconds: by default it would connect anew each time.
             timeout_keep_alive=75,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
             # Long polls are held open: don't wait for them when stopping.
             timeout_graceful_shutdown=2,
         )

@@ -27,7 +27,8 @@ NOUNS = {
 COMMANDS = {
     "demo": ("deployments.cli.demo:demo", "Start everything and run the main job on this machine."),
     "up": ("deployments.cli.servers:up", "Start the embedded stack, to stay."),
-    "apply": ("deployments.cli.apply:apply", "Bring scripts and workflows to what a folder says."),
+    "apply": ("deployments.cli.apply:apply", "Bring scripts, libraries and workflows to what a folder says."),
+    "export": ("deployments.cli.export:export", "Write scripts, libraries and workflows into a folder."),
     "login": ("deployments.cli.login:login", "Sign in to a server and remember it."),
     "doctor": ("deployments.cli.doctor:doctor", "Check this installation and say what is wrong."),
     "web": ("deployments.cli.servers:web", "Run the web process: pages, API, agent API."),

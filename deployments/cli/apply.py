@@ -1,25 +1,21 @@
-"""`opsgate apply -f DIR`: bring a server's scripts and workflows to what a folder of files says.
+"""`opsgate apply -f DIR`: bring a server's libraries, scripts and workflows to what a folder of files says.
 
-Works over REST and in the order scripts, workflows; unchanged things are left alone. Every file is
-checked before the first write; what only the server knows it checks at each definition's turn, and a
-refusal says what was done before it.
+Prints first what will change, then writes over REST, in an order in which nothing names what is not
+there yet; unchanged things are left alone. What is on the server and not in the folder stays. Every
+file is checked before the first write (`plan`); should the server refuse one all the same, the error
+says what was done before it.
 """
 
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from definitions.errors import Invalid
-from definitions.problems import Problem, has_errors
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import Refused, WrongUse
-from deployments.cli.output import Json, print_json
-from deployments.definition_files import DefinitionFile, load_folder
-
-Change = Literal["created", "changed", "unchanged"]
-
-_PATHS = {"script": "/scripts", "workflow": "/workflows"}
+from deployments.cli.output import Json, print_json, printable
+from deployments.cli.plan import Planned, make_plan
 
 
 def apply(
@@ -28,86 +24,67 @@ def apply(
     dry_run: bool = False,
     json: Json = False,
 ) -> None:
-    """Apply every definition in a folder; with --dry-run only say what would change."""
+    """Apply every definition in a folder, after printing the differences; with --dry-run only print them."""
     if not folder.is_dir():
         raise WrongUse(f"There is no folder {folder}.")
-    report = apply_folder(Connection.find(), folder, dry_run=dry_run)
+    connection = Connection.find()
+    plan = make_plan(connection, folder)
+    if not json:
+        _show(plan, dry_run=dry_run)
+    if not dry_run:
+        carry_out(connection, plan)
     if json:
-        print_json(report)
-        return
-    for entry in report:
-        would = "would be " if dry_run and entry["change"] != "unchanged" else ""
-        print(f"{entry['kind']:<9} {entry['name']:<32} {would}{entry['change']}")
+        print_json(report(plan))
+    elif not dry_run:
+        print("Done.")
 
 
-def apply_folder(connection: Connection, folder: Path, *, dry_run: bool = False) -> list[dict[str, Any]]:
+def apply_folder(connection: Connection, folder: Path) -> list[dict[str, Any]]:
     """Apply a folder and say of each definition what happened to it."""
-    found = load_folder(folder)
-    problems = [problem for one in found for problem in _check(one)]
-    if has_errors(problems):
-        raise Invalid(f"Definitions in {folder} are not valid; nothing was applied.", problems)
-    report: list[dict[str, Any]] = []
-    for one in found:
+    plan = make_plan(connection, folder)
+    carry_out(connection, plan)
+    return report(plan)
+
+
+def carry_out(connection: Connection, plan: list[Planned]) -> None:
+    """Write what is not so already. Refused: nothing after that definition was written."""
+    written: list[str] = []
+    for one in plan:
+        if one.change == "unchanged":
+            continue
+        kind, place = one.file.kind, f"{one.file.kind.path}/by-name/{segment(one.file.name)}"
         try:
-            change = _bring(connection, one, dry_run)
+            connection.bring(
+                place, one.file.document, publish=True if kind.published and not one.file.draft else None
+            )
         except Refused as refusal:
-            written = [f"{entry['kind']} {entry['name']}" for entry in report if _new(entry)]
-            done = "" if dry_run else f" Applied before it: {', '.join(written) or 'nothing'}."
-            detail = f"{one.path.name}: {refusal.message}{done}"
+            done = ", ".join(written) or "nothing"
+            detail = f"{one.file.place}: {refusal.message} Applied before it: {done}."
             raise Refused(refusal.status, {**refusal.problem, "detail": detail}) from None
-        report.append({"kind": one.kind, "name": str(one.document["name"]), "change": change})
-    return report
+        written.append(f"{kind.name} {one.file.name}")
 
 
-def _new(entry: dict[str, Any]) -> bool:
-    return bool(entry["change"] != "unchanged")
-
-
-def _check(one: DefinitionFile) -> list[Problem]:
-    """Everything that can be seen without the server; what a script file itself names comes with it."""
-    from definitions.examination import examine
-    from definitions.script import parse_script
-
-    problems: list[Problem]
-    if one.kind == "script":
-        _, problems = parse_script(one.document)
-    elif one.kind == "workflow":
-        _, problems = examine(one.document)
-    else:
-        raise Invalid(f"{one.path}: {one.kind} definitions can't be applied yet.")
-    errors = [problem for problem in problems if problem.severity == "error"]
+def report(plan: list[Planned]) -> list[dict[str, Any]]:
+    """The plan for a program."""
     return [
-        problem.model_copy(update={"message": f"{one.path.name}: {problem.message}"}) for problem in errors
+        {
+            "kind": one.file.kind.name,
+            "name": one.file.name,
+            "change": one.change,
+            "file": one.file.place,
+            "note": one.note,
+            "diff": "\n".join(one.diff),
+        }
+        for one in plan
     ]
 
 
-def _bring(connection: Connection, one: DefinitionFile, dry_run: bool) -> Change:
-    path, name = _PATHS[one.kind], segment(one.document["name"])
-    try:
-        before: dict[str, Any] | None = connection.get(f"{path}/{name}")
-    except Refused as refusal:
-        if refusal.status != 404:
-            raise
-        before = None
-    if dry_run:
-        changed = before is None or not _same(one, before)
-    elif one.kind == "script":
-        changed = connection.bring(f"{path}/by-name/{name}", one.document)
-    else:
-        changed = connection.bring(f"{path}/by-name/{name}", one.document, publish=True)
-    return "created" if before is None else "changed" if changed else "unchanged"
-
-
-def _same(one: DefinitionFile, before: dict[str, Any]) -> bool:
-    """Whether the server already has this, whatever way it is written down."""
-    from definitions.script import parse_script
-    from definitions.workflow import parse
-
-    if one.kind == "script":
-        script, _ = parse_script(one.document)
-        kept, _ = parse_script(before["definition"])
-        return script is not None and script == kept and not before["archived"]
-    workflow, _ = parse(one.document)
-    draft, _ = parse(before["draft"])
-    published = before["published_version"] is not None and not before["changed_since_published"]
-    return workflow is not None and workflow == draft and published and not before["archived"]
+def _show(plan: list[Planned], *, dry_run: bool) -> None:
+    for one in plan:
+        note = f" ({one.note})" if one.note else ""
+        print(printable(f"{one.change:<9} {one.file.kind.name:<9} {one.file.name}{note}"))
+        for line in one.diff:
+            print(printable(line))
+    count = Counter(one.change for one in plan)
+    would = "Nothing is written. It would be: " if dry_run else ""
+    print(f"{would}{count['created']} created, {count['changed']} changed, {count['unchanged']} unchanged.")

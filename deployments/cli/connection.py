@@ -3,6 +3,7 @@
 Knows paths under `/api/v1` only as they are given; holds no rule.
 """
 
+import ssl
 import uuid
 import weakref
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from urllib.parse import quote
 import httpx2
 
 from deployments.cli import profile
-from deployments.cli.errors import Refused
+from deployments.cli.errors import Refused, WrongUse
 
 QueryValue: TypeAlias = str | int | bool | list[str] | None
 
@@ -26,12 +27,14 @@ _STREAM_TIMEOUT = httpx2.Timeout(45, connect=5)
 class Connection:
     """A connection to one server as one person."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, ca: str | None = None) -> None:
         headers = {"User-Agent": "opsgate-cli"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         self.url = url.rstrip("/")
-        self._client = httpx2.Client(base_url=self.url, headers=headers, timeout=_TIMEOUT)
+        self._client = httpx2.Client(
+            base_url=self.url, headers=headers, timeout=_TIMEOUT, verify=trusting(ca)
+        )
         # A command is one function: its connection ends with it, whichever way it is left.
         weakref.finalize(self, self._client.close)
 
@@ -39,7 +42,7 @@ class Connection:
     def find(cls) -> "Connection":
         """To the server the profile names."""
         found = profile.find()
-        return cls(found.url, found.token)
+        return cls(found.url, found.token, found.ca)
 
     def get(self, path: str, **query: QueryValue) -> Any:
         """The decoded answer of a GET; None values of the query are left out."""
@@ -133,9 +136,23 @@ class Connection:
         return answer
 
 
+def trusting(ca: str | None) -> ssl.SSLContext | bool:
+    """What a client verifies servers by: the certificates in this file, or this machine's."""
+    if ca is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except ssl.SSLError:
+        raise WrongUse(f"{ca} holds no certificate in PEM form.") from None
+    except OSError as error:
+        raise WrongUse(f"The certificates to trust can't be read: {ca}: {error.strerror}.") from None
+
+
 def segment(value: object) -> str:
     """An id or a name as one part of a path."""
-    return quote(str(value), safe="")
+    text = quote(str(value), safe="")
+    # A client takes these two for steps on the path.
+    return text.replace(".", "%2E") if text in (".", "..") else text
 
 
 def _problem(answer: httpx2.Response) -> dict[str, Any]:

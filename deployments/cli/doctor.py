@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 
 from deployments.cli import profile
-from deployments.cli.connection import API
-from deployments.cli.errors import WrongUse
+from deployments.cli.connection import API, trusting
+from deployments.cli.errors import CA_FIX, WrongUse, distrust
 from deployments.cli.output import Json, print_json
 from deployments.stack.data_folder import default_path
 
@@ -46,12 +46,19 @@ def _server() -> Iterator[Finding]:
     except WrongUse as error:
         yield Finding(False, "no server is known", error.message)
         return
-    client = httpx2.Client(base_url=known.url, timeout=5, headers={"Authorization": f"Bearer {known.token}"})
-    with client:
+    try:
+        verify = trusting(known.ca)
+    except WrongUse as error:
+        yield Finding(False, error.message, "Set OPSGATE_CA, or sign in again: opsgate login --ca FILE")
+        return
+    headers = {"Authorization": f"Bearer {known.token}"}
+    with httpx2.Client(base_url=known.url, timeout=5, headers=headers, verify=verify) as client:
         try:
             ready = client.get("/readyz")
         except httpx2.HTTPError as error:
-            yield Finding(False, f"{known.url} does not answer: {error}", "Start it: opsgate up")
+            untrusted = distrust(error)
+            fix = "Start it: opsgate up" if untrusted is None else CA_FIX
+            yield Finding(False, f"{known.url} does not answer: {untrusted or error}", fix)
             return
         yield Finding(
             ready.is_success, f"{known.url} is ready (status {ready.status_code})", ready.text[:500]

@@ -1,6 +1,7 @@
 """What a user sees when a command fails: one sentence, every problem, and an exit code."""
 
 import json
+import ssl
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 
 from definitions.errors import Invalid, OpsgateError
 from definitions.harmless import visible
+
+CA_FIX = "Name its CA's certificate: OPSGATE_CA=FILE, or `opsgate login URL --ca FILE`."
 
 
 class WrongUse(OpsgateError):
@@ -59,6 +62,16 @@ def problem_lines(problems: Iterable[Mapping[str, Any]]) -> Iterable[str]:
             yield f"    fix: {problem['fix']}"
 
 
+def distrust(error: BaseException) -> str | None:
+    """Why the server's certificate is not trusted, if that lies below this error."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, ssl.SSLCertVerificationError):
+            return below.verify_message
+        below = below.__cause__ or below.__context__
+    return None
+
+
 def _document(error: Exception) -> dict[str, Any] | None:
     if isinstance(error, Refused):
         title = str(error.problem.get("title") or error.title)
@@ -73,7 +86,10 @@ def _document(error: Exception) -> dict[str, Any] | None:
         problems = [problem.model_dump() for problem in found]
         return {"title": error.title, "detail": error.message, "problems": problems}
     if isinstance(error, httpx2.HTTPError):
+        untrusted = distrust(error)
         sentence = f"The server does not answer ({str(error) or type(error).__name__}). Is it running?"
+        if untrusted is not None:
+            sentence = f"The server's certificate is not trusted: {untrusted}. {CA_FIX}"
         return {"title": "Not available now", "detail": sentence, "problems": []}
     if isinstance(error, ValidationError):
         names = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())

@@ -1,21 +1,30 @@
 """`opsgate login`: trade a name and a password for a token of this machine, and remember it."""
 
 import getpass
+import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
+from cyclopts import Parameter
 
 from deployments.cli import profile
-from deployments.cli.connection import API
+from deployments.cli.connection import API, trusting
 from deployments.cli.errors import Refused, WrongUse
 from deployments.cli.output import Json, print_json
 
 
 def login(
-    url: str, *, name: str | None = None, password_file: Path | None = None, json: Json = False
+    url: str,
+    *,
+    name: str | None = None,
+    password_file: Path | None = None,
+    ca: Annotated[
+        Path | None, Parameter(help="Certificates to trust instead of this machine's; remembered.")
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Sign in to the server at URL; the password is asked for, or read from --password-file (- is stdin)."""
     who = name or _ask("Name: ")
@@ -26,18 +35,19 @@ def login(
             sys.stdin.read() if str(password_file) == "-" else password_file.read_text(encoding="utf-8")
         )
         password = password.rstrip("\r\n")
-    token = new_token(url, who, password, f"{socket.gethostname()}, command line")
+    named = str(ca.absolute()) if ca else os.environ.get("OPSGATE_CA") or None
+    token = new_token(url, who, password, f"{socket.gethostname()}, command line", named)
     path = profile.login_path()
-    profile.keep(profile.Profile(url.rstrip("/"), token), path)
+    profile.keep(profile.Profile(url.rstrip("/"), token, named), path)
     if json:
         print_json({"url": url, "user": who, "profile": str(path)})
     else:
         print(f"Signed in to {url} as {who}; kept in {path}.")
 
 
-def new_token(url: str, name: str, password: str, label: str) -> str:
+def new_token(url: str, name: str, password: str, label: str, ca: str | None = None) -> str:
     """A token of this person: signs in, makes it, signs out again."""
-    with SignedIn(url, name, password) as session:
+    with SignedIn(url, name, password, ca) as session:
         token: str = session.post("/tokens", {"name": label})["token"]
     return token
 
@@ -45,8 +55,8 @@ def new_token(url: str, name: str, password: str, label: str) -> str:
 class SignedIn:
     """A session as a browser has it: cookie and CSRF token. Signs out at the end of the block."""
 
-    def __init__(self, url: str, name: str, password: str) -> None:
-        self._client = httpx2.Client(base_url=url.rstrip("/"), timeout=30)
+    def __init__(self, url: str, name: str, password: str, ca: str | None = None) -> None:
+        self._client = httpx2.Client(base_url=url.rstrip("/"), timeout=30, verify=trusting(ca))
         self._who = {"name": name, "password": password}
         self._csrf: dict[str, str] = {}
 

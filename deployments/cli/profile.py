@@ -17,18 +17,20 @@ class Profile:
 
     url: str
     token: str
+    ca: str | None = None
+    """The file of certificates to trust instead of this machine's."""
 
 
 def find() -> Profile:
     """The profile to use now, or `WrongUse` with what to do. `OPSGATE_PROFILE` may name the file."""
-    url, token = os.environ.get("OPSGATE_URL"), os.environ.get("OPSGATE_TOKEN")
+    url, token, ca = (os.environ.get(f"OPSGATE_{name}") or None for name in ("URL", "TOKEN", "CA"))
     if url and token:
-        return Profile(url, token)
+        return Profile(url, token, ca)
     named = os.environ.get("OPSGATE_PROFILE")
     for path in (Path(named),) if named else (default_path() / NAME, login_path()):
         kept = read(path)
         if kept is not None:
-            return Profile(url or kept.url, token or kept.token)
+            return Profile(url or kept.url, token or kept.token, ca or kept.ca)
     raise WrongUse(
         "No server is known. Start one here (`opsgate up`), sign in (`opsgate login URL`), "
         "or set OPSGATE_URL and OPSGATE_TOKEN."
@@ -39,10 +41,11 @@ def read(path: Path) -> Profile | None:
     """The profile kept in a file, or None if there is none."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Profile(str(kept["url"]), str(kept["token"]))
+        ca = kept.get("ca")
+        return Profile(str(kept["url"]), str(kept["token"]), None if ca is None else str(ca))
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise WrongUse(f"{path} is not a profile any more; delete it and sign in again.") from None
 
 

@@ -20,7 +20,8 @@ def validate(file: Path, *, json: Json = False) -> int:
     """Check a definition file without a server, and print every problem at once."""
     from definitions.examination import examine
     from definitions.problems import has_errors
-    from deployments.definition_files import KINDS, load
+    from deployments.definition_files import load
+    from deployments.definition_kinds import KINDS
 
     if not file.is_file():
         raise WrongUse(f"There is no file {file}.")
@@ -28,6 +29,8 @@ def validate(file: Path, *, json: Json = False) -> int:
     kind = document.get("kind") if isinstance(document, dict) else None
     if kind in KINDS and kind != "workflow":
         raise WrongUse(f"{file} defines a {kind}, not a workflow; `opsgate apply` checks a whole folder.")
+    if isinstance(document, dict):
+        document.pop("draft", None)  # of the file, not of the workflow
     workflow, problems = examine(document)
     wrong = workflow is None or has_errors(problems)
     found = [problem.model_dump() for problem in problems]

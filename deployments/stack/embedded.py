@@ -79,6 +79,9 @@ async def _start(
         "OPSGATE_PUBLIC_URL": url,
         "OPSGATE_WEB_HOST": "127.0.0.1",
         "OPSGATE_WEB_PORT": str(ports.web),
+        # On loopback; an opsgate.toml in this folder may name a certificate for another address.
+        "OPSGATE_WEB_TLS_CERT": "",
+        "OPSGATE_WEB_TLS_KEY": "",
         "OPSGATE_PREFECT_API_URL": prefect.api_url,
         "OPSGATE_PREFECT_UI_URL": prefect.url,
         "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),

@@ -2,8 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
+import fcntl
+import os
 import stat
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,60 @@ async def test_a_secret_on_the_command_line_works_with_a_warning(server, tmp_pat
     assert code == 0
     assert "prefer --secret-file" in err
     assert "ogs_right" not in err
+
+
+@pytest.mark.parametrize(("mode", "said"), [(0o600, ""), (0o644, "Others on this host can read")])
+async def test_a_file_with_the_secret_should_be_nobody_elses_to_read(server, tmp_path, mode, said):
+    file = tmp_path / "secret"
+    file.touch(mode)
+    file.write_text("ogs_right\n")
+    arguments = ("enrol", "--server", server.url, "--state", str(tmp_path / "s"))
+    code, _, err = await cli(*arguments, "--secret-file", str(file))
+    assert code == 0
+    assert err.startswith(said)
+    assert bool(err) == bool(said)
+
+
+async def test_without_an_option_the_secret_is_read_from_standard_input(server, tmp_path):
+    arguments = ("enrol", "--server", server.url, "--state", str(tmp_path / "s"))
+    assert (await cli(*arguments, stdin="ogs_right\n"))[0] == 0
+    assert server.enrolments[0]["org_secret"] == "ogs_right"
+
+
+async def test_a_person_at_a_terminal_is_asked_and_what_is_typed_is_not_shown(server, tmp_path):
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "agent", "enrol", "--server", server.url, "--state", str(tmp_path / "s")),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    shown = b""
+    while b"secret: " not in shown:
+        shown += await asyncio.to_thread(os.read, ours, 1024)
+    os.write(ours, b"ogs_right\n")
+    with contextlib.suppress(OSError):  # a terminal ends so on Linux
+        while piece := await asyncio.to_thread(os.read, ours, 1024):
+            shown += piece
+    assert await process.wait() == 0
+    assert b"Enrolled" in shown
+    assert b"ogs_right" not in shown
+    os.close(ours)
+
+
+async def test_a_setting_of_the_environment_is_checked_like_an_option(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPSGATE_AGENT_SLOTS", "65")
+    code, _, err = await cli("run", "--state", str(tmp_path))
+    assert code == 2
+    assert "slots" in err
+    monkeypatch.setenv("OPSGATE_AGENT_SLOTS", "")
+    monkeypatch.setenv("OPSGATE_AGENT_STATE", str(tmp_path / "from-the-environment"))
+    code, _, err = await cli("run")
+    assert code == 1
+    assert "from-the-environment" in err
 
 
 async def test_a_second_enrolment_needs_to_be_asked_for(server, tmp_path):

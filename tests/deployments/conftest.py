@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -11,16 +12,20 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
 
-from deployments.cli import app
+from deployments.cli import app, profile
+from deployments.cli.connection import Connection
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.first_start import Welcome, prepare
+from tests.deployments.private_ca import PrivateCa
 
 
 @dataclass(frozen=True)
@@ -52,52 +57,75 @@ Opsgate = Callable[..., Ran]
 def server(
     postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
+    with web_process(postgres, migrated_template, tmp_path_factory.mktemp("cli")) as running:
+        yield running
+
+
+@contextmanager
+def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None = None) -> Iterator[Server]:
+    """A web process on a database of its own; with a CA it speaks TLS with a certificate of it."""
     name = f"cli_{uuid.uuid4().hex[:8]}"
     url = postgres.replace("/postgres?", f"/{name}?")
-    folder = DataFolder(tmp_path_factory.mktemp("cli") / "data")
+    data = DataFolder(folder / "data")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    environment = {**os.environ, "OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port)}
     address = f"http://127.0.0.1:{port}"
+    if ca is not None:
+        address = f"https://localhost:{port}"
+        certificate, key = ca.certificate("web")
+        environment |= {"OPSGATE_WEB_TLS_CERT": str(certificate), "OPSGATE_WEB_TLS_KEY": str(key)}
 
     async def set_up() -> Welcome:
         connection = await asyncpg.connect(postgres)
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         await connection.close()
-        return await prepare(url, folder, address, second_person=True)
+        return await prepare(url, data, address, second_person=True)
 
     welcome = asyncio.run(set_up())
-    environment = {
-        **os.environ,
-        "OPSGATE_DATABASE_URL": url,
-        "OPSGATE_WEB_PORT": str(port),
-        "OPSGATE_PUBLIC_URL": address,
-    }
+    environment["OPSGATE_PUBLIC_URL"] = address
     process = subprocess.Popen([sys.executable, "-m", "deployments.cli", "web"], env=environment)
     try:
-        wait_until_ready(address)
-        yield Server(address, folder, welcome)
+        wait_until_ready(address, ca)
+        yield Server(address, data, welcome)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def wait_until_ready(address: str) -> None:
+def wait_until_ready(address: str, ca: PrivateCa | None = None) -> None:
+    trust = None if ca is None else ssl.create_default_context(cafile=ca.file)
     deadline = time.monotonic() + 60
     while True:
         try:
-            with urllib.request.urlopen(f"{address}/readyz", timeout=2):
+            with urllib.request.urlopen(f"{address}/readyz", timeout=2, context=trust):
                 return
         except (urllib.error.URLError, OSError):
             assert time.monotonic() < deadline, "the web process did not answer"
             time.sleep(0.05)
 
 
+def connection(server: Server) -> Connection:
+    """To the server, as its administrator."""
+    kept = profile.read(server.folder.path / profile.NAME)
+    assert kept is not None
+    return Connection(kept.url, kept.token, kept.ca)
+
+
+def needs_libraries(server: Server) -> None:
+    """Skip where the server has no libraries yet."""
+    headers = {"Authorization": f"Bearer {profile.read(server.folder.path / profile.NAME).token}"}
+    described = httpx2.get(f"{server.url}/api/openapi.json", headers=headers).json()
+    if "/api/v1/libraries" not in described["paths"]:
+        pytest.skip("this server has no libraries yet")
+
+
 @pytest.fixture
 def opsgate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Opsgate:
     """Run a command; nothing of the machine's own configuration is seen."""
     monkeypatch.chdir(tmp_path)
-    for name in ("OPSGATE_URL", "OPSGATE_TOKEN", "OPSGATE_DATA_DIR"):
+    for name in ("OPSGATE_URL", "OPSGATE_TOKEN", "OPSGATE_DATA_DIR", "OPSGATE_CA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 

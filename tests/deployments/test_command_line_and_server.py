@@ -28,10 +28,6 @@ def definitions(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-def changes(report: list[dict[str, str]]) -> list[str]:
-    return [entry["change"] for entry in report]
-
-
 def test_it_works_beside_a_running_stack_without_being_told_anything(opsgate: Opsgate, server: Server):
     done = opsgate("user", "list", "--json", beside=server)
     assert done.code == 0
@@ -40,71 +36,6 @@ def test_it_works_beside_a_running_stack_without_being_told_anything(opsgate: Op
 
 def test_the_local_profile_is_private(server: Server):
     assert stat.S_IMODE((server.folder.path / "cli.json").stat().st_mode) == 0o600
-
-
-def test_applying_twice_changes_nothing(opsgate: Opsgate, server: Server, definitions: Path):
-    first = opsgate("apply", "-f", str(definitions), "--json", beside=server)
-    assert (first.code, changes(first.json)) == (0, ["created", "created"])
-    second = opsgate("apply", "-f", str(definitions), "--json")
-    assert (second.code, changes(second.json)) == (0, ["unchanged", "unchanged"])
-
-
-def test_every_bad_file_is_named_and_nothing_is_applied(opsgate: Opsgate, server: Server, definitions: Path):
-    (definitions / "lost.yaml").write_text(
-        "kind: workflow\nname: lost\nsteps: [{id: a, type: command, command: ls, on_success: nowhere}]\n"
-    )
-    (definitions / "odd.yaml").write_text("kind: script\nname: odd\nlanguage: cobol\ncontent: x\n")
-    done = opsgate("apply", "-f", str(definitions), beside=server)
-    assert done.code == 1
-    assert "nothing was applied" in done.err
-    assert "lost.yaml: " in done.err
-    assert "odd.yaml: " in done.err
-    (definitions / "lost.yaml").write_text("kind: [")
-    (definitions / "odd.yaml").write_text("kind: oddity\n")
-    unread = opsgate("apply", "-f", str(definitions))
-    assert "lost.yaml: " in unread.err
-    assert "'oddity'" in unread.err
-
-
-def test_a_refusal_says_what_was_applied_before_it(opsgate: Opsgate, server: Server, definitions: Path):
-    lost = "kind: workflow\nname: lost\nsteps: [{id: a, type: script, script: nobody-wrote-it}]\n"
-    (definitions / "a.yaml").write_text(lost)
-    done = opsgate("apply", "-f", str(definitions), beside=server)
-    assert done.code == 1
-    assert "a.yaml: The workflow 'lost' can't be published" in done.err
-    assert "Applied before it: script s-test-a-refusal-says" in done.err
-
-
-def test_a_dry_run_says_what_would_change_and_changes_nothing(
-    opsgate: Opsgate, server: Server, definitions: Path
-):
-    first = opsgate("apply", "-f", str(definitions), "--dry-run", "--json", beside=server)
-    assert changes(first.json) == ["created", "created"]
-    again = opsgate("apply", "-f", str(definitions), "--dry-run", "--json")
-    assert changes(again.json) == ["created", "created"]
-
-
-def test_a_changed_script_is_applied_and_seen_by_a_dry_run(
-    opsgate: Opsgate, server: Server, definitions: Path
-):
-    opsgate("apply", "-f", str(definitions), beside=server)
-    (definitions / "script.yaml").write_text(
-        (definitions / "script.yaml").read_text().replace("hello", "there")
-    )
-    for options, expected in ((("--dry-run",), "changed"), ((), "changed"), ((), "unchanged")):
-        done = opsgate("apply", "-f", str(definitions), "--json", *options)
-        assert changes(done.json) == [expected, "unchanged"]
-
-
-def test_one_bad_file_keeps_the_whole_folder_from_being_applied(
-    opsgate: Opsgate, server: Server, definitions: Path
-):
-    (definitions / "bad.yaml").write_text("kind: workflow\nname: bad\nsteps: []\n")
-    done = opsgate("apply", "-f", str(definitions), beside=server)
-    assert done.code == 1
-    assert "bad.yaml" in done.err
-    (definitions / "bad.yaml").unlink()
-    assert changes(opsgate("apply", "-f", str(definitions), "--json").json) == ["created", "created"]
 
 
 def test_a_refusal_is_shown_as_sentences(opsgate: Opsgate, server: Server, definitions: Path):

@@ -1,0 +1,94 @@
+"""`opsgate export DIR`: write the server's libraries, scripts and workflows as a folder of definition files.
+
+The folder is what `opsgate apply` reads: applying it to the same server changes nothing. What is
+archived is left out. A workflow whose draft is not what is published is written as that draft, marked
+`draft: true`, so that applying it publishes nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from definitions.errors import Invalid
+from deployments.cli.connection import Connection
+from deployments.cli.errors import Refused, WrongUse
+from deployments.cli.output import Json, print_json, printable
+from deployments.definition_kinds import EXTENSIONS, KINDS, Kind, by_name
+from deployments.definition_text import Format, write
+from deployments.export_folder import file_stem, write_folder
+
+
+def export(
+    folder: Path,
+    /,
+    *,
+    format: Format = "yaml",
+    force: Annotated[bool, Parameter(negative="", help="Also replace files that no export wrote.")] = False,
+    json: Json = False,
+) -> None:
+    """Write libraries, scripts and workflows into DIR, one file each, script texts beside them."""
+    if folder.exists() and not folder.is_dir():
+        raise WrongUse(f"{folder} is not a folder.")
+    files = exported(Connection.find(), format)
+    done = write_folder(folder, files, force=force)
+    if json:
+        print_json(asdict(done))
+        return
+    for verb, places in (("written", done.written), ("removed", done.removed)):
+        for place in sorted(places):
+            print(printable(f"{verb:<8} {place}"))
+    print(f"{len(done.written)} written, {len(done.unchanged)} unchanged, {len(done.removed)} removed.")
+
+
+def exported(connection: Connection, format: Format = "yaml") -> dict[str, bytes]:
+    """Every file of an export by its path in the folder."""
+    files: dict[str, bytes] = {}
+    names: dict[int, str] = {}
+    for kind in KINDS.values():
+        for view in _views(connection, kind):
+            if kind.name == "script":
+                names[view["id"]] = view["name"]
+            files.update(_files(kind, view, names, format))
+    return files
+
+
+def _views(connection: Connection, kind: Kind) -> Iterator[dict[str, Any]]:
+    """Every definition of a kind that is not archived, also not meanwhile."""
+    try:
+        rows = list(connection.items(kind.path))
+    except Refused as refusal:
+        if refusal.status == 404 and not kind.always_served:
+            return
+        raise
+    for row in rows:
+        view = connection.get(f"{kind.path}/{row['id']}")
+        if not view["archived"]:
+            yield view
+
+
+def _files(
+    kind: Kind, view: dict[str, Any], names: dict[int, str], format: Format
+) -> Iterator[tuple[str, bytes]]:
+    place = f"{kind.path[1:]}/{file_stem(view['name'])}"
+    document = {"kind": kind.name, **_document(kind, view, names)}
+    content = document.pop("content", None) if not kind.published else None
+    if content is not None:
+        body = place + EXTENSIONS[document["language"]]
+        document["content_file"] = body.rpartition("/")[2]
+        yield body, content.encode()
+    yield f"{place}.{format}", write(document, format).encode()
+
+
+def _document(kind: Kind, view: dict[str, Any], names: dict[int, str]) -> dict[str, Any]:
+    """The document as it was written, as far as the server keeps that; else what is not default."""
+    kept = view[kind.document_in]
+    if kind.published:
+        draft = view["published_version"] is None or view["changed_since_published"]
+        return {**by_name(kept, names), **({"draft": True} if draft else {})}
+    model, problems = kind.read(kept)
+    if model is None:
+        raise Invalid(f"The {kind.name} {view['name']!r} is none that this version can read.", problems)
+    return model.model_dump(mode="json", exclude_defaults=True)
