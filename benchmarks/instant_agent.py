@@ -81,7 +81,11 @@ class InstantAgent:
             version=__version__,
         )
         reply = EnrolReply.model_validate(await self._http.post("/enrol", request.model_dump(mode="json")))
-        self._http.headers["Authorization"] = f"Bearer {reply.token}"
+        self.sit(reply.token)
+
+    def sit(self, token: str) -> None:
+        """Speak with this token: for a host that is enrolled already."""
+        self._http.headers["Authorization"] = f"Bearer {token}"
 
     async def run(self) -> None:
         """Poll, and do what comes, until cancelled."""
