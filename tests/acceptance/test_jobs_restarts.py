@@ -45,6 +45,7 @@ class Service:
     """A database that can be crashed, and the web process in front of it."""
 
     url: str
+    log: Path
     processes: Processes
     web: Web
 
@@ -52,7 +53,11 @@ class Service:
         """Shut PostgreSQL down at once, as a crash does, and start it again."""
         child = self.processes.child("postgres")
         await self.processes.replace(replace(child, stop_signal=signal.SIGQUIT))
-        await until(self._answers, "PostgreSQL to answer again")
+        try:
+            await until(self._answers, "PostgreSQL to answer again")
+        except AssertionError as error:
+            said = [line for line in self.log.read_text().splitlines() if "FATAL" not in line]
+            raise AssertionError("\n".join([str(error), "Its log ends:", *said[-15:]])) from None
 
     async def _answers(self) -> bool:
         try:
@@ -69,10 +74,10 @@ async def service(folder: Path) -> AsyncIterator[Service]:
     postgres = Postgres(DataFolder(folder / "data"))
     try:
         await postgres.start(processes)
-        url = postgres.url("opsgate")
+        url, log = postgres.url("opsgate"), processes.child("postgres").log
         await migrate(url)
         async with web_process(url, folder / "web.log") as web:
-            yield Service(url, processes, web)
+            yield Service(url, log, processes, web)
     finally:
         await processes.stop()
 
