@@ -33,6 +33,7 @@ from tasks.step_run import Settled, StepRun, Waiting, failed
 STORE_AWAY = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
