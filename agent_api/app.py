@@ -1,5 +1,6 @@
 """Puts the HTTP surface together: every router, errors as problems, the bells of held-open polls."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -29,9 +30,12 @@ def create_api(db: Database, settings: ApiSettings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         listener = Listener(db.dsn, {channels.JOBS: bells.ring, channels.EVENTS: events.deliver})
         await listener.start()
+        ringing = asyncio.create_task(bells.ring_for_the_due(db), name="opsgate-bells")
         try:
             yield
         finally:
+            ringing.cancel()
+            await asyncio.gather(ringing, return_exceptions=True)
             await listener.stop()
 
     # The API's description is a guarded route of ours; FastAPI's own would stand outside the guards.

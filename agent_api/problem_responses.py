@@ -40,6 +40,7 @@ UNSTORABLE = (UnicodeEncodeError, asyncpg.DataError)
 _NO_DATABASE = (
     OSError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the connection was cut between two messages of one statement
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,

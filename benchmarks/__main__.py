@@ -1,4 +1,7 @@
-"""`python -m benchmarks [steps|waiting|startup|all] [--quick]`: measure, show the table, write it down."""
+"""`python -m benchmarks [PART ...|all] [--quick]`: measure, show the table, write it down.
+
+Parts: steps, waiting, startup, jobs, agents.
+"""
 
 import argparse
 import asyncio
@@ -8,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from benchmarks import machine, results, startup, table
 from benchmarks.figure import Figure
-from benchmarks.ours import installation, steps, waiting
+from benchmarks.ours import agents, installation, jobs, steps, waiting
 from benchmarks.peers import measure as measure_peers
 
 
@@ -23,10 +26,22 @@ async def _waiting(quick: bool) -> list[Figure]:
         return await waiting.measure(here, quick)
 
 
+async def _jobs(quick: bool) -> list[Figure]:
+    async with installation.installation() as here:
+        return await jobs.measure(here, quick)
+
+
+async def _agents(quick: bool) -> list[Figure]:
+    async with installation.installation() as here:
+        return await agents.measure(here, quick)
+
+
 PARTS: dict[str, Callable[[bool], Awaitable[list[Figure]]]] = {
     "steps": _steps,
     "waiting": _waiting,
     "startup": startup.measure,
+    "jobs": _jobs,
+    "agents": _agents,
 }
 
 
@@ -42,7 +57,7 @@ def main() -> int:
     """Exit 0 when everything was measured; whether the aims are met, the table says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", choices=[*PARTS, "all"], default="all", metavar="steps|waiting|startup|all"
+        "parts", nargs="*", choices=[*PARTS, "all"], default="all", metavar="|".join([*PARTS, "all"])
     )
     parser.add_argument(
         "--quick", action="store_true", help="few repeats, to try the harness; nothing is written"

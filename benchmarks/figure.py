@@ -11,7 +11,9 @@ REAL_AGENT = "Opsgate, real agent"
 TEMPORAL = "Temporal dev server"
 BARE = "Prefect flow in-process"
 STOCK = "Prefect process worker"
-WHO = (OURS, REAL_AGENT, TEMPORAL, BARE, STOCK)
+PROCRASTINATE = "procrastinate in-process"
+PGBENCH = "bare SQL in pgbench"
+WHO = (OURS, REAL_AGENT, TEMPORAL, BARE, STOCK, PROCRASTINATE, PGBENCH)
 """The columns of the table, in this order."""
 
 
@@ -85,6 +87,14 @@ AIMS: dict[str, Aim] = {
     "CPU while 10,000 wait": Aim("under 2 % of a core", _below(2.0)),
     "decision to next job, 1,000 wait": Aim("under 0.5 s", _below(0.5)),
     "decision to next job, 10,000 wait": Aim("under 0.5 s", _below(0.5)),
+    "jobs/s, claimed and completed": Aim(
+        "above procrastinate, a third of the bare SQL",
+        _both(
+            _against(PROCRASTINATE, lambda ours, peer: ours > peer),
+            _against(PGBENCH, lambda ours, peer: ours >= peer / 3),
+        ),
+    ),
+    "claim beside 1,000,000 finished jobs": Aim("at most 1.2 x of an empty table", _below(1.2)),
     "opsgate --help": Aim("under 0.3 s", _below(0.3)),
     "run demo --auto-approve, warm": Aim("under 30 s", _below(30.0)),
 }

@@ -68,6 +68,7 @@ class InstantAgent:
         self._boot = secrets.token_hex(16)
         self._holding: dict[tuple[int, int], Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._freed = asyncio.Event()
         self._http = LeanHttp(url + PREFIX)
 
     async def enrol(self, org_secret: str) -> None:
@@ -81,7 +82,11 @@ class InstantAgent:
             version=__version__,
         )
         reply = EnrolReply.model_validate(await self._http.post("/enrol", request.model_dump(mode="json")))
-        self._http.headers["Authorization"] = f"Bearer {reply.token}"
+        self.sit(reply.token)
+
+    def sit(self, token: str) -> None:
+        """Speak with this token: for a host that is enrolled already."""
+        self._http.headers["Authorization"] = f"Bearer {token}"
 
     async def run(self) -> None:
         """Poll, and do what comes, until cancelled."""
@@ -91,11 +96,18 @@ class InstantAgent:
                 now = time.monotonic()
                 for job in reply.jobs:
                     self._take(job, now)
+                await self._room()
         finally:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
             self._http.close()
+
+    async def _room(self) -> None:
+        """Until half of the slots are free: a poll without any would be held open, whatever is queued."""
+        while len(self._holding) > SLOTS // 2:
+            self._freed.clear()
+            await self._freed.wait()
 
     def _request(self) -> dict[str, Any]:
         request = PollRequest(
@@ -125,3 +137,4 @@ class InstantAgent:
             await self._deliveries.note(self._deliveries.done, instance, time.monotonic())
         finally:
             self._holding.pop((job.job_id, job.attempt), None)
+            self._freed.set()

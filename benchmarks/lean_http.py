@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 
 
 class Refused(Exception):
-    """The server answered with an error; the text is its body."""
+    """The server answered with an error: its status, and its body as the text."""
+
+    def __init__(self, address: str, status: int, answer: bytes) -> None:
+        super().__init__(f"{address}: {status} {answer[:300].decode('utf-8', 'replace')}")
+        self.status = status
 
 
 class LeanHttp:
@@ -50,7 +54,7 @@ class LeanHttp:
             raise
         self._idle.append((reader, writer))
         if status >= 400:
-            raise Refused(f"{address}: {status} {answer[:300].decode('utf-8', 'replace')}")
+            raise Refused(address, status, answer)
         return json.loads(answer)
 
     def close(self) -> None:

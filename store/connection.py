@@ -19,6 +19,10 @@ Tx: TypeAlias = PoolConnectionProxy
 
 Row: TypeAlias = asyncpg.Record
 
+AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What a loop that goes on by itself survives. The last is what asyncpg says when the server is killed
+between two messages of one statement."""
+
 
 async def _prepare(connection: asyncpg.Connection) -> None:
     for name in ("json", "jsonb"):
@@ -125,7 +129,7 @@ class Listener:
         while True:
             try:
                 await self._listen_until_closed()
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except AWAY:
                 await asyncio.sleep(0.5)
 
     async def _listen_until_closed(self) -> None:

@@ -21,6 +21,7 @@ from definitions.lifecycles.job import JobStatus
 from definitions.permissions import Actor
 from store import audit, channels, job_endings, job_output
 from store.connection import Database, Row, Tx
+from store.job_endings import Printed
 
 _FROM_PENDING = ("refused", "interrupted", "cancelled")
 """Outcomes of an attempt that never ran; any other needs an acknowledged start."""
@@ -32,7 +33,8 @@ class _Refused(Exception):
 
 async def report(db: Database, agent: Actor, job_id: int, attempt: int, said: StateReport) -> StateReply:
     """Take an agent's word about an attempt of its own."""
-    if isinstance(said, StartedReport) and await _starts(db, agent, job_id, attempt, said):
+    about = db, agent, job_id, attempt
+    if await (_starts(*about, said) if isinstance(said, StartedReport) else _ends(*about, said)):
         return StateReply(accepted=True)
     async with db.transaction() as tx:
         try:
@@ -62,6 +64,30 @@ async def _starts(db: Database, agent: Actor, job_id: int, attempt: int, said: S
         said.boot_id,
     )
     return moved is not None
+
+
+async def _ends(db: Database, agent: Actor, job_id: int, attempt: int, said: CompletedReport) -> bool:
+    """The common end, in one statement. False: it is another kind, or does not fit; `_completed` knows."""
+    try:
+        stdout, stderr = _printed(said.stdout), _printed(said.stderr)
+    except _Refused:
+        return False
+    status, reason = conclusion(said)
+    if status is JobStatus.CANCELLED:
+        return False  # the job may know who wanted it
+    return await job_endings.end_alone(
+        db,
+        job_id,
+        attempt,
+        agent.id,
+        status,
+        reason,
+        outcome=said.outcome,
+        exit_code=said.exit_code,
+        report_sha256=fingerprint(said),
+        stdout=stdout,
+        stderr=stderr,
+    )
 
 
 def _started(agent: Actor, job: Row, attempt: int) -> None:
@@ -143,17 +169,27 @@ async def _keep_output(tx: Tx, job: Row, stream: Stream, said: StreamReport) -> 
     """Store output that came with the report; flag what is known to be missing."""
     stored = job[f"{stream}_length"]
     if said.inline is not None and stored == 0:
-        try:
-            data = base64.b64decode(said.inline, validate=True)
-        except (binascii.Error, ValueError):
-            raise _Refused(f"The inline {stream} is not base64.") from None
-        if len(data) > INLINE_OUTPUT_BYTES:
-            raise _Refused(f"The inline {stream} is longer than {INLINE_OUTPUT_BYTES} bytes.")
+        data = _inline(said)
         if data:
             await job_output.store(tx, job["id"], job["attempt"], stream, 0, 0, data)
         stored = len(data)
     if said.truncated or said.total > stored:
         await tx.execute(f"UPDATE jobs SET {stream}_truncated = true WHERE id = $1", job["id"])
+
+
+def _printed(said: StreamReport) -> Printed:
+    return Printed(_inline(said), said.truncated, said.total)
+
+
+def _inline(said: StreamReport) -> bytes:
+    """The output that came with a report."""
+    try:
+        data = base64.b64decode(said.inline or "", validate=True)
+    except (binascii.Error, ValueError):
+        raise _Refused("The inline output is not base64.") from None
+    if len(data) > INLINE_OUTPUT_BYTES:
+        raise _Refused(f"The inline output is longer than {INLINE_OUTPUT_BYTES} bytes.")
+    return data
 
 
 async def _keep(tx: Tx, agent: Actor, job_id: int, attempt: int, said: StateReport, reason: str) -> None:

@@ -21,16 +21,13 @@ from agent.protocol import (
     Stream,
 )
 from agent_api.authentication import Agent, Db, log_refused_agent
-from agent_api.bells import HostBells
+from agent_api.bells import RECHECK_SECONDS, HostBells
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id
 from definitions.errors import NotAuthenticated, NotPermitted
 from definitions.permissions import Actor
 from store import agents, claims, job_output, jobs
 from store.connection import Database
-
-RECHECK_SECONDS = 5.0
-"""How often a held-open poll looks again unrung: jobs become due, notifications get lost."""
 
 router = GuardedRouter(prefix=PREFIX, tags=["agents"])
 
@@ -101,7 +98,9 @@ async def _held_open(
 ) -> PollReply:
     loop = asyncio.get_running_loop()
     until = loop.time() + body.wait_seconds
-    with bells.listening(agent.host_id or 0) as rung:
+    # What it holds may end elsewhere, which rings no bell: who holds something looks again by itself.
+    longest = RECHECK_SECONDS if body.holding else body.wait_seconds
+    with bells.listening(agent) as rung:
         while True:
             # Look after the bell hangs and each time it was rung: what came in between is not missed.
             rung.clear()
@@ -110,9 +109,7 @@ async def _held_open(
             if _says_something(reply) or left <= 0 or gone.done():
                 return reply
             ring = asyncio.create_task(rung.wait())
-            await asyncio.wait(
-                {ring, gone}, timeout=min(left, RECHECK_SECONDS), return_when="FIRST_COMPLETED"
-            )
+            await asyncio.wait({ring, gone}, timeout=min(left, longest), return_when="FIRST_COMPLETED")
             ring.cancel()
             if gone.done():
                 return reply

@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from definitions.harmless import visible
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import Refused, WrongUse
-from deployments.cli.output import Json, print_json, printable
+from deployments.cli.output import Json, print_json
 from deployments.cli.plan import Planned, make_plan
 
 
@@ -82,9 +83,9 @@ def report(plan: list[Planned]) -> list[dict[str, Any]]:
 def _show(plan: list[Planned], *, dry_run: bool) -> None:
     for one in plan:
         note = f" ({one.note})" if one.note else ""
-        print(printable(f"{one.change:<9} {one.file.kind.name:<9} {one.file.name}{note}"))
+        print(visible(f"{one.change:<9} {one.file.kind.name:<9} {one.file.name}{note}"))
         for line in one.diff:
-            print(printable(line))
+            print(visible(line))
     count = Counter(one.change for one in plan)
     would = "Nothing is written. It would be: " if dry_run else ""
     print(f"{would}{count['created']} created, {count['changed']} changed, {count['unchanged']} unchanged.")

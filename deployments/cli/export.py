@@ -13,9 +13,10 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from definitions.errors import Invalid
+from definitions.harmless import visible
 from deployments.cli.connection import Connection
 from deployments.cli.errors import Refused, WrongUse
-from deployments.cli.output import Json, print_json, printable
+from deployments.cli.output import Json, print_json
 from deployments.definition_kinds import EXTENSIONS, KINDS, Kind, by_name
 from deployments.definition_text import Format, write
 from deployments.export_folder import file_stem, write_folder
@@ -39,7 +40,7 @@ def export(
         return
     for verb, places in (("written", done.written), ("removed", done.removed)):
         for place in sorted(places):
-            print(printable(f"{verb:<8} {place}"))
+            print(visible(f"{verb:<8} {place}"))
     print(f"{len(done.written)} written, {len(done.unchanged)} unchanged, {len(done.removed)} removed.")
 
 
