@@ -147,7 +147,7 @@ class ScriptPayload(TextPayload):
     type: Literal["script"] = "script"
     language: Literal["bash", "python", "powershell"]
     content: str
-    secrets: tuple[SecretName, ...] = Field(default=(), max_length=MAX_SECRETS)
+    secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
     """Names only: the values travel sealed, in `JobMessage.sealed`."""
 
 

@@ -31,7 +31,7 @@ def script_payload(
         language=script.language,
         content=prepend(script.language, script.content, _contents(script, libraries)),
         environment=environment(script.parameters, values),
-        secrets=tuple(by_variable(script.parameters, values)),
+        secrets=list(by_variable(script.parameters, values)),
         timeout_seconds=timeout_seconds or script.timeout_seconds,
         requires_elevation=script.requires_elevation,
     )

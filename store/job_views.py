@@ -21,6 +21,7 @@ _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.
     now() AS now, CASE WHEN j.status = 'queued' THEN h.decommissioned_at IS NOT NULL END AS decommissioned,
     CASE WHEN j.status = 'queued' THEN (
         SELECT r.title FROM approval_requests r WHERE r.instance_id = j.instance_id AND r.status = 'pending'
+          AND starts_with(j.branch, r.branch)
         ORDER BY r.id LIMIT 1) END AS gate,
     CASE WHEN j.status = 'queued' THEN ARRAY (
         SELECT b.id FROM jobs b WHERE b.agent_id = a.id AND b.status IN ('pending', 'running')
@@ -149,6 +150,7 @@ async def load(tx: Tx, job_id: int) -> JobView | None:
     return JobView(
         **_shown(row),
         payload=payload,
+        libraries=[LibraryRef(**each) for each in row["libraries"]],
         attempts=[AttemptView(**each) for each in attempts],
         stdout=printed[job_id, "stdout"],
         stderr=printed[job_id, "stderr"],

@@ -143,9 +143,9 @@ PIECES = [
 @pytest.mark.parametrize("piece", PIECES)
 @pytest.mark.parametrize("shell", ["bash", "powershell"])
 def test_a_long_command_is_read_in_little_time(piece: str, shell: Shell):
-    began = time.perf_counter()
+    began = time.process_time()
     lint_command("echo {{inputs.a}} " + piece * (65536 // len(piece)), shell)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_the_corpus_does_run_when_a_value_is_spliced(tmp_path: Path):

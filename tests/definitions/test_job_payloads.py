@@ -43,6 +43,12 @@ WRONG = [
     ("command", {"command": "true", "shel": "bash"}, "/payload/shel", "unknown-key"),
     ("command", {"command": "x", "environment": {"PATH": "x"}}, "/payload/environment/PATH", "bad-form"),
     ("command", {"command": "x", "run_as": "a", "requires_elevation": True}, "/payload/run_as", "bad-form"),
+    (
+        "script",
+        {"language": "bash", "content": "", "secrets": ["PARAM_A_FILE"]},
+        "/payload/secrets",
+        "secrets-need-script",
+    ),
     ("script", {"language": "cobol", "content": "x"}, "/payload/language", "unknown-word"),
     ("service_control", {"service": "cron"}, "/payload/action", "missing-field"),
     ("service_control", {"action": "start"}, "/payload/service", "missing-field"),

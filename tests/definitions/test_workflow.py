@@ -128,7 +128,7 @@ def test_steps_are_found_by_id_in_branches_too() -> None:
     assert workflow.step("p2").id == "p2"
     assert [step.id for step in all_steps(workflow.steps)][-3:] == ["p", "p1", "p2"]
     assert workflow.place("c").index == 1
-    assert workflow.place("p2").branches == (("p", 1),)
+    assert (workflow.branch("p2"), workflow.branch("c")) == ("p.1/", "")
     with pytest.raises(KeyError):
         workflow.step("zz")
 
