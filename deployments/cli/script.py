@@ -6,7 +6,7 @@ from cyclopts import App, Parameter
 
 from deployments.cli.connection import Connection, segment
 from deployments.cli.output import Hosts, Json, Limit, cell, print_facts, print_json, print_rows
-from deployments.cli.values import FORM, Secrets, collect
+from deployments.cli.values import FORM, Secrets, collect, refuse_open
 
 app = App(name="script", help_format="plaintext")
 
@@ -48,7 +48,9 @@ def run(
 
     connection = Connection.find()
     body = {"hosts": host, "parameters": collect(param, secret, "--param")}
-    jobs: list[int] = connection.post(f"/scripts/{segment(script)}/execute", body)["jobs"]
+    path = f"/scripts/{segment(script)}"
+    refuse_open(param, lambda: connection.get(path)["definition"]["parameters"], "--param")
+    jobs: list[int] = connection.post(f"{path}/execute", body)["jobs"]
     if wait:
         return wait_for(connection, jobs, as_json=json)
     if json:
