@@ -32,14 +32,12 @@ class Kind:
     """The field of the server's answer that holds the document."""
     published: bool = False
     """Whether it is saved as a draft first, and published."""
-    always_served: bool = True
-    """False: a server of an earlier version has no such thing."""
 
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("library", "/libraries", parse_library, parse_library, "definition", always_served=False),
+        Kind("library", "/libraries", parse_library, parse_library, "definition"),
         Kind("script", "/scripts", parse_script, parse_script, "definition"),
         Kind("workflow", "/workflows", parse, examine, "draft", published=True),
     )

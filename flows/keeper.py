@@ -9,8 +9,10 @@ store alone, and a call to Prefect may hang for a minute.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
+import asyncpg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
@@ -70,7 +72,8 @@ class Keeper:
                             await self._rounds(lock)
                     except BaseException:
                         # With the connection goes the lock, whatever broke off: no other way is as sure.
-                        lock.terminate()
+                        with suppress(asyncpg.InterfaceError):  # it is gone already
+                            lock.terminate()
                         raise
             except Exception as error:
                 log.warning("the keeper lost the store; trying again", error=repr(error))

@@ -28,8 +28,6 @@ SEARCH_CHARACTERS = 200
 class ExecutionRow(JobRow):
     """What a script did on one host."""
 
-    duration: float | None
-    """Seconds, once it has ended."""
     stdout: str
     """The last few kilobytes; all of it is at the job, and in the download."""
     stderr: str
@@ -156,15 +154,8 @@ async def _with_output(tx: Tx, found: Sequence[JobRow]) -> list[ExecutionRow]:
     return [
         ExecutionRow(
             **job.model_dump(),
-            duration=_seconds(job),
             stdout=tails.get((job.id, "stdout"), ""),
             stderr=tails.get((job.id, "stderr"), ""),
         )
         for job in found
     ]
-
-
-def _seconds(job: JobRow) -> float | None:
-    if job.started_at is None or job.ended_at is None:
-        return None
-    return (job.ended_at - job.started_at).total_seconds()

@@ -11,7 +11,6 @@ from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
-from definitions.secret_values import masked
 from definitions.steps import ApprovalStep, ScriptStep
 from definitions.workflow import Workflow, all_steps
 from store import (
@@ -53,7 +52,8 @@ async def start(
         if has_errors(problems):
             raise Invalid(f"The inputs of {row['name']!r} are not valid.", problems)
         found = await targets.resolve(tx, hosts)
-        shown, secret = masked(workflow.inputs, values), secret_values.given(workflow.inputs, values)
+        shown = secret_values.masked(workflow.inputs, values)
+        secret = secret_values.given(workflow.inputs, values)
         instance_id = await _insert(tx, actor, row, workflow, shown, [host.id for host in found])
         if secret:
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)

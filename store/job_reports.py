@@ -73,8 +73,8 @@ async def _ends(db: Database, agent: Actor, job_id: int, attempt: int, said: Com
     except _Refused:
         return False
     status, reason = conclusion(said)
-    if status is JobStatus.CANCELLED:
-        return False  # the job may know who wanted it
+    if status is JobStatus.CANCELLED or any(part.redacted for part in _streams(said).values()):
+        return False  # the job may know who wanted it; a secret that was printed is audited
     return await job_endings.end_alone(
         db,
         job_id,

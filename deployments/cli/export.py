@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from definitions.errors import Invalid
 from definitions.harmless import visible
 from deployments.cli.connection import Connection
-from deployments.cli.errors import Refused, WrongUse
+from deployments.cli.errors import WrongUse
 from deployments.cli.output import Json, print_json
 from deployments.definition_kinds import EXTENSIONS, KINDS, Kind, by_name
 from deployments.definition_text import Format, write
@@ -58,13 +58,7 @@ def exported(connection: Connection, format: Format = "yaml") -> dict[str, bytes
 
 def _views(connection: Connection, kind: Kind) -> Iterator[dict[str, Any]]:
     """Every definition of a kind that is not archived, also not meanwhile."""
-    try:
-        rows = list(connection.items(kind.path))
-    except Refused as refusal:
-        if refusal.status == 404 and not kind.always_served:
-            return
-        raise
-    for row in rows:
+    for row in connection.items(kind.path):
         view = connection.get(f"{kind.path}/{row['id']}")
         if not view["archived"]:
             yield view

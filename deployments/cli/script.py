@@ -11,7 +11,7 @@ from deployments.cli import moments
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse
 from deployments.cli.output import Hosts, Json, Limit, print_json, print_rows
-from deployments.cli.values import FORM, Secrets, collect
+from deployments.cli.values import FORM, Secrets, collect, refuse_open
 from deployments.cli.versioned import add_verbs
 
 app = App(name="script", help_format="plaintext")
@@ -48,7 +48,9 @@ def run(
     """Run a script on hosts, one job each, and wait for the results (--no-wait: don't)."""
     connection = Connection.find()
     body = {"hosts": host, "parameters": collect(param, secret, "--param")}
-    made = connection.post(f"/scripts/{segment(script)}/execute", body)
+    path = f"/scripts/{segment(script)}"
+    refuse_open(param, lambda: connection.get(path)["definition"]["parameters"], "--param")
+    made = connection.post(f"{path}/execute", body)
     return _follow(connection, made, wait=wait, as_json=json)
 
 

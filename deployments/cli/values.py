@@ -5,7 +5,7 @@ from a file (`name=@FILE`), from a prompt, or from standard input, a line for ea
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from getpass import getpass
 from pathlib import Path
 from typing import Annotated
@@ -37,6 +37,23 @@ def collect(given: Sequence[str], secrets: Sequence[str], option: str) -> dict[s
     return found
 
 
+def refuse_open(given: Sequence[str], declared: Callable[[], object], option: str) -> None:
+    """Refuse a secret that stands on the command line. `declared` asks the server for the parameters."""
+    in_the_open = [entry.partition("=")[0] for entry in given if not _is_file(entry.partition("=")[2])]
+    parameters = declared() if in_the_open else None
+    for each in parameters if isinstance(parameters, list) else []:
+        if isinstance(each, dict) and each.get("type") == "secret" and each.get("name") in in_the_open:
+            name = each["name"]
+            raise WrongUse(
+                f"{name} is a secret, and everybody on this machine can read command lines: give it by "
+                f"--secret {name}, or {option} {name}=@FILE. Whoever may have seen it, change it."
+            )
+
+
+def _is_file(value: str) -> bool:
+    return value.startswith("@") and not value.startswith("@@")
+
+
 def _pair(entry: str, option: str) -> tuple[str, str]:
     name, equals, value = entry.partition("=")
     if not equals or not name:
@@ -44,7 +61,7 @@ def _pair(entry: str, option: str) -> tuple[str, str]:
         raise WrongUse(f"{option} should look like name=value or name=@FILE.")
     if value.startswith("@@"):
         return name, value[1:]
-    return name, _text_of(value[1:], name) if value.startswith("@") else value
+    return name, _text_of(value[1:], name) if _is_file(value) else value
 
 
 def _text_of(file: str, name: str) -> str:

@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse, problem_lines
 from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
-from deployments.cli.values import FORM, Secrets, collect
+from deployments.cli.values import FORM, Secrets, collect, refuse_open
 
 app = App(name="workflow", help_format="plaintext")
 
@@ -85,7 +85,9 @@ def start(
 
     connection = Connection.find()
     body = {"hosts": host, "inputs": collect(input, secret, "--input")}
-    instance: dict[str, Any] = connection.post(f"/workflows/{segment(workflow)}/start", body)
+    path = f"/workflows/{segment(workflow)}"
+    refuse_open(input, lambda: connection.get(path)["draft"].get("inputs"), "--input")
+    instance: dict[str, Any] = connection.post(f"{path}/start", body)
     if watch:
         return follow(connection, instance["id"], as_json=json)
     if json:

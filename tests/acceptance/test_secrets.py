@@ -139,6 +139,18 @@ def test_a_secret_input_reaches_the_script_step_behind_a_gate(secretive: LiveSta
     assert step["jobs"][0]["stdout"].split()[0] == DIGEST
 
 
+def test_a_parameter_that_is_no_secret_any_more_is_given_none(secretive: LiveStack) -> None:
+    script = {**SCRIPT, "name": "was-secret", "parameters": [{"name": "key", "type": "secret"}]}
+    secretive.admin.put("/scripts/by-name/was-secret", json=script)
+    step = {"id": "use", "type": "script", "script": "was-secret", "parameters": {"key": "{{inputs.key}}"}}
+    secretive.publish({"name": "stale", "inputs": [{"name": "key", "type": "secret"}], "steps": [step]})
+    secretive.admin.put("/scripts/by-name/was-secret", json={**script, "parameters": [{"name": "key"}]})
+    ended = secretive.ended(secretive.launch("stale", ["host-1"], key=MARKER))
+    assert ended["status"] == "failed"
+    assert "`key` of the script 'was-secret' is no secret any more" in ended["reason"]
+    assert ended["steps"][0]["jobs"] == []
+
+
 def test_the_command_line_takes_a_secret_from_a_file_and_from_standard_input(
     secretive: LiveStack, tmp_path: Path
 ) -> None:
@@ -157,6 +169,22 @@ def test_the_command_line_takes_a_secret_from_a_file_and_from_standard_input(
         )
         assert DIGEST in done.stdout
         assert MARKER not in done.stdout + done.stderr
+
+
+def test_a_secret_on_the_command_line_is_refused_before_anything_runs(secretive: LiveStack) -> None:
+    environment = {**secretive.stack.environment, "OPSGATE_DATA_DIR": str(secretive.folder.path)}
+    for command, option in (("script run reads-secret", "--param"), ("workflow start secretive", "--input")):
+        arguments = [*command.split(), "--host", "host-1", option, "plain=x", option, "key=visible"]
+        done = subprocess.run(
+            [sys.executable, "-m", "deployments.cli", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert f"--secret key, or {option} key=@FILE" in done.stderr
+        assert "visible" not in done.stderr
 
 
 def test_refusals_do_not_repeat_what_was_given(secretive: LiveStack) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import elevated, environment, identity, interpreters, launcher, tree
+from agent import environment, identity, interpreters, launcher, tree
 from agent.payloads import ScriptPayload
+from agent.programs import elevated
 from store.sealing import seal_to_agent
 
 MARKER = "mArKeR/\"'$(x) ünïcode\nsecond line of the same"
@@ -188,7 +189,7 @@ for fd in $(ls /proc/$$/fd); do [ $fd -gt 2 ] && eval "exec $fd>&-"; done\nexec 
         language="bash",
         content='cat - "$PARAM_KEY_FILE" | sha256sum; echo "$PARAM_PLAIN"; sleep 0.3',
         environment={"PARAM_PLAIN": "plain"},
-        secrets=("PARAM_KEY_FILE",),
+        secrets=["PARAM_KEY_FILE"],
         requires_elevation=True,
     )
     launch = replace(await interpreters.prepare(payload, folder), secrets={"PARAM_KEY_FILE": MARKER})

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-import httpx2
 import pytest
 
 from deployments.cli import app, profile
@@ -111,14 +110,6 @@ def connection(server: Server) -> Connection:
     kept = profile.read(server.folder.path / profile.NAME)
     assert kept is not None
     return Connection(kept.url, kept.token, kept.ca)
-
-
-def needs_libraries(server: Server) -> None:
-    """Skip where the server has no libraries yet."""
-    headers = {"Authorization": f"Bearer {profile.read(server.folder.path / profile.NAME).token}"}
-    described = httpx2.get(f"{server.url}/api/openapi.json", headers=headers).json()
-    if "/api/v1/libraries" not in described["paths"]:
-        pytest.skip("this server has no libraries yet")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from deployments.cli.apply import carry_out
 from deployments.cli.errors import Refused
 from deployments.cli.plan import make_plan
-from tests.deployments.conftest import Opsgate, Server, connection, needs_libraries
+from tests.deployments.conftest import Opsgate, Server, connection
 
 Write = Callable[[str, str], Path]
 
@@ -233,7 +233,6 @@ def test_text_of_a_file_can_not_steer_the_terminal(apply, write: Write):
 
 
 def test_libraries_come_before_the_scripts_that_name_them(apply, server: Server, write: Write, opsgate, name):
-    needs_libraries(server)
     write("a.yaml", "kind: script\nname: s-NAME\nlanguage: bash\ncontent: greet\nlibraries: [l-NAME]\n")
     write("b.yaml", "kind: library\nname: l-NAME\nlanguage: bash\ncontent_file: b.sh\n")
     write("b.sh", "greet() { echo hello; }\n")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deployments.definition_files import read_folder
-from tests.deployments.conftest import Opsgate, Server, connection, needs_libraries, web_process
+from tests.deployments.conftest import Opsgate, Server, connection, web_process
 from tests.deployments.odd_definitions import CONTENTS, NAMES, fill
 
 
@@ -181,7 +181,6 @@ def test_nothing_is_written_through_a_link(opsgate: Opsgate, odd: Server, tmp_pa
 
 
 def test_libraries_are_exported_with_their_text(opsgate: Opsgate, server: Server, tmp_path: Path):
-    needs_libraries(server)
     made = {"name": "Greetings", "language": "python", "content": "def f():\r\n    pass\r\n"}
     connection(server).bring("/libraries/by-name/Greetings", made)
     export(opsgate, server, tmp_path / "out")

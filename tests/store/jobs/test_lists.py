@@ -6,7 +6,7 @@ import pytest
 
 from definitions.permissions import SYSTEM
 from definitions.script import Script
-from store import jobs, scripts, users
+from store import executions, jobs, scripts, users
 from store.job_lists import JobFilter
 
 NOW = datetime.now(UTC)
@@ -51,7 +51,7 @@ async def test_by_script_by_name_or_by_id(db, web1, queued, admin, listed):
     await queued()
     script = Script(name="tidy", language="bash", content="true")
     view = await scripts.save(db, admin, script)
-    ids = await scripts.execute(db, admin, "tidy", ["web-1"], {})
+    ids = (await executions.execute(db, admin, "tidy", ["web-1"], {})).jobs
     assert await listed(script="tidy") == await listed(script=str(view.id)) == ids
     assert await listed(script="unknown") == await listed(script="0") == []
 

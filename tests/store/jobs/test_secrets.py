@@ -15,7 +15,7 @@ from agent.sealed import CannotOpen, Unsealer
 from definitions.errors import Conflict, Invalid, Unavailable
 from definitions.permissions import Actor
 from definitions.script import Script
-from store import agents, jobs, org_secrets, scripts
+from store import agents, executions, jobs, org_secrets, scripts
 from store.connection import Database
 from store.engine import commits, leases, leftovers, workers
 from store.sealing import SealingKeys
@@ -75,7 +75,8 @@ def execute(db: Database, admin: Actor, host: Host) -> Callable[..., Awaitable[i
             }
         )
         await scripts.put(db, admin, script)
-        (job_id,) = await scripts.execute(db, admin, "needs-key", ["web-1"], {"key": MARKER, **parameters})
+        values = {"key": MARKER, **parameters}
+        (job_id,) = (await executions.execute(db, admin, "needs-key", ["web-1"], values)).jobs
         return job_id
 
     return run
@@ -237,5 +238,6 @@ async def test_output_without_a_hit_is_not_audited(db, host, execute) -> None:
 
 async def test_a_job_by_hand_takes_no_secret(db, admin, host) -> None:
     payload = {"language": "bash", "content": "true", "secrets": ["PARAM_KEY_FILE"]}
-    with pytest.raises(Invalid, match="saved script"):
+    with pytest.raises(Invalid) as refused:
         await jobs.dispatch(db, admin, "script", ["web-1"], payload)
+    assert "saved script" in refused.value.problems[0].message

@@ -247,7 +247,7 @@ async def test_secret_values_are_sealed_anew_for_the_jobs_that_run_again(
     await end(org, made.jobs[0], "failed")
     (again,) = (await executions.rerun(org.db, org.ana, made.id)).jobs
     sealed = await org.db.fetchval("SELECT sealed_values FROM jobs WHERE id = $1", again)
-    assert sealed_values.of_job(org.db.keys, again, sealed) == {"PARAM_KEY": "hunter2"}
+    assert sealed_values.of_job(org.db.keys, again, sealed) == {"PARAM_KEY_FILE": "hunter2"}
 
 
 async def test_secret_values_that_are_erased_are_not_left_out_in_silence(
