@@ -16,7 +16,6 @@ from agent import interpreters, processes, runner, tree, workplace
 from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
 from agent.output import StreamOutput
-from agent.program import CannotRun
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
 from agent.runner import Ending, Stop
 from agent.spool import Spool
@@ -151,7 +150,7 @@ class Attempt:
             started = await tree.start(launch, self._shop.launcher)
             self._shop.record(self._entry("started", started))
             return await runner.run(started, self._outputs, job.payload.timeout_seconds, self._stop)
-        except (CannotRun, tree.CannotStart) as error:
+        except (interpreters.CannotRun, tree.CannotStart) as error:
             return Ending("refused", reason=str(error))
         except OSError as error:
             return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")
