@@ -17,7 +17,6 @@ from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
 from agent.output import StreamOutput
 from agent.payloads import JobPayload, ScriptPayload
-from agent.program import CannotRun
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
 from agent.runner import Ending, Stop
 from agent.sealed import Unsealer
@@ -155,7 +154,7 @@ class Attempt:
             started = await tree.start(launch, self._shop.launcher)
             self._shop.record(self._entry("started", started))
             return await runner.run(started, self._outputs, job.payload.timeout_seconds, self._stop)
-        except (sealed.CannotOpen, CannotRun, tree.CannotStart) as error:
+        except (sealed.CannotOpen, interpreters.CannotRun, tree.CannotStart) as error:
             return Ending("refused", reason=str(error))
         except OSError as error:
             return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")

@@ -21,7 +21,8 @@ from agent.kinds import (
     user_control,
 )
 from agent.payloads import CommandPayload, JobPayload, ScriptPayload, TextPayload
-from agent.program import CannotRun, Program, find, has, own, write_private
+from agent.program import CannotRun as CannotRun
+from agent.program import Program, find, has, own, write_private
 from agent.tree import Launch
 
 _SUFFIX = {"bash": ".sh", "python": ".py", "powershell": ".ps1"}

@@ -126,6 +126,8 @@ class Payload(BaseModel):
 class TextPayload(Payload):
     """What runs a text of the user's has besides."""
 
+    model_config = ConfigDict(strict=False)  # as it has always been read
+
     environment: dict[EnvironmentName, str] = Field(default_factory=dict)
     run_as: AccountName | None = None
     """A user of the host (POSIX) whose rights, groups and home the processes have."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from agent import environment
 
-_OWN = Path(__file__).with_name("programs")
+_AGENT = Path(__file__).parent
 
 
 class CannotRun(Exception):
@@ -52,8 +52,8 @@ def has(name: str) -> bool:
 
 
 def own(name: str, *arguments: str) -> list[str]:
-    """The arguments that start one of the agent's own programs, in `agent/programs`."""
-    return [sys.executable, "-I", "-S", str(_OWN / f"{name}.py"), *arguments]
+    """The arguments that start a program of the agent's own: `elevated`, or one in `programs`."""
+    return [sys.executable, "-I", "-S", str(_AGENT / f"{name}.py"), *arguments]
 
 
 def in_turn(folder: Path, *commands: Sequence[str], password_of: str | None = None) -> list[str]:
@@ -63,7 +63,7 @@ def in_turn(folder: Path, *commands: Sequence[str], password_of: str | None = No
     """
     plan = folder / "commands.json"
     write_private(plan, json.dumps([list(command) for command in commands]).encode())
-    return own("in_turn", str(plan), *([password_of] if password_of else []))
+    return own("programs/in_turn", str(plan), *([password_of] if password_of else []))
 
 
 def write_private(path: Path, content: bytes) -> None:

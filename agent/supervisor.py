@@ -21,8 +21,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from agent import processes
-from agent.programs import elevated
+from agent import elevated, processes
 
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_PATIENCE_SECONDS = 10.0

@@ -12,7 +12,7 @@ _PINGS = 4
 def program(payload: NetworkDiagnosticPayload, folder: Path) -> Program:
     """What to start on this host. CannotRun names the tool it lacks."""
     if payload.action == "port_check":
-        return Program(own("port_check", str(payload.host), str(payload.port)))
+        return Program(own("programs/port_check", str(payload.host), str(payload.port)))
     if host_os() == "windows":
         return Program(windows(payload))
     if payload.action == "netstat":

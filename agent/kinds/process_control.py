@@ -13,7 +13,7 @@ def program(payload: ProcessControlPayload, folder: Path) -> Program:
     if host_os() == "windows":
         return Program(windows(payload))
     which = f"pid={payload.pid}" if payload.name is None else f"name={payload.name}"
-    return Program(own("end_processes", payload.action, which, str(os.getpid())))
+    return Program(own("programs/end_processes", payload.action, which, str(os.getpid())))
 
 
 def windows(payload: ProcessControlPayload) -> list[str]:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from agent import environment, identity, interpreters, launcher, tree
+from agent import elevated, environment, identity, interpreters, launcher, tree
 from agent.payloads import ScriptPayload
-from agent.programs import elevated
 from store.sealing import seal_to_agent
 
 MARKER = "mArKeR/\"'$(x) ünïcode\nsecond line of the same"

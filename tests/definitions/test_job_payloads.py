@@ -39,7 +39,8 @@ def test_there_is_a_payload_of_every_type_of_the_manual():
 WRONG = [
     ("teleport", {}, "/type", "unknown-job-type"),
     ("command", {"command": "a\0b"}, "/payload/command", "not-json"),
-    ("command", {"command": "true", "timeout_seconds": "5"}, "/payload/timeout_seconds", "wrong-type"),
+    ("command", {"command": "true", "timeout_seconds": 0}, "/payload/timeout_seconds", "out-of-range"),
+    ("user_control", {"action": "enable", "user": 5}, "/payload/user", "wrong-type"),
     ("command", {"command": "true", "shel": "bash"}, "/payload/shel", "unknown-key"),
     ("command", {"command": "x", "environment": {"PATH": "x"}}, "/payload/environment/PATH", "bad-form"),
     ("command", {"command": "x", "run_as": "a", "requires_elevation": True}, "/payload/run_as", "bad-form"),

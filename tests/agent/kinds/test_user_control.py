@@ -120,7 +120,11 @@ def test_a_password_goes_by_standard_input_and_never_by_arguments_or_environment
         environment["PARAM_PASSWORD_FILE"] = f"/dev/fd/{read}"
     os.close(write)
     done = subprocess.run(
-        own("in_turn", str(plan), "alice"), env=environment, pass_fds=[read], capture_output=True, check=True
+        own("programs/in_turn", str(plan), "alice"),
+        env=environment,
+        pass_fds=[read],
+        capture_output=True,
+        check=True,
     )
     os.close(read)
     line, *visible = json.loads(seen.read_text())
@@ -136,7 +140,7 @@ def test_a_password_that_can_not_be_one_is_refused_and_nothing_is_run(given, tmp
     (tmp_path / "given").write_text(given)
     (tmp_path / "plan").write_text(json.dumps([["touch", str(tmp_path / "ran")]]))
     done = subprocess.run(
-        own("in_turn", str(tmp_path / "plan"), "alice"),
+        own("programs/in_turn", str(tmp_path / "plan"), "alice"),
         env={"PATH": os.environ["PATH"], "PARAM_PASSWORD_FILE": str(tmp_path / "given")},
         capture_output=True,
         check=False,
