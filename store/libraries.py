@@ -63,11 +63,16 @@ LIBRARIES = Versioned("library", "libraries", Library, LibraryView, check=_check
 async def linked(tx: Tx, script: Script) -> list[Linked]:
     """What a script links, at the newest versions, in link order; locked against archiving until the end
     of the transaction. `Invalid` names every link that can't be."""
+    if not script.libraries:
+        return []
+    names = list(script.libraries)
+    # Locked first, read in a statement of its own: one that waited for a save would miss what it saved.
+    await tx.execute("SELECT FROM libraries WHERE name = ANY ($1) ORDER BY id FOR SHARE", names)
     rows = await tx.fetch(
         """SELECT l.id, l.name, l.archived_at, l.version, v.definition FROM libraries l
            JOIN library_versions v ON v.library_id = l.id AND v.version = l.version
-           WHERE l.name = ANY ($1) ORDER BY l.id FOR SHARE OF l""",
-        list(script.libraries),
+           WHERE l.name = ANY ($1)""",
+        names,
     )
     found = {row["name"]: row for row in rows}
     problems = [

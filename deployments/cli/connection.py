@@ -8,7 +8,7 @@ import uuid
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import quote
 
 import httpx2
@@ -70,15 +70,13 @@ class Connection:
         """DELETE a thing."""
         return self._ask("DELETE", path)
 
-    def download(self, path: str, file: BinaryIO) -> None:
-        """Write the answer of a GET into a file as it comes."""
+    def download(self, path: str) -> Iterator[bytes]:
+        """The bytes of a GET's answer as they come; a refusal comes before the first."""
         with self._client.stream("GET", API + path) as answer:
             if answer.is_error:
                 answer.read()
                 raise Refused(answer.status_code, _problem(answer))
-            for part in answer.iter_bytes():
-                file.write(part)
-        file.flush()
+            yield from answer.iter_bytes()
 
     def items(self, path: str, limit: int | None = None, **query: QueryValue) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page, at most `limit`."""

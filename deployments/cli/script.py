@@ -1,6 +1,7 @@
 """`opsgate script`: look at scripts, run one on hosts, see what came of it, run it again where it failed."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,15 +103,16 @@ def executions(
 @app.command
 def download(execution: Execution, /, *, to: Path | None = None) -> None:
     """Write every host's result and output as JSON lines, to a file or to stdout."""
-    connection = Connection.find()
-    path = f"/executions/{execution}/download"
-    if to is None:
-        connection.download(path, sys.stdout.buffer)
-        return
+    parts = Connection.find().download(f"/executions/{execution}/download")
+    first = next(parts, b"")  # a refusal comes here, before there is a file
     try:
-        with to.open("xb") as file:
-            connection.download(path, file)
+        with nullcontext(sys.stdout.buffer) if to is None else to.open("xb") as file:
+            file.write(first)
+            file.writelines(parts)
+            file.flush()
     except OSError as error:
+        if to is None:
+            raise
         raise WrongUse(f"{to} can't be written: {error.strerror}") from error
 
 

@@ -66,6 +66,8 @@ def test_it_runs_again_only_where_it_failed(live: LiveStack, tmp_path: Path) -> 
     file = tmp_path / "results.jsonl"
     assert opsgate(live, "script", "download", str(listed["execution_id"]), "--to", str(file)).returncode == 0
     (line,) = file.read_text().splitlines()
+    assert opsgate(live, "script", "download", str(listed["execution_id"])).stdout == line + "\n"
+    assert opsgate(live, "script", "download", str(listed["execution_id"]), "--to", str(file)).returncode == 2
     assert (json.loads(line)["host"], json.loads(line)["stderr"]) == ("host-1", "no disk left\n")
 
 

@@ -1,5 +1,7 @@
 """The versions of scripts and libraries from the command line, against a real web process."""
 
+from pathlib import Path
+
 import httpx2
 import pytest
 
@@ -57,6 +59,7 @@ def test_a_moment_that_is_none_is_wrong_use(opsgate: Opsgate, server: Server, op
 
 
 def test_an_execution_that_is_not_there_is_said_so(opsgate: Opsgate, server: Server):
-    for verb in ("rerun", "download"):
-        done = opsgate("script", verb, "999999", beside=server)
+    for command in (("rerun", "999999"), ("download", "999999", "--to", "file")):
+        done = opsgate("script", *command, beside=server)
         assert (done.code, "There is no execution 999999." in done.err) == (1, True)
+    assert not Path("file").exists()

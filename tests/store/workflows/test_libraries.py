@@ -140,3 +140,25 @@ async def test_a_viewer_changes_no_library(org: Any) -> None:
     ):
         with pytest.raises(NotPermitted):
             await refused
+
+
+async def test_a_run_that_meets_a_library_being_saved_gets_the_one_saved(
+    org: Any, save_script: SaveScript
+) -> None:
+    library_id = await save(org)
+    await save_script(libraries=["lib"])
+    async with org.db.transaction() as tx:
+        await tx.execute("UPDATE libraries SET version = 2 WHERE id = $1", library_id)
+        running = asyncio.create_task(executions.execute(org.db, org.ana, "disk-check", ["web-1"], {}))
+        waits = "SELECT wait_event FROM pg_stat_activity WHERE datname = current_database()"
+        while "transactionid" not in [row["wait_event"] for row in await tx.fetch(waits)]:
+            await asyncio.sleep(0.01)
+        await tx.execute(
+            """INSERT INTO library_versions (library_id, version, definition)
+               VALUES ($1, 2, $2)""",
+            library_id,
+            {"language": "bash", "content": "# newer"},
+        )
+    (job,) = (await running).jobs
+    view = await jobs.show(org.db, org.ana, job)
+    assert (view.libraries[0].version, view.payload["content"]) == (2, "# newer\ndf -h")
