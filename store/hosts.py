@@ -171,7 +171,7 @@ async def decommission(db: Database, actor: Actor, host: int | str) -> Decommiss
                 await job_endings.end(tx, job, JobStatus.FAILED, why)
                 failed.append(row["id"])
         await audit.record(
-            tx, actor, "host.decommission", "host", found.id, name=found.name, failed_jobs=sorted(failed)
+            tx, actor, "host.decommission", "host", found.id, name=found.name, failed_jobs=len(failed)
         )
         gone = await _load(tx, found.id)
         return DecommissionedView(**gone.model_dump(), failed_jobs=sorted(failed))

@@ -114,6 +114,44 @@ async def test_lists_page_by_cursor(anyone, people, web1):
     assert (len(first["items"]), len(rest["items"]), rest["next"]) == (2, 1, None)
 
 
+async def test_jobs_are_listed_by_what_is_asked_for(anyone, people, web1):
+    for host in (["web-1"], [1]):
+        answer = await anyone.post("/api/v1/jobs", json={**job(), "hosts": host}, headers=people["ann"])
+        assert answer.status_code == 201
+    await anyone.post("/api/v1/jobs/2/cancel", headers=people["ann"])
+
+    async def listed(query):
+        answer = await anyone.get(f"/api/v1/jobs?{query}", headers=people["vera"])
+        assert answer.status_code == 200, answer.text
+        return [each["id"] for each in answer.json()["items"]]
+
+    assert await listed("status=queued") == [1]
+    assert await listed("status=queued&status=cancelled") == [2, 1]
+    assert await listed("host=WEB-1&type=command&created_by=ann&since=2020-01-01T00:00:00Z") == [2, 1]
+    assert await listed("until=2020-01-01T00:00:00%2B05:30") == []
+    assert await listed("script=tidy") == await listed("instance=1") == []
+
+
+NO_FILTERS = (
+    "status=odd",
+    "since=yesterday",
+    "since=2026-01-01T00:00:00",
+    "until=0001-01-01T00:00:00%2B14:00",
+)
+
+
+@pytest.mark.parametrize("query", NO_FILTERS)
+async def test_a_filter_that_says_nothing_is_refused(anyone, people, query):
+    answer = await anyone.get(f"/api/v1/jobs?{query}", headers=people["ann"])
+    assert (answer.status_code, len(answer.json()["problems"])) == (422, 1)
+
+
+@pytest.mark.parametrize("at", ["2027-01-01T08:00:00", "0001-01-01T00:00:00+14:00", "soon"])
+async def test_a_job_for_later_needs_a_moment_with_an_offset(anyone, people, web1, at):
+    body = job(scheduled_at=at)
+    assert (await anyone.post("/api/v1/jobs", json=body, headers=people["ann"])).status_code == 422
+
+
 async def test_the_life_of_a_job_over_rest(anyone, people, web1):
     made = await anyone.post("/api/v1/jobs", json=job(priority="high"), headers=people["ann"])
     path = f"/api/v1/jobs/{made.json()['jobs'][0]}"
