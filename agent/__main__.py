@@ -148,7 +148,8 @@ def _enrol(given: argparse.Namespace) -> int:
             folder=given.state,
             hostname=given.hostname or facts.hostname(),
             secret=_secret(given).strip(),
-            ca_file=str(given.ca_file.resolve()) if given.ca_file else None,
+            # The path as given: behind a link may be another file when the certificate is renewed.
+            ca_file=str(given.ca_file) if given.ca_file else None,
             again=given.again,
             plain_http=given.plain_http,
         )

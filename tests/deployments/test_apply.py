@@ -137,9 +137,11 @@ def test_line_ends_are_part_of_a_script(apply, folder: Path):
 @pytest.mark.usefixtures("both")
 def test_what_was_archived_is_taken_out_of_the_archive(apply, server: Server, name: str):
     apply()
+    connection(server).delete(f"/workflows/w-{name}")
     connection(server).delete(f"/scripts/s-{name}")
     done = apply()
     assert f"changed   script    s-{name} (taken out of the archive)" in done.out
+    assert f"changed   workflow  w-{name} (taken out of the archive" in done.out
     assert changes(apply("--json")) == ["unchanged", "unchanged"]
 
 

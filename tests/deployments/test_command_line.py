@@ -37,6 +37,17 @@ def test_every_command_can_be_asked_for_help(opsgate: Opsgate, name: str):
     assert name in done.out
 
 
+def test_the_agents_own_program_answers_under_our_name():
+    command = [sys.executable, "-m", "deployments.cli", "agent", "unit"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True)
+    assert b"opsgate-agent run\n" in done.stdout
+
+
+def test_a_draft_can_be_checked_like_any_workflow(opsgate: Opsgate, tmp_path: Path):
+    (tmp_path / "w.yaml").write_text(WORKFLOW + "draft: true\n")
+    assert opsgate("workflow", "validate", "w.yaml").code == 0
+
+
 def test_a_good_file_is_valid(opsgate: Opsgate, tmp_path: Path):
     (tmp_path / "w.yaml").write_text(WORKFLOW)
     done = opsgate("workflow", "validate", "w.yaml")

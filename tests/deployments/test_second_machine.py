@@ -264,12 +264,12 @@ def test_an_enrolled_agent_that_trusts_another_ca_stays_away(
 def test_an_agent_whose_ca_file_is_gone_says_which(
     machines: list[Machine], tls_server: Server, trusting: Opsgate, ca: PrivateCa, tmp_path: Path
 ):
-    copy = tmp_path / "copy.pem"
-    copy.write_bytes(ca.file.read_bytes())
-    machines[0].enrol(tls_server, org_secret(trusting, tls_server), "--ca", copy)
-    copy.unlink()
+    link = tmp_path / "link.pem"
+    link.symlink_to(ca.file)
+    machines[0].enrol(tls_server, org_secret(trusting, tls_server), "--ca", link)
+    link.unlink()
     ended = run(machines[0].program, "run", "--state", machines[0].state, code=1)
-    assert f"can't be read: {copy}: No such file" in ended.stderr
+    assert f"can't be read: {link}: No such file" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
