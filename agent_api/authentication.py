@@ -12,9 +12,10 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agent_api.known_agents import KnownAgents
 from definitions.errors import NotAuthenticated, NotPermitted
 from definitions.permissions import Actor
-from store import agents, sessions, tokens
+from store import sessions, tokens
 from store.connection import Database
 from store.sessions import NewSession, SessionActor
 
@@ -98,7 +99,8 @@ async def agent(request: Request) -> Actor:
     token = bearer(request)
     if token is None:
         raise NotAuthenticated("An agent sends its token as `Authorization: Bearer oga_...`.")
-    return await agents.authenticate(database(request), token)
+    known: KnownAgents = request.app.state.known_agents
+    return await known.recognise(database(request), token)
 
 
 def set_session_cookie(response: Response, new: NewSession, *, secure: bool) -> None:
