@@ -11,6 +11,7 @@ from agent_api.bells import HostBells
 from agent_api.body_limit import BodyLimit
 from agent_api.events import Events
 from agent_api.guesses import Guesses
+from agent_api.known_agents import KnownAgents
 from agent_api.routes import ROUTERS
 from agent_api.settings import ApiSettings
 from store import channels, log_output
@@ -43,7 +44,7 @@ def create_api(db: Database, settings: ApiSettings) -> FastAPI:
         title="Opsgate", version="1", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
     app.state.db, app.state.settings, app.state.bells, app.state.events = db, settings, bells, events
-    app.state.enrol_guesses = Guesses()
+    app.state.enrol_guesses, app.state.known_agents = Guesses(), KnownAgents()
     problem_responses.install(app)
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)
     for router in ROUTERS:

@@ -13,9 +13,10 @@ from fastapi import Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from agent_api.known_agents import KnownAgents
 from definitions.errors import NotAuthenticated, NotPermitted, OpsgateError
 from definitions.permissions import Actor
-from store import agents, sessions, tokens
+from store import sessions, tokens
 from store.connection import Database
 from store.sessions import NewSession, SessionActor
 
@@ -101,7 +102,8 @@ async def agent(request: Request) -> Actor:
     try:
         if token is None:
             raise NotAuthenticated("An agent sends its token as `Authorization: Bearer oga_...`.")
-        return await agents.authenticate(database(request), token)
+        known: KnownAgents = request.app.state.known_agents
+        return await known.recognise(database(request), token)
     except (NotAuthenticated, NotPermitted) as error:
         log_refused_agent(request, error)
         raise

@@ -54,16 +54,19 @@ async def poll(db: Db, agent: Agent, request: Request, body: PollRequest) -> Pol
     """Say what the agent should do; held open while there is nothing to say."""
     if body.version:
         _check_version(request, body.version)
-    reply = await claims.poll(db, agent, body)
-    if _says_something(reply) or body.wait_seconds == 0:
-        return reply
-    gone = asyncio.create_task(_disconnected(request))
-    try:
-        return await _held_open(db, agent, body, request.app.state.bells, gone)
-    finally:
-        gone.cancel()
-        with suppress(asyncio.CancelledError):
-            await gone
+    bells: HostBells = request.app.state.bells
+    # The bell hangs before the first look: what comes from then on is not missed.
+    with bells.listening(agent) as rung:
+        reply = await claims.poll(db, agent, body)
+        if _says_something(reply) or body.wait_seconds == 0:
+            return reply
+        gone = asyncio.create_task(_disconnected(request))
+        try:
+            return await _held_open(db, agent, body, reply, rung, gone)
+        finally:
+            gone.cancel()
+            with suppress(asyncio.CancelledError):
+                await gone
 
 
 @router.put("/jobs/{job_id}/{attempt}/output", agent=True, status_code=204)
@@ -94,25 +97,27 @@ async def state(db: Db, agent: Agent, job_id: Id, attempt: Attempt, body: StateR
 
 
 async def _held_open(
-    db: Database, agent: Actor, body: PollRequest, bells: HostBells, gone: asyncio.Task[None]
+    db: Database,
+    agent: Actor,
+    body: PollRequest,
+    reply: PollReply,
+    rung: asyncio.Event,
+    gone: asyncio.Task[None],
 ) -> PollReply:
+    """Wait with a reply that says nothing, and look again each time it was rung, and at the end."""
     loop = asyncio.get_running_loop()
     until = loop.time() + body.wait_seconds
     # What it holds may end elsewhere, which rings no bell: who holds something looks again by itself.
     longest = RECHECK_SECONDS if body.holding else body.wait_seconds
-    with bells.listening(agent) as rung:
-        while True:
-            # Look after the bell hangs and each time it was rung: what came in between is not missed.
-            rung.clear()
-            reply = await claims.poll(db, agent, body, again=True)
-            left = until - loop.time()
-            if _says_something(reply) or left <= 0 or gone.done():
-                return reply
-            ring = asyncio.create_task(rung.wait())
-            await asyncio.wait({ring, gone}, timeout=min(left, longest), return_when="FIRST_COMPLETED")
-            ring.cancel()
-            if gone.done():
-                return reply
+    while (left := until - loop.time()) > 0 and not _says_something(reply):
+        ring = asyncio.create_task(rung.wait())
+        await asyncio.wait({ring, gone}, timeout=min(left, longest), return_when="FIRST_COMPLETED")
+        ring.cancel()
+        if gone.done():
+            break
+        rung.clear()
+        reply = await claims.poll(db, agent, body, again=True)
+    return reply
 
 
 async def _disconnected(request: Request) -> None:
