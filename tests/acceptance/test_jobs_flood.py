@@ -3,8 +3,7 @@
 64 MiB in the suite, 1 GiB under `./run chaos`. How quick other agents' polls are meanwhile is
 measured by `python -m benchmarks agents`.
 
-Seen red: without the cap in `agent.output` the spool grows with the output; with a route that
-reads a chunk's body whole before it looks at its length, and no cap, memory does.
+Seen red: without the cap in `agent.output` the spool grew to the whole output.
 """
 
 import asyncio

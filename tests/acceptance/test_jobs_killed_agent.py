@@ -4,8 +4,9 @@ No job is ever run a second time, each is reported as interrupted, and no proces
 Three kills in the suite, fifty under `./run chaos`; two jobs run at each, one with a child that
 left its session.
 
-Seen red: with `_recover` in `agent.loop` taking interrupted attempts up again, the ledger has lines
-twice; with the supervisor ignoring the agent's death, processes are left.
+Seen red: with the supervisor ignoring the agent's death and `kill_remains` doing nothing, both jobs'
+trees were left. A second run would take three guards at once to fail: the journal, the server's
+refusal of a start, and the table of moves.
 """
 
 import asyncio

@@ -3,8 +3,8 @@
 The server has acted before a reply is lost. Each job appends its number to a ledger: what ran is
 what stands there. 200 jobs in the suite, 5,000 under `./run chaos`.
 
-Seen red: an agent that takes up what it had seen before (`seen` in `agent.loop`) runs jobs twice;
-a server that does not accept the repeat of a report (`_started`, `_completed`) leaves jobs undone.
+Seen red: with `_started` in `store.job_reports` refusing the repeat of a start whose acknowledgement
+was lost, jobs are never done.
 """
 
 import asyncio

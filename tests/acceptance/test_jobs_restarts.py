@@ -5,9 +5,10 @@ restart some replies to polls get lost on their way as well: their jobs are clai
 them. The mechanism that brings them is that a poll is given what is pending for its agent and not
 among what the agent says it holds (`lost` in `store.claims`).
 
-Seen red: with `to_give` and `lost` in `store.claims` no longer looking at pending jobs, the first
-test waits in vain for the jobs of lost replies. The second test does the same from the claimers'
-side, in every run: they say that they hold whatever the store has pending for them.
+Seen red: with `lost` taken out of `store.claims` (the CTE finds nothing, `to_give` does not ask for
+it) the first test waited in vain for every job to end. `request_id` is only kept for the record. The
+second test takes the mechanism out from the claimers' side, in every run: they say that they hold
+whatever the store has pending for them.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import machine, results, spent
 from benchmarks.child import MeasurementFailed, measured
-from benchmarks.figure import BARE, OURS, STOCK, TEMPORAL, Figure, of
+from benchmarks.figure import BARE, OURS, PGBENCH, PROCRASTINATE, STOCK, TEMPORAL, Figure, of
 from benchmarks.measure import in_flight, spread
 from benchmarks.ours.workflows import DOCUMENTS, SCRIPT_DOCUMENT
 from benchmarks.table import grid, markdown
@@ -61,6 +61,18 @@ def test_throughput_is_held_against_both_kinds_of_prefect(
 ) -> None:
     name = "workflows/s, 10 at once"
     values = ((OURS, ours), (BARE, bare), (STOCK, stock))
+    assert grid([Figure(name, who, value, "/s") for who, value in values])[1][0][-1] == met
+
+
+@pytest.mark.parametrize(
+    ("ours", "procrastinate", "bare", "met"),
+    [(500.0, 400.0, 1500.0, "yes"), (500.0, 600.0, 1500.0, "NO"), (500.0, 400.0, 1600.0, "NO")],
+)
+def test_the_job_queue_is_held_against_procrastinate_and_the_bare_sql(
+    ours: float, procrastinate: float, bare: float, met: str
+) -> None:
+    name = "jobs/s, claimed and completed"
+    values = ((OURS, ours), (PROCRASTINATE, procrastinate), (PGBENCH, bare))
     assert grid([Figure(name, who, value, "/s") for who, value in values])[1][0][-1] == met
 
 
