@@ -20,6 +20,7 @@ from definitions.harmless import HIDDEN, TerminalText, terminal_text, visible
         ("10%\r50%\r100%\nnext", "100%\nnext"),
         ("windows\r\nlines\r\n", "windows\nlines\n"),
         ("ab\b\bcd", "cd"),
+        ("a\b\b\bcd", "cd"),
         ("tab\tstays", "tab\tstays"),
         ("bell\x07", "bell⟨U+0007⟩"),
         ("cut off \x1b[3", "cut off "),

@@ -35,7 +35,7 @@ def test_what_is_printed_of_secret_values_are_their_names() -> None:
 def test_a_payload_names_its_secrets_and_holds_none() -> None:
     script = Script(name="s", language="bash", content="x", parameters=DECLARED)
     payload = script_payload(script, VALUES)
-    assert payload.secrets == ("PARAM_API_KEY_FILE",)
+    assert payload.secrets == ["PARAM_API_KEY_FILE"]
     assert payload.environment == {"PARAM_PLAIN": "shown"}
     assert "hunter2" not in payload.model_dump_json()
 
