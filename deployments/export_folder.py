@@ -7,8 +7,8 @@ other is foreign and stays, unless told otherwise. Asks no server.
 
 import hashlib
 import json
-import os
 import re
+import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -116,6 +116,7 @@ def _digest(content: bytes) -> str:
 def _replace(path: Path, content: bytes) -> None:
     """At once, so that a file is never half of one."""
     path.parent.mkdir(exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with beside.open("xb") as file:  # never through a link that lies there already
+        file.write(content)
     beside.replace(path)

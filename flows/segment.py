@@ -5,6 +5,7 @@ is parked: first in the store, then in Prefect. Nothing is kept in memory across
 """
 
 import asyncio
+from typing import cast
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -112,7 +113,8 @@ class Segment:
                     elif (ended := await self._close(member.active, answer, member.task_run_id)) is not None:
                         await self._leave()
                         return ended
-                if waits and waits.keys() == set(self.situation.frontier):
+                # Nothing seen: only a parallel step is left, whose last branch has just ended.
+                if seen and waits.keys() == set(self.situation.frontier):
                     if still := [waits[active].sentence for active in asked & waits.keys()]:
                         log.info("resumed, but it still waits", instance=self.lease.instance_id, why=still)
                     await self._park(list(waits.values()), min(seen))
@@ -211,8 +213,8 @@ class Segment:
     async def _park(self, waits: list[Waiting], seen_seq: int) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""
         waits = [wait for wait in waits if wait.kind != "branches"]
-        kinds = [wait.kind for wait in waits if wait.kind != "branches"]
-        kind: commits.ParkKind = "jobs" if "jobs" in kinds else kinds[0]
+        kinds = [wait.kind for wait in waits]
+        kind = cast(commits.ParkKind, "jobs" if "jobs" in kinds else kinds[0])
         moments = [wait.wake_at for wait in waits if wait.kind == "delay" and wait.wake_at is not None]
         number = await commits.park(
             self.process.db,

@@ -149,7 +149,8 @@ def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalVie
         return "A worker has to take it up."
     sentences = [waits.for_request(request) for request in requests]
     for step in steps:
-        if step.ended_at is None and step.approval_id is None:
+        # A parallel step waits for what its branches wait for.
+        if step.ended_at is None and step.approval_id is None and step.kind != "parallel":
             sentences.append(waits.for_step(step.name or step.step_id, step.wake_at, step.jobs))
     if sentences:
         return " ".join(sentences)

@@ -183,17 +183,17 @@ async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:
     """End an instance whose cancelling a person asked for; open steps end with it."""
     async with db.transaction() as tx:
         await fence(tx, lease)
-        await tx.execute(
-            """UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $2
-               WHERE instance_id = $1 AND status IN ('waiting', 'running')""",
-            lease.instance_id,
-            reason,
-        )
         await _end(tx, lease, "cancelled", reason)
         await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
 
 
 async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
+    await tx.execute(
+        """UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $2
+           WHERE instance_id = $1 AND status IN ('waiting', 'running')""",
+        lease.instance_id,
+        reason,
+    )
     await tx.execute(
         f"""WITH {ERASE_OF_INSTANCE}
             UPDATE instances SET status = $2, reason = $3, ended_at = now(), frontier = '[]',

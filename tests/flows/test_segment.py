@@ -9,13 +9,13 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed
 
 from definitions.steps import CommandStep
-from definitions.workflow import Workflow
+from definitions.workflow import Workflow, parse
 from flows import forms, segment
 from flows.compile import CompiledWorkflow
 from flows.process import EngineProcess
 from flows.suspend import GateForm
 from store.engine import leases, situation
-from tasks.step_run import Waiting
+from tasks.step_run import Waiting, completed
 
 WORKFLOW = Workflow(name="w", steps=(CommandStep(id="a", type="command", command="true"),))
 COMPILED = CompiledWorkflow(WORKFLOW, cast(Any, None), {})
@@ -92,3 +92,40 @@ async def test_a_suspension_that_fails_is_tried_again(
     with pytest.raises(ConnectionError):
         await one._park([Waiting("jobs", "Waits.")], seen.wake_seq)
     assert await process.db.fetchval("SELECT parked_seq FROM instances") is None
+
+
+class Enough(Exception):
+    """The test has seen what it wanted."""
+
+
+async def test_a_parallel_step_whose_last_branch_has_just_ended_is_not_parked(
+    process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branch = {"steps": [{"id": "b", "type": "command", "command": "true"}]}
+    workflow, _ = parse({"name": "w", "steps": [{"id": "p", "type": "parallel", "branches": [branch]}]})
+    assert workflow is not None
+    await process.db.execute(
+        "UPDATE instances SET frontier = $1", [{"step": "p", "visit": 1}, {"step": "b", "visit": 1}]
+    )
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease, workflow)
+    one = segment.Segment(process, CompiledWorkflow(workflow, cast(Any, None), {}), lease, found)
+    answers = [Waiting("branches", "Waits for branch 1."), completed()]
+    rounds = 0
+
+    async def some_end(_: segment.Segment) -> list[Any]:
+        nonlocal rounds
+        rounds += 1
+        if rounds > 1:
+            raise Enough
+        for active, answer in zip(found.frontier, answers, strict=True):
+            task = SimpleNamespace(result=lambda answer=answer: answer)
+            one.members[active] = cast(
+                Any, SimpleNamespace(active=active, task=task, looked=0, task_run_id=None, ring=lambda: None)
+            )
+        return list(one.members.values())
+
+    monkeypatch.setattr(segment.Segment, "_some_end", some_end)
+    with pytest.raises(Enough):
+        await one.run()
+    assert [active.step for active in found.frontier] == ["p"]

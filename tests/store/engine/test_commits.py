@@ -103,3 +103,18 @@ async def test_what_is_dropped_ends_as_cancelled_and_nothing_else_does(
     rows = await db.fetch("SELECT step_id, status, reason FROM step_results ORDER BY step_id")
     assert [tuple(row)[:2] for row in rows] == [("a", "completed"), ("x", "cancelled"), ("y", "waiting")]
     assert rows[1]["reason"] == "Another branch of a came first."
+
+
+@pytest.mark.parametrize("ending", [InstanceStatus.CANCELLED, InstanceStatus.FAILED])
+async def test_no_step_is_left_open_in_an_instance_that_has_ended(
+    db: Database, instance: int, worker: Worker, ending: InstanceStatus
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    beside = commits.StepRow(Active("x", 1), "command", "x", {})
+    for row in (STEP, beside):
+        await db.execute("UPDATE instances SET frontier = $1", [{"step": row.active.step, "visit": 1}])
+        await commits.open_step(db, lease, row)
+    await close(db, lease, "failed", Advance((), ending, str(ending), "It ended."))
+    rows = await db.fetch("SELECT step_id, status, ended_at FROM step_results ORDER BY step_id")
+    assert [(row["step_id"], row["status"]) for row in rows] == [("a", "failed"), ("x", "cancelled")]
+    assert all(row["ended_at"] is not None for row in rows)
