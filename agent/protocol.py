@@ -75,7 +75,8 @@ class PollRequest(Message):
     """Fresh at every start of the agent process. On a new one the server takes back what was
     pending, and ends as `interrupted` what was running and is no longer held."""
     request_id: str
-    """Fresh per poll; the same when a poll is sent again after a lost reply."""
+    """Fresh per poll; the same when a poll is sent again after a lost reply. A record: what the reply held is
+    given again because it is not in `holding`."""
     holding: list[Held] = Field(default_factory=list)
     free_slots: Annotated[int, Field(ge=0, le=64)] = 1
     wait_seconds: Annotated[float, Field(ge=0, le=POLL_WAIT_SECONDS)] = POLL_WAIT_SECONDS

@@ -2,6 +2,9 @@
 
 The waiting of a held-open poll is the route's; it evaluates again with `again=True`, which beats
 no heart and never takes the poll for that of a new process.
+
+A reply that was lost is made up for by what the agent holds: what is claimed and not held is given again.
+That covers a repeat of the same request too, so `request_id` is only kept with the job, as a record.
 """
 
 from datetime import timedelta

@@ -22,7 +22,7 @@ def program(payload: UserControlPayload, folder: Path) -> Program:
     if host_os() == "windows":
         command = windows(payload)
     else:
-        if payload.action in ("delete", "disable"):
+        if payload.action in ("delete", "disable", "reset_password"):
             _not_our_own(name)
         command = _posix(payload)
     if payload.action == "reset_password":
