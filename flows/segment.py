@@ -187,6 +187,7 @@ class Segment:
             )
             failpoint("worker.between_steps")
             situation.frontier = advance.frontier
+            situation.results.pop(active, None)  # they stand in the order in which they ended
             situation.results[active] = StepState(
                 answer.status,
                 answer.outcome,

@@ -25,6 +25,9 @@ from fastapi.responses import JSONResponse
 
 from agent import identity
 
+# The tests make users, services and packages; who is no login shell has no such tools in its path.
+os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+
 TOKEN = "oga_test-token"
 
 

@@ -151,7 +151,9 @@ async def test_a_run_that_meets_a_library_being_saved_gets_the_one_saved(
         await tx.execute("UPDATE libraries SET version = 2 WHERE id = $1", library_id)
         running = asyncio.create_task(executions.execute(org.db, org.ana, "disk-check", ["web-1"], {}))
         waits = "SELECT wait_event FROM pg_stat_activity WHERE datname = current_database()"
-        while "transactionid" not in [row["wait_event"] for row in await tx.fetch(waits)]:
+        # Not on this transaction's connection: within one, PostgreSQL shows what it saw first.
+        while "transactionid" not in [row["wait_event"] for row in await org.db.fetch(waits)]:
+            assert not running.done()
             await asyncio.sleep(0.01)
         await tx.execute(
             """INSERT INTO library_versions (library_id, version, definition)
