@@ -90,7 +90,7 @@ async def _start(
     web = stack.program("web", "deployments.cli", "web")
     await processes.start(web)
     await processes.start(stack.program("worker", "deployments.cli", "worker"))
-    await processes.until(lambda: _web_answers(ports.web), web, START_LIMIT)
+    await processes.until(lambda: web_answers(ports.web), web, START_LIMIT)
     await processes.until(prefect.answers, server, START_LIMIT)
     return stack
 
@@ -109,7 +109,8 @@ def _introduce(welcome: Welcome, say: Callable[[str], None]) -> None:
         say(f"  Created bob, who may approve, password {welcome.second_password}")
 
 
-def _web_answers(port: int) -> bool:
+def web_answers(port: int) -> bool:
+    """Whether the web process on this port of loopback says that it is ready."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
         connection.request("GET", "/readyz")

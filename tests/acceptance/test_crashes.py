@@ -9,21 +9,26 @@ from tests.acceptance.conftest import Ledger
 from tests.live.stack import LiveStack, until
 
 
+def run_killed_at(point: str, workflow: str, live: LiveStack, ledger: Ledger, mark: Path) -> int:
+    """Run a workflow whose worker dies at that point; its number, once it has completed all the same."""
+    # Parking on a job needs a wait that is over before the job is.
+    hot = {"OPSGATE_HOT_SECONDS": "0.2"} if point == "worker.parked" else {}
+    live.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(mark), **hot)
+    try:
+        number = live.launch(workflow, ["host-1"], ledger=str(ledger.path))
+        ended = live.ended(number, 90)
+    finally:
+        live.worker_with()
+    assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
+    assert ended["status"] == "completed", ended["reason"]
+    return number
+
+
 @pytest.mark.parametrize("point", sorted(POINTS.keys() - {"worker.forked"}))
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
 ) -> None:
-    mark = tmp_path / "hit"
-    # Parking on a job needs a wait that is over before the job is.
-    hot = {"OPSGATE_HOT_SECONDS": "0.2"} if point == "worker.parked" else {}
-    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(mark), **hot)
-    try:
-        number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
-        ended = workflows.ended(number, 90)
-    finally:
-        workflows.worker_with()
-    assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
-    assert ended["status"] == "completed", ended["reason"]
+    number = run_killed_at(point, "slow", workflows, ledger, tmp_path / "hit")
     assert ledger.lines() == [f"{number} a", f"{number} b"]
 
 
@@ -35,16 +40,7 @@ BRANCHES = ("worker.forked", "worker.woken", "worker.parked", "worker.between_st
 def test_branches_lose_nothing_and_repeat_nothing_either(
     workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
 ) -> None:
-    mark = tmp_path / "hit"
-    hot = {"OPSGATE_HOT_SECONDS": "0.2"} if point == "worker.parked" else {}
-    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(mark), **hot)
-    try:
-        number = workflows.launch("branched", ["host-1"], ledger=str(ledger.path))
-        ended = workflows.ended(number, 90)
-    finally:
-        workflows.worker_with()
-    assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
-    assert ended["status"] == "completed", ended["reason"]
+    number = run_killed_at(point, "branched", workflows, ledger, tmp_path / "hit")
     ran = ledger.lines()
     assert sorted(ran) == [f"{number} {name}" for name in "bcdz"]
     assert ran[-1] == f"{number} z"

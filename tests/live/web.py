@@ -1,6 +1,5 @@
 """The web process alone on a database: what agents speak with. No Prefect, no worker, no keeper."""
 
-import http.client
 import os
 import socket
 import sys
@@ -9,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.stack.embedded import web_answers
 from deployments.stack.processes import Child, Processes
 
 
@@ -45,20 +45,9 @@ async def web_process(database_url: str, log: Path) -> AsyncIterator[Web]:
     processes = Processes()
     await processes.start(child)
     try:
-        await processes.until(lambda: _answers(port), child, 60)
+        await processes.until(lambda: web_answers(port), child, 60)
         pid = processes.pid("web")
         assert pid is not None
         yield Web(port, pid)
     finally:
         await processes.stop()
-
-
-def _answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

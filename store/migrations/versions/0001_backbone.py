@@ -1,9 +1,8 @@
 """The backbone: every table of the first release, and the moves SQL guards."""
 
-from pathlib import Path
-
 from alembic import op
-from sqlalchemy.util import await_only
+
+from store.migrations.sql_file import run_beside
 
 revision = "0001"
 down_revision = None
@@ -50,9 +49,8 @@ MOVES = {
 
 
 def upgrade() -> None:
-    """Create everything. The file holds many statements: only the driver's own call takes them at once."""
-    sql = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    await_only(op.get_bind().connection.driver_connection.execute(sql))
+    """Create everything, and write down the moves."""
+    run_beside(__file__)
     for lifecycle, moves in MOVES.items():
         for from_state, to_state in moves:
             op.execute(

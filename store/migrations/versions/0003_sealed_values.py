@@ -1,9 +1,6 @@
 """Secret values of jobs and instances, sealed."""
 
-from pathlib import Path
-
-from alembic import op
-from sqlalchemy.util import await_only
+from store.migrations.sql_file import run_beside
 
 revision = "0003"
 down_revision = "0002"
@@ -13,8 +10,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Run the file of the same name, whole."""
-    sql = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    await_only(op.get_bind().connection.driver_connection.execute(sql))
+    run_beside(__file__)
 
 
 def downgrade() -> None:
