@@ -1,6 +1,6 @@
 """A list of declared parameters as a document says it: read, and checked beyond the shape of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from agent.payloads import MAX_SECRETS
 from definitions.nearest import pointer_to
@@ -15,34 +15,42 @@ def read_parameters(document: object, pointer: str) -> tuple[tuple[Parameter, ..
         return (), []
     if not isinstance(document, list):
         return (), [_problem(pointer, "wrong-type", "Parameters are a list.", "Write a list of parameters.")]
-    parameters: list[Parameter] = []
+    parameters: dict[str, Parameter] = {}
     problems: list[Problem] = []
     for index, item in enumerate(document):
-        parameter, found = read(Parameter, item, pointer_to(pointer, index), "parameter")
-        problems += found
+        where = pointer_to(pointer, index)
+        parameter, found = read(Parameter, item, where, "parameter")
+        problems += [_mended(problem, f"{where}/secret") for problem in found]
         if parameter is not None:
-            parameters.append(parameter)
-    if not problems:
-        problems += declared_badly(parameters, pointer)
-    return tuple(parameters), problems
+            parameters[where] = parameter
+    problems += _together(parameters, pointer)
+    return tuple(parameters.values()), problems
 
 
-def declared_badly(parameters: Sequence[Parameter], pointer: str) -> list[Problem]:
-    """What is wrong with a list of parameters beyond the shape of each."""
+def _mended(problem: Problem, pointer: str) -> Problem:
+    """Other tools have a flag there; ours is a type, and no key is near enough to be proposed."""
+    if problem.pointer != pointer or problem.code != "unknown-key":
+        return problem
+    return problem.model_copy(update={"fix": "Make the type secret."})
+
+
+def _together(parameters: Mapping[str, Parameter], pointer: str) -> list[Problem]:
+    """What is wrong with parameters, each at its pointer, beyond the shape of each."""
     problems: list[Problem] = []
     variables: dict[str, str] = {}
-    for index, parameter in enumerate(parameters):
-        where = pointer_to(pointer, index)
+    seen: set[str] = set()
+    for where, parameter in parameters.items():
         variable = variable_of(parameter)
         other = variables.setdefault(variable, parameter.name)
         if other != parameter.name:
             message = f"`{parameter.name}` and `{other}` would both arrive as {variable}."
             problems.append(_problem(f"{where}/name", "name-clash", message, "Rename one of them."))
-        elif parameter.name in [earlier.name for earlier in parameters[:index]]:
+        elif parameter.name in seen:
             message = f"There are two parameters named `{parameter.name}`."
             problems.append(_problem(f"{where}/name", "duplicate-name", message, "Rename or remove one."))
+        seen.add(parameter.name)
         problems += _declared_badly(parameter, where)
-    if sum(parameter.type == "secret" for parameter in parameters) > MAX_SECRETS:
+    if sum(parameter.type == "secret" for parameter in parameters.values()) > MAX_SECRETS:
         message = f"There are more than {MAX_SECRETS} secrets."
         problems.append(_problem(pointer, "too-many-secrets", message, "Put several values into one."))
     return problems

@@ -215,7 +215,8 @@ def _act(job: int, verb: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        print(f"Job {job} is {found['status']}.")
+        asked = verb == "cancel" and found["status"] not in ENDED
+        print(f"Job {job} is {found['status']}{'; its host is told to stop it' if asked else ''}.")
 
 
 def _payload(type_: str, command: str | None, fields: Sequence[str], payload: str | None) -> object:

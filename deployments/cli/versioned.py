@@ -43,9 +43,22 @@ def _add_reading(app: App, path: str) -> None:
         if not json:
             definition = found.get("definition", {})
             for field, value in definition.items():
-                if field != "content":
+                if field == "parameters":
+                    print("  parameters:" + "".join(f"\n    {_parameter(each)}" for each in value))
+                elif field != "content":
                     print(f"  {field.replace('_', ' ')}: {cell(value)}")
             print(f"\n{cell(definition.get('content', ''))}")
+
+
+def _parameter(declared: dict[str, Any]) -> str:
+    """A parameter in a line: its name, then what is declared of it."""
+    said = [cell(declared["type"]), *(["required"] if declared["required"] else [])]
+    said += [
+        f"{field} {cell(declared[field])}"
+        for field in ("default", "choices", "description")
+        if declared.get(field) not in (None, "", [])
+    ]
+    return f"{cell(declared['name'])}: {', '.join(said)}"
 
 
 def _add_versions(app: App, path: str) -> None:

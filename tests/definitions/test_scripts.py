@@ -64,6 +64,17 @@ def test_a_mistake_in_a_script_is_named(change: dict[str, object], found: tuple[
     assert [(problem.code, problem.pointer) for problem in problems] == [found]
 
 
+def test_mistakes_of_several_parameters_are_named_at_once() -> None:
+    wrong = [{"name": "a", "secret": True}, {}, {"name": "b", "type": "integer", "choices": [1]}]
+    script, problems = parse_script({**DOCUMENT, "parameters": wrong})
+    assert script is None
+    assert [(problem.pointer, problem.fix) for problem in problems] == [
+        ("/parameters/0/secret", "Make the type secret."),
+        ("/parameters/1/name", "Add `name`."),
+        ("/parameters/2/choices", "Make the type choice."),
+    ]
+
+
 @pytest.mark.parametrize("document", [None, [], {"content": float("nan")}])
 def test_what_is_no_script_is_refused(document: object) -> None:
     assert parse_script(document)[0] is None

@@ -8,6 +8,11 @@ import pytest
 from deployments.cli.profile import NAME, read
 from tests.deployments.conftest import Opsgate, Server
 
+PARAMETERS = [
+    {"name": "size", "type": "choice", "choices": ["s", "l"], "default": "s", "description": "How much"},
+    {"name": "key", "type": "secret", "required": True},
+]
+
 
 @pytest.fixture
 def name(server: Server, request: pytest.FixtureRequest) -> str:
@@ -20,7 +25,7 @@ def name(server: Server, request: pytest.FixtureRequest) -> str:
         for path, more in (
             ("libraries", {"content": "f() { echo 1; }"}),
             ("libraries", {"content": "f() { echo 2; }"}),
-            ("scripts", {"content": "f", "libraries": [name]}),
+            ("scripts", {"content": "f", "libraries": [name], "parameters": PARAMETERS}),
         ):
             document = {"language": "bash", **more}
             api.put(f"/{path}/by-name/{name}", json=document).raise_for_status()
@@ -46,8 +51,13 @@ def test_what_needs_a_library_is_named(opsgate: Opsgate, server: Server, name: s
     assert name in [row["name"] for row in opsgate("library", "list", "--archived", "--json").json]
 
 
-def test_a_script_says_what_it_links(opsgate: Opsgate, server: Server, name: str):
-    assert f"libraries: {name}" in opsgate("script", "show", name, beside=server).out
+def test_a_script_says_what_it_takes_and_what_it_links(opsgate: Opsgate, server: Server, name: str):
+    shown = opsgate("script", "show", name, beside=server).out
+    assert f"libraries: {name}" in shown
+    assert (
+        "\n    size: choice, default s, choices s, l, description How much\n    key: secret, required\n"
+        in shown
+    )
     assert opsgate("script", "executions", name).out == "Nothing here.\n"
     assert opsgate("script", "versions", name, "--json").json[0]["version"] == 1
 
