@@ -27,7 +27,7 @@ from store.wakes import notify
 
 
 class NewJob(NamedTuple):
-    """A job to make. `scheduled_at` None: now."""
+    """A job to make. `scheduled_at` None, or a moment that has passed: now."""
 
     type: str
     host_id: int
@@ -65,7 +65,7 @@ async def insert(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
                                  script_version, created_by_name, created_by, instance_id, step_id, visit,
                                  branch, libraries, execution_id)
-               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
+               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
