@@ -43,6 +43,15 @@ async def actor(request: Request) -> Actor:
     return found
 
 
+async def still_admitted(request: Request) -> Actor:
+    """The person, found and let in anew by the route's guard: for an answer that goes on for long.
+
+    Raises what the guard raises when the token, the session or the right was taken away meanwhile.
+    """
+    found: Actor = await request.state.admit(request)
+    return found
+
+
 Db = Annotated[Database, Depends(given_database)]
 Person = Annotated[Actor, Depends(actor)]
 Agent = Annotated[Actor, Depends(actor)]

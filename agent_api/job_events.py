@@ -3,11 +3,13 @@
 Every event carries the cursor of what was sent with it and before it: who comes back with the last
 one (`Last-Event-ID`) goes on there, without a gap or a repetition. Chunks are read a few at a time
 and only when the ones before were taken: a slow reader holds up nothing and fills no memory.
+Who loses the right to read, or the token or session, loses the stream too.
 """
 
+import math
 import re
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from fastapi.sse import ServerSentEvent
@@ -15,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from agent.protocol import Stream
 from agent_api.events import Events
-from definitions.errors import Invalid, NotFound
+from definitions.errors import Invalid, NotAuthenticated, NotFound, NotPermitted
 from definitions.lifecycles.job import ENDED
 from definitions.permissions import Actor
 from store import job_output, jobs
@@ -27,6 +29,8 @@ LOOK_AGAIN_SECONDS = 15.0
 """A notification may be lost: look by ourselves this often."""
 STREAM_SECONDS = 600.0
 """Then the stream ends without `end`, and who comes back is checked anew."""
+ADMIT_AGAIN_SECONDS = 3.0
+"""Nothing more is sent to somebody who was last let in longer ago than this."""
 CHUNKS_AT_ONCE = 4
 """256 KiB of output are in memory for a reader, whatever the job has printed."""
 
@@ -77,7 +81,7 @@ class Printed(BaseModel):
 
 async def follow(
     db: Database,
-    actor: Actor,
+    admit: Callable[[], Awaitable[Actor]],
     told: Events,
     job_id: int,
     streams: Sequence[Stream] = STREAMS,
@@ -86,15 +90,18 @@ async def follow(
     """`job` now and at every change, `output` for every chunk, `end` when all is over and was sent.
 
     Begins with the newest attempt, or where the cursor says. An attempt that follows is followed too.
+    `admit` gives the person, found anew, or raises; it is asked every few seconds.
     """
-    until = time.monotonic() + STREAM_SECONDS
+    until, admitted = time.monotonic() + STREAM_SECONDS, -math.inf
     shown: tuple[object, ...] | None = None
     with told.subscribe([f"job:{job_id}"]) as subscription:
         while time.monotonic() < until:
             try:
+                if time.monotonic() - admitted >= ADMIT_AGAIN_SECONDS:
+                    actor, admitted = await admit(), time.monotonic()
                 job = await jobs.row(db, actor, job_id)
-            except NotFound:
-                return  # deleted meanwhile: who comes back learns of it
+            except (NotFound, NotAuthenticated, NotPermitted):
+                return  # deleted or taken away meanwhile: who comes back learns of it
             cursor = cursor or Cursor(job.attempt)
             if (state := _state(job)) != shown:
                 shown = state

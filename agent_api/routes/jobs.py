@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from agent.protocol import Stream
-from agent_api.authentication import Db, Person
+from agent_api.authentication import Db, Person, still_admitted
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id, Moment, Paging, SomeId
 from agent_api.job_events import STREAMS, Cursor, follow
@@ -105,7 +106,6 @@ async def last_seen(last_event_id: Annotated[str | None, Header(max_length=40)] 
 async def events(
     request: Request,
     db: Db,
-    actor: Person,
     first: Annotated[JobView, Depends(show)],
     cursor: Annotated[Cursor | None, Depends(last_seen)],
     stream: Stream | None = None,
@@ -115,7 +115,8 @@ async def events(
     Goes on after `Last-Event-ID`. A stream that ends without `end` is to be asked for again.
     """
     streams = STREAMS if stream is None else (stream,)
-    told = follow(db, actor, request.app.state.events, first.id, streams, cursor)
+    admit = partial(still_admitted, request)
+    told = follow(db, admit, request.app.state.events, first.id, streams, cursor)
     async with aclosing(told):
         async for event in told:
             yield event
