@@ -36,6 +36,8 @@ class NewJobs(BaseModel):
     payload: dict[str, Any]
     priority: Literal["critical", "high", "normal", "low"] | None = None
     scheduled_at: Moment | None = None
+    secrets: dict[str, Any] = Field(default_factory=dict)
+    """By name, sealed for each host; a password reset takes `password`."""
 
 
 class JobIds(BaseModel):
@@ -48,7 +50,9 @@ class JobIds(BaseModel):
 async def dispatch(db: Db, actor: Person, body: NewJobs) -> JobIds:
     """Make one job a host."""
     priority = None if body.priority is None else PRIORITY_NAMES.index(body.priority)
-    made = await jobs.dispatch(db, actor, body.type, body.hosts, body.payload, priority, body.scheduled_at)
+    made = await jobs.dispatch(
+        db, actor, body.type, body.hosts, body.payload, priority, body.scheduled_at, body.secrets
+    )
     return JobIds(jobs=made)
 
 

@@ -1,6 +1,7 @@
 """`opsgate job` and `opsgate host` against a real web process: what people type and what comes back."""
 
 import base64
+import io
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -91,6 +92,18 @@ def test_a_job_is_shown_cancelled_and_deleted(opsgate: Opsgate, enrol: Enrol):
     assert opsgate("job", "retry", number).code == 1
     assert opsgate("job", "delete", number).code == 0
     assert opsgate("job", "logs", number, "-f").code == 1
+
+
+def test_a_password_reset_reads_the_password_where_nobody_sees_it(
+    opsgate: Opsgate, enrol: Enrol, monkeypatch
+):
+    fields = ("--set", "action=reset_password", "--set", "user=alice", "--secret", "password")
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2 hunter2\n"))
+    done = opsgate("job", "run", "user_control", *fields, "--host", enrol("a"), "--at", "1d", "--json")
+    assert done.code == 0, done.err
+    shown = opsgate("job", "show", str(done.json["jobs"][0]), "--json")
+    assert shown.json["payload"]["secrets"] == ["PARAM_PASSWORD_FILE"]
+    assert "hunter2" not in shown.out
 
 
 def test_hosts_are_tagged_grouped_and_found_by_it(opsgate: Opsgate, enrol: Enrol):
