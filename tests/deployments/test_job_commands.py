@@ -136,6 +136,16 @@ def test_a_host_shows_its_agent_and_its_facts_harmlessly(opsgate: Opsgate, enrol
     assert host in [each["name"] for each in opsgate("host", "list", "--offline", "--json").json]
 
 
+def test_a_decommissioned_host_comes_back_once_somebody_allows_it(opsgate: Opsgate, enrol: Enrol):
+    host = enrol("a")
+    opsgate("host", "decommission", host)
+    with pytest.raises(AssertionError, match="already a host"):
+        enrol("a")
+    assert f"{host} may enrol again until" in opsgate("host", "allow-reenrolment", host).out
+    assert enrol("a") == host
+    assert opsgate("host", "show", host, "--json").json["decommissioned_at"] is None
+
+
 def test_decommissioning_says_which_jobs_failed(opsgate: Opsgate, enrol: Enrol):
     host = enrol("a")
     number = later(opsgate, host)
