@@ -268,3 +268,10 @@ def test_what_the_server_would_say_of_links_is_said_before_the_first_write(
     assert f"/libraries/0: old.yaml: The library 'old-{name}' is archived." in done.err
     assert f"/libraries/1: twice.yaml: The library 'l-{name}' is linked twice." in done.err
     assert opsgate("library", "show", f"l-{name}").code == 1
+
+
+def test_a_large_number_is_the_same_however_it_is_written(apply, write: Write):
+    parameters = "[{name: a, type: number, default: 1.0e+17}, {name: b, type: number, default: 1.0e+300}]"
+    write("a.yaml", f"kind: script\nname: s-NAME\nlanguage: bash\ncontent: ls\nparameters: {parameters}\n")
+    assert changes(apply("--json")) == ["created"]
+    assert changes(apply("--json")) == ["unchanged"]
