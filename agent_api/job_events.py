@@ -6,20 +6,19 @@ and only when the ones before were taken: a slow reader holds up nothing and fil
 Who loses the right to read, or the token or session, loses the stream too.
 """
 
-import math
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
 from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict
 
 from agent.protocol import Stream
+from agent_api.admission import Admission
 from agent_api.events import Events
 from definitions.errors import Invalid, NotAuthenticated, NotFound, NotPermitted
 from definitions.lifecycles.job import ENDED
-from definitions.permissions import Actor
 from store import job_output, jobs
 from store.connection import Database
 from store.job_output import OutputItem
@@ -29,8 +28,6 @@ LOOK_AGAIN_SECONDS = 15.0
 """A notification may be lost: look by ourselves this often."""
 STREAM_SECONDS = 600.0
 """Then the stream ends without `end`, and who comes back is checked anew."""
-ADMIT_AGAIN_SECONDS = 3.0
-"""Nothing more is sent to somebody who was last let in longer ago than this."""
 CHUNKS_AT_ONCE = 4
 """256 KiB of output are in memory for a reader, whatever the job has printed."""
 
@@ -81,7 +78,7 @@ class Printed(BaseModel):
 
 async def follow(
     db: Database,
-    admit: Callable[[], Awaitable[Actor]],
+    admission: Admission,
     told: Events,
     job_id: int,
     streams: Sequence[Stream] = STREAMS,
@@ -90,15 +87,13 @@ async def follow(
     """`job` now and at every change, `output` for every chunk, `end` when all is over and was sent.
 
     Begins with the newest attempt, or where the cursor says. An attempt that follows is followed too.
-    `admit` gives the person, found anew, or raises; it is asked every few seconds.
     """
-    until, admitted = time.monotonic() + STREAM_SECONDS, -math.inf
+    until = time.monotonic() + STREAM_SECONDS
     shown: tuple[object, ...] | None = None
     with told.subscribe([f"job:{job_id}"]) as subscription:
         while time.monotonic() < until:
             try:
-                if time.monotonic() - admitted >= ADMIT_AGAIN_SECONDS:
-                    actor, admitted = await admit(), time.monotonic()
+                actor = await admission.actor()
                 job = await jobs.row(db, actor, job_id)
             except (NotFound, NotAuthenticated, NotPermitted):
                 return  # deleted or taken away meanwhile: who comes back learns of it

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Header, Query
@@ -11,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from agent.protocol import Stream
-from agent_api.authentication import Db, Person, still_admitted
+from agent_api.admission import Admission
+from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id, Moment, Paging, SomeId
 from agent_api.job_events import STREAMS, Cursor, follow
@@ -97,7 +97,7 @@ async def output(
     after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
     attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> OutputView:
-    """What it printed; ask again with `after` = `next` until `done`."""
+    """What it printed; ask again with `after` = `next` until `done`. As it comes it is at `events`."""
     return await job_output.read(db, actor, job_id, stream, after, attempt)
 
 
@@ -110,17 +110,19 @@ async def last_seen(last_event_id: Annotated[str | None, Header(max_length=40)] 
 async def events(
     request: Request,
     db: Db,
+    actor: Person,
     first: Annotated[JobView, Depends(show)],
     cursor: Annotated[Cursor | None, Depends(last_seen)],
     stream: Stream | None = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """`job` now and at each change, `output` as it is printed, `end` when it has ended and all was sent.
 
-    Goes on after `Last-Event-ID`. A stream that ends without `end` is to be asked for again.
+    The data of `output` is a part of the output with its `attempt`, `stream` and `seq`, that of the others
+    the job as in a list. Goes on after `Last-Event-ID`. A stream that ends without `end` is to be asked
+    for again.
     """
     streams = STREAMS if stream is None else (stream,)
-    admit = partial(still_admitted, request)
-    told = follow(db, admit, request.app.state.events, first.id, streams, cursor)
+    told = follow(db, Admission(request, actor), request.app.state.events, first.id, streams, cursor)
     async with aclosing(told):
         async for event in told:
             yield event

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent_api import authentication, job_events
+from agent_api import admission, authentication, job_events
 from store import sessions, tokens
 
 
@@ -210,7 +210,7 @@ async def test_an_id_that_no_event_had_is_refused(served, people, running, last)
 async def test_who_loses_the_token_or_the_right_loses_the_stream(
     served, people, running, db, monkeypatch, taken, status
 ):
-    monkeypatch.setattr(job_events, "ADMIT_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
     web1, job_id = running
     async with stream(served, people["vera"], job_id) as events:
         await soon(events)
@@ -222,7 +222,7 @@ async def test_who_loses_the_token_or_the_right_loses_the_stream(
 
 
 async def test_a_session_that_is_closed_ends_its_stream(served, people, running, db, monkeypatch):
-    monkeypatch.setattr(job_events, "ADMIT_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
     web1, job_id = running
     vera = await db.fetchval("SELECT id FROM users WHERE name = 'vera'")
     session = await sessions.open(db, vera)
@@ -242,14 +242,14 @@ async def test_a_reader_is_looked_up_seldom_however_much_is_printed(served, peop
         return await admit(*args)
 
     monkeypatch.setattr(tokens, "actor", counted)
-    monkeypatch.setattr(job_events, "ADMIT_AGAIN_SECONDS", 3600)
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 3600)
     web1, job_id = running
     async with stream(served, people["vera"], job_id) as events:
         await soon(events)
         for seq in range(10):
             await web1.output(job_id, b"x", seq, seq)
             await soon(events)
-    assert len(asked) == 2  # the route's guard, and the stream's beginning
+    assert len(asked) == 1  # by the route's guard
 
 
 async def test_following_takes_jobs_view_and_a_job(served, people, running):
