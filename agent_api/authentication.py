@@ -79,6 +79,11 @@ async def session(request: Request) -> SessionActor | None:
     return found
 
 
+def address_of(request: Request) -> str:
+    """Where the connection comes from. Forwarded headers are not read: whoever sends them chooses them."""
+    return request.client.host if request.client else ""
+
+
 def check_same_site(request: Request) -> None:
     """Refuse a request that another site made the browser send."""
     if request.headers.get("sec-fetch-site") == "cross-site":
@@ -121,8 +126,9 @@ async def agent(request: Request) -> Actor:
 def log_refused_agent(request: Request, error: OpsgateError) -> None:
     """Note in the server's log why a host gets no work: the first place to look when jobs are not picked
     up. Never what the agent sent."""
-    address = request.client.host if request.client else ""
-    _log.warning("an agent was refused", address=address, path=request.url.path, reason=error.message)
+    _log.warning(
+        "an agent was refused", address=address_of(request), path=request.url.path, reason=error.message
+    )
 
 
 def set_session_cookie(response: Response, new: NewSession, *, secure: bool) -> None:
