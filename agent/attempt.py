@@ -16,7 +16,7 @@ from agent import interpreters, processes, redaction, runner, sealed, tree, work
 from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
 from agent.output import StreamOutput
-from agent.payloads import JobPayload, ScriptPayload
+from agent.payloads import JobPayload, ScriptPayload, UserControlPayload
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
 from agent.runner import Ending, Stop
 from agent.sealed import Unsealer
@@ -163,7 +163,7 @@ class Attempt:
 
     async def _secrets(self, job: Delivered, payload: JobPayload) -> dict[str, str]:
         """The job's secret values; from now on no output of it is kept with one of them in it."""
-        names = payload.secrets if isinstance(payload, ScriptPayload) else ()
+        names = payload.secrets if isinstance(payload, ScriptPayload | UserControlPayload) else ()
         values = self._shop.unsealer.open(self.ref, job.sealed, names)
         if values:
             # Not on the loop: large values take a while, and other attempts' output is read meanwhile.

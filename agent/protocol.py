@@ -84,6 +84,9 @@ class PollRequest(Message):
     facts: dict[str, str] | None = None
     """What the host says about itself now: with the polls of a new process until one is answered, so
     that a new kernel or interpreter shows without enrolling again. None: nothing new."""
+    os: Literal["linux", "darwin", "windows"] | None = None
+    """With the facts, and so is the next; None: as enrolled."""
+    arch: str | None = None
 
 
 class JobMessage(Message):

@@ -11,6 +11,7 @@ the first answer; with `secret=True` the answer is not kept, and a repeat is ref
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
@@ -65,14 +66,21 @@ class GuardedRoute(APIRoute):
             if guard.agent:
                 request.state.actor = await authentication.agent(request)
                 return await handle(request)
-            actor = request.state.actor = await authenticate(request)
-            if guard.permission is not None:
-                require(actor, guard.permission)
+            request.state.admit = partial(_admit, guard, authenticate)
+            actor = request.state.actor = await request.state.admit(request)
             if guard.creates:
                 return await repeats.once(request, actor, handle, keep=not guard.secret)
             return await handle(request)
 
         return guarded
+
+
+async def _admit(guard: Guard, authenticate: Authenticate, request: Request) -> Actor:
+    """The person asking, if the route is for them."""
+    actor = await authenticate(request)
+    if guard.permission is not None:
+        require(actor, guard.permission)
+    return actor
 
 
 class GuardedRouter(APIRouter):

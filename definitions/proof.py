@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from definitions import not_yet
 from definitions.catalogue import Catalogue, ScriptFacts
 from definitions.graph import Graph
 from definitions.nearest import nearest, pointer_to
@@ -85,8 +86,7 @@ def _not_available(step: Step, where: str) -> Iterator[Problem]:
         yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
     if isinstance(step, JobStep):
         if step.run_as is not None:
-            message = "Running as another identity is not available yet."
-            yield _problem(f"{where}/run_as", "not-available-yet", message, "Leave `run_as` out for now.")
+            yield not_yet.run_as(f"{where}/run_as")
         for index, host in enumerate(step.hosts):
             if host == "@engine":
                 message = "Steps on the engine host are not available yet."

@@ -172,7 +172,9 @@ class Segment:
                 return None  # its branch was given up
             run = StepRun(self.process.db, self.lease, situation, active)
             advance = routing.advance(situation.workflow, situation.frontier, active, answer.outcome)
-            cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
+            cause = ""
+            if advance.ended is InstanceStatus.FAILED:
+                cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
             advance, self.watch.glance = await commits.close_step(
                 self.process.db,
                 self.lease,

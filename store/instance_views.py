@@ -1,6 +1,7 @@
 """What a person sees of an instance: frozen models, and the SQL that fills them. Changes nothing.
 
-Somebody without `jobs.view` sees the steps and their results, and no job or output.
+Somebody without `jobs.view` sees the steps, what each was sent and how it ended, but no job: of what jobs
+printed only what a later step was sent.
 """
 
 from datetime import datetime

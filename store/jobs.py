@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agent.payloads import Payload
 from definitions.errors import Conflict, Invalid, NotFound
-from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY, read_payload
+from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY, read_payload, take_secrets
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
@@ -27,7 +27,7 @@ from store.wakes import notify
 
 
 class NewJob(NamedTuple):
-    """A job to make. `scheduled_at` None: now."""
+    """A job to make. `scheduled_at` None, or a moment that has passed: now."""
 
     type: str
     host_id: int
@@ -65,7 +65,7 @@ async def insert(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
                                  script_version, created_by_name, created_by, instance_id, step_id, visit,
                                  branch, libraries, execution_id)
-               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
+               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
@@ -108,10 +108,11 @@ async def dispatch(
     payload: Mapping[str, Any],
     priority: int | None = None,
     scheduled_at: datetime | None = None,
+    secrets: Mapping[str, object] | None = None,
 ) -> list[int]:
-    """Make one job a host, by hand."""
+    """Make one job a host, by hand. `secrets`, by name, are sealed for each of them."""
     require(actor, "jobs.manage")
-    checked = _checked_payload(type, payload)
+    checked, sealed = _checked(type, payload, secrets or {})
     if type in ALWAYS_CRITICAL or priority is None:
         priority = CRITICAL if type in ALWAYS_CRITICAL else PRIORITY[type]
     async with db.transaction() as tx:
@@ -120,7 +121,8 @@ async def dispatch(
             tx,
             actor.name,
             actor.id if actor.kind == "user" else None,
-            [NewJob(type, host.id, checked, priority, scheduled_at) for host in found],
+            [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found],
+            keys=db.keys,
         )
         for job_id, host in zip(ids, found, strict=True):
             await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
@@ -170,7 +172,7 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
         if sealed_values.are_erased(job):
             raise Conflict(
                 f"The secret values of job {job_id} were erased {sealed_values.RETRY_DAYS} days after its "
-                "end: run the script again, and give them."
+                "end: dispatch it anew, and give them."
             )
         if not await targets.by_ids(tx, [job["host_id"]]):
             raise Conflict(f"The host of job {job_id} was decommissioned; nobody would pick it up.")
@@ -271,8 +273,13 @@ def _missing(job_id: int) -> NotFound:
     return NotFound(f"There is no job {job_id}.")
 
 
-def _checked_payload(type_: str, payload: Mapping[str, Any]) -> Payload:
+def _checked(
+    type_: str, payload: Mapping[str, Any], secrets: Mapping[str, object]
+) -> tuple[Payload, SecretValues]:
     checked, problems = read_payload(type_, payload)
-    if checked is None:
+    sealed = SecretValues()
+    if checked is not None:
+        checked, sealed, problems = take_secrets(checked, secrets)
+    if checked is None or problems:
         raise Invalid(f"A {type_[:80]} job can't be made of this.", problems)
-    return checked
+    return checked, sealed

@@ -20,7 +20,7 @@ from agent.protocol import (
     StateReport,
     Stream,
 )
-from agent_api.authentication import Agent, Db, log_refused_agent
+from agent_api.authentication import Agent, Db, address_of, log_refused_agent
 from agent_api.bells import RECHECK_SECONDS, HostBells
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id
@@ -38,7 +38,7 @@ Attempt = Annotated[int, Path(ge=1, le=2**31 - 1)]
 async def enrol(db: Db, request: Request, body: EnrolRequest) -> EnrolReply:
     """Let a host join."""
     _check_version(request, body.version)
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     request.app.state.enrol_guesses.check(address)
     try:
         return await agents.enrol(db, body)

@@ -10,10 +10,12 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from agent_api.admission import Admission
 from agent_api.authentication import Db, Person
 from agent_api.events import Events
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id, Paging
+from definitions.errors import NotAuthenticated, NotPermitted
 from definitions.lifecycles.instance import InstanceStatus
 from store import instances
 from store.instance_cancel import MAX_REASON
@@ -76,12 +78,15 @@ async def instance_events(
 ) -> AsyncIterator[ServerSentEvent]:
     """The instance now and after every change, as `instance` events; ends when the instance has."""
     events: Events = request.app.state.events
-    until = time.monotonic() + STREAM_SECONDS
+    until, admission = time.monotonic() + STREAM_SECONDS, Admission(request, actor)
     sent, sent_at = None, 0.0
     with events.subscribe(_topics(first)) as subscription:
         # Looked at anew once subscribed: what happened since `first` was read is not missed.
         while time.monotonic() < until:
-            view = await instances.show(db, actor, first.id)
+            try:
+                view = await instances.show(db, await admission.actor(), first.id)
+            except (NotAuthenticated, NotPermitted):
+                return  # taken away meanwhile: who comes back learns of it
             if view != sent:
                 sent, sent_at = view, time.monotonic()
                 subscription.topics = _topics(view)

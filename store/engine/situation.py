@@ -79,12 +79,18 @@ class Situation:
         ]
 
     def cause_of_failure(self, active: Active, outcome: Outcome, reason: str) -> str:
-        """Why the instance fails if it does so with this step: the step that failed first on the path,
-        and this one if it has failed as well; empty if none has."""
+        """Why the instance fails, now that it does so with this step: the step that failed first on the
+        path, and this one if it has failed as well; empty if none has. What failed in a branch that was
+        done without led to nothing."""
+        routed, ended = self.routed(), {each.step: state.outcome for each, state in self.results.items()}
+        ended[active.step] = outcome
+        well = {step for step, how in ended.items() if how == Outcome.SUCCESS}
         failures = [
             self._sentence(earlier, state.reason)
             for earlier, state in self.results.items()
-            if state.outcome == Outcome.FAILURE and earlier != active
+            if state.outcome == Outcome.FAILURE
+            and earlier != active
+            and not routing.made_up_for(self.workflow, earlier.step, routed, well)
         ][:1]
         if outcome is Outcome.FAILURE:
             failures.append(self._sentence(active, reason))

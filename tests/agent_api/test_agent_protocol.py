@@ -187,6 +187,9 @@ async def test_a_new_process_of_an_agent_tells_the_facts_of_its_host(anyone, enr
     assert await facts() == {}
     await web1.poll(facts={"kernel": "6.1"}, version="0.2.0")
     assert await facts() == {"kernel": "6.1"}
+    await web1.poll(boot_id="b1", facts={"kernel": "6.1"}, os="darwin", arch="arm64\0" + "x" * 200)
+    moved = (await anyone.get("/api/v1/hosts/web-1", headers=people["vera"])).json()
+    assert (moved["os"], moved["arch"]) == ("darwin", "arm64" + "x" * 95)
     await web1.poll(boot_id="b2")  # an older agent says nothing of its host
     assert await facts() == {"kernel": "6.1"}
     many = {f"n{number}": "\0" + "x" * 1100 for number in range(110)}
@@ -194,7 +197,7 @@ async def test_a_new_process_of_an_agent_tells_the_facts_of_its_host(anyone, enr
     kept = await facts()
     assert (len(kept), kept["n0"]) == (100, "x" * 1000)
     shown = (await anyone.get("/api/v1/hosts/web-1", headers=people["vera"])).json()
-    assert shown["agent_version"] == "0.2.0"
+    assert (shown["agent_version"], shown["os"]) == ("0.2.0", "darwin")
 
 
 async def test_the_server_survives_what_no_agent_would_send(anyone, enrolled, dispatch):

@@ -84,6 +84,7 @@ def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None
 
     welcome = asyncio.run(set_up())
     environment["OPSGATE_PUBLIC_URL"] = address
+    environment["OPSGATE_SEALING_KEY_FILE"] = str(data.secret_file("sealing-key"))
     process = subprocess.Popen([sys.executable, "-m", "deployments.cli", "web"], env=environment)
     try:
         wait_until_ready(address, ca)

@@ -1,6 +1,7 @@
 """`opsgate job` and `opsgate host` against a real web process: what people type and what comes back."""
 
 import base64
+import io
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,18 @@ def test_a_job_is_shown_cancelled_and_deleted(opsgate: Opsgate, enrol: Enrol):
     assert opsgate("job", "logs", number, "-f").code == 1
 
 
+def test_a_password_reset_reads_the_password_where_nobody_sees_it(
+    opsgate: Opsgate, enrol: Enrol, monkeypatch
+):
+    fields = ("--set", "action=reset_password", "--set", "user=alice", "--secret", "password")
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2 hunter2\n"))
+    done = opsgate("job", "run", "user_control", *fields, "--host", enrol("a"), "--at", "1d", "--json")
+    assert done.code == 0, done.err
+    shown = opsgate("job", "show", str(done.json["jobs"][0]), "--json")
+    assert shown.json["payload"]["secrets"] == ["PARAM_PASSWORD_FILE"]
+    assert "hunter2" not in shown.out
+
+
 def test_hosts_are_tagged_grouped_and_found_by_it(opsgate: Opsgate, enrol: Enrol):
     host, other = enrol("a"), enrol("b")
     label = f"l-{host}"
@@ -121,6 +134,16 @@ def test_a_host_shows_its_agent_and_its_facts_harmlessly(opsgate: Opsgate, enrol
     assert "fact kernel" in shown.out
     assert "\x1b" not in shown.out
     assert host in [each["name"] for each in opsgate("host", "list", "--offline", "--json").json]
+
+
+def test_a_decommissioned_host_comes_back_once_somebody_allows_it(opsgate: Opsgate, enrol: Enrol):
+    host = enrol("a")
+    opsgate("host", "decommission", host)
+    with pytest.raises(AssertionError, match="already a host"):
+        enrol("a")
+    assert f"{host} may enrol again until" in opsgate("host", "allow-reenrolment", host).out
+    assert enrol("a") == host
+    assert opsgate("host", "show", host, "--json").json["decommissioned_at"] is None
 
 
 def test_decommissioning_says_which_jobs_failed(opsgate: Opsgate, enrol: Enrol):

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from agent_api import admission
 from agent_api.routes import instances as instance_routes
 from definitions.steps import ApprovalStep
 from store import approvals, workflows
@@ -166,6 +167,23 @@ async def test_a_lost_notification_costs_time_and_no_change(
         await anext(events)
         await served.db.execute("UPDATE instances SET reason = 'changed in silence'")
         assert (await asyncio.wait_for(anext(events), 5))["reason"] == "changed in silence"
+
+
+async def test_who_may_not_see_it_any_more_is_told_no_more(
+    served: Any, operator: httpx2.AsyncClient, viewer: httpx2.AsyncClient, deploy: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
+    instance = await start(operator)
+    async with stream(viewer, instance["id"]) as events:
+        await anext(events)
+        await served.db.execute(
+            "DELETE FROM user_roles USING roles r WHERE r.id = role_id AND r.name = 'viewer'"
+        )
+        async with served.db.transaction() as tx:
+            await tx.execute("UPDATE instances SET reason = 'not for them'")
+            await wake_instance(tx, instance["id"])
+        async with asyncio.timeout(10):
+            assert [event async for event in events] == []
 
 
 async def test_open_streams_hold_no_connection(

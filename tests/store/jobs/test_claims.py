@@ -21,12 +21,13 @@ async def test_an_agent_gets_the_jobs_of_its_own_host_only(web1, enrolled, queue
     assert [job.attempt for job in (await web2.poll(slots=10)).jobs] == [1]
 
 
-async def test_jobs_come_by_priority_then_scheduled_time(web1, queued):
-    now = datetime.now(UTC)
-    late = await queued(scheduled_at=now - timedelta(minutes=1))
-    early = await queued(scheduled_at=now - timedelta(minutes=2))
-    low = await queued(priority=3, scheduled_at=now - timedelta(minutes=9))
+async def test_jobs_come_by_priority_then_scheduled_time(db, web1, queued):
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    late = await queued(scheduled_at=tomorrow + timedelta(minutes=9))
+    early = await queued(scheduled_at=tomorrow + timedelta(minutes=8))
+    low = await queued(priority=3, scheduled_at=tomorrow)
     critical = await queued(priority=0)
+    await db.execute("UPDATE jobs SET scheduled_at = scheduled_at - interval '2 days'")
     assert [job.job_id for job in (await web1.poll(slots=10)).jobs] == [critical, early, late, low]
 
 
