@@ -19,6 +19,8 @@ class EngineSettings(FileSettings):
     """A file with Prefect's auth string; never the string itself in an environment."""
     sealing_key_file: Path | None = None
     """The keys that seal secret values at rest; the same file as the web process has."""
+    audit_key_file: Path | None = None
+    """The key that signs checkpoints of the audit chain; None: it is chained and not signed."""
     public_url: str = ""
     """Where people reach our pages; linked from Prefect."""
     worker_limit: int = Field(default=200, ge=0)
