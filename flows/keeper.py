@@ -3,8 +3,8 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts. Deadlines and the audit chain have rounds of their own:
-they need the store alone, and a call to Prefect may hang for a minute.
+the next one; it never stops the other parts. Deadlines, the audit chain and notices have rounds of their
+own: they don't need Prefect, and a call to it may hang for a minute.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import asyncpg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows import prefect_runs
+from flows import notices, prefect_runs
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
 from store import approvals, audit_chain, channels, jobs, outbox
@@ -88,7 +88,7 @@ class Keeper:
         log.info("this worker's keeper is active")
         beside = [
             asyncio.create_task(rounds(), name=f"opsgate-{rounds.__name__.strip('_')}")
-            for rounds in (self._deadline_rounds, self._audit_rounds)
+            for rounds in (self._deadline_rounds, self._audit_rounds, self._notice_rounds)
         ]
         number, loop = 0, asyncio.get_running_loop()
         checked = loop.time()
@@ -134,6 +134,11 @@ class Keeper:
         while chained == audit_chain.BATCH:
             chained = await audit_chain.extend(self.db, self.process.signer)
 
+    async def _notice_rounds(self) -> None:
+        while True:
+            await self._try("notices", lambda: notices.round_of(self.process))
+            await asyncio.sleep(TICK_SECONDS)
+
     async def deadlines(self, number: int) -> None:
         """Everything that time alone brings about; safe to run beside another keeper's."""
         await self._try("approvals", lambda: approvals.expire_due(self.db))
@@ -154,7 +159,7 @@ class Keeper:
             )
 
     async def _errands(self) -> None:
-        for errand in await outbox.due(self.db):
+        for errand in await outbox.due(self.db, "deploy_workflow"):
             try:
                 await self._carry_out(errand)
             except Exception as error:

@@ -21,6 +21,7 @@ NOUNS = {
     "token": "API tokens: create, list, revoke.",
     "org-secret": "Secrets by which agents enrol: create, list, revoke.",
     "audit": "Who did what: list, verify, export, checkpoints, new-key.",
+    "notice": "Where one is told of what: list, add, remove, test, deliveries, retry.",
     "agent": "The agent of this machine: enrol, run.",
 }
 

@@ -40,3 +40,41 @@ CREATE TRIGGER never BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_chain
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER never BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_checkpoints
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+-- Notices: who wants to be told where, and what was sent. An event itself is an errand of the outbox.
+
+CREATE TABLE notice_channels (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id    bigint REFERENCES users ON DELETE CASCADE,
+    role_id    bigint REFERENCES roles ON DELETE CASCADE,
+    name       text NOT NULL,
+    shown      text NOT NULL,                  -- of the address, without what is secret in it
+    sealed_url bytea,                          -- null only until its transaction ends: sealed for this row
+    mark       bytea NOT NULL,                 -- keyed digest of the address: the same one is told once
+    events     text[] NOT NULL CHECK (cardinality(events) > 0),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (num_nonnulls(user_id, role_id) = 1)
+);
+CREATE UNIQUE INDEX notice_channels_of_user ON notice_channels (user_id, name) WHERE user_id IS NOT NULL;
+CREATE UNIQUE INDEX notice_channels_of_role ON notice_channels (role_id, name) WHERE role_id IS NOT NULL;
+
+CREATE TABLE notice_deliveries (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel_id bigint NOT NULL REFERENCES notice_channels ON DELETE CASCADE,
+    event      text NOT NULL,                  -- kind, subject and errand: one happening
+    mark       bytea NOT NULL,                 -- of the channel's address
+    title      text NOT NULL,
+    body       text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    not_before timestamptz NOT NULL DEFAULT now(),
+    attempts   int NOT NULL DEFAULT 0,
+    last_error text,
+    sent_at    timestamptz,
+    dead_at    timestamptz,
+    UNIQUE (event, mark)
+);
+CREATE INDEX notice_deliveries_due ON notice_deliveries (not_before) WHERE sent_at IS NULL AND dead_at IS NULL;
+CREATE INDEX notice_deliveries_dead ON notice_deliveries (id) WHERE dead_at IS NOT NULL;
+CREATE INDEX notice_deliveries_of_channel ON notice_deliveries (channel_id, id);
+
+ALTER TABLE approval_requests ADD COLUMN asked_roles bigint[] NOT NULL DEFAULT '{}';  -- as the step names them
