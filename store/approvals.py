@@ -12,7 +12,7 @@ from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.steps.approval import ApprovalStep
-from store import approval_views, audit, channels, frozen_facts, pages, people, visits
+from store import approval_views, audit, channels, frozen_facts, notices, pages, people, visits
 from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
@@ -96,6 +96,7 @@ async def open_request(
     )
     detail = {"instance": instance_id, "step": step_id, "quorum": needed, "eligible": len(eligible)}
     await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
+    await notices.asked(tx, request_id, step.approvers, deadline)
     await notify(tx, channels.EVENTS, f"approval:{request_id}")
     return request_id
 

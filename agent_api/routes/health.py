@@ -46,6 +46,7 @@ async def metrics(db: Db) -> Response:
         ("opsgate_hosts_offline", "Hosts whose agent was not", now.hosts_offline),
         ("opsgate_oldest_queued_seconds", "How long the oldest due job waits", now.oldest_queued_seconds),
         ("opsgate_outbox_due", "Errands to the engine not carried out", now.outbox_due),
+        ("opsgate_notices_dead", "Notices that were given up", now.notices_dead),
     ):
         Gauge(name, text, registry=registry).set(value)
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")

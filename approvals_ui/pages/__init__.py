@@ -1,7 +1,7 @@
 """The pages, one file each. A page asks the store's use-cases and shows the answer; it holds no rule."""
 
 from agent_api.guarded import GuardedRouter
-from approvals_ui.pages import approval, home, inbox, instance, instances, live, workflow, workflows
+from approvals_ui.pages import approval, home, inbox, instance, instances, live, settings, workflow, workflows
 
 ROUTERS: tuple[GuardedRouter, ...] = (
     home.router,
@@ -12,4 +12,5 @@ ROUTERS: tuple[GuardedRouter, ...] = (
     workflows.router,
     workflow.router,
     live.router,
+    settings.router,
 )

@@ -20,7 +20,8 @@ NOUNS = {
     "role": "Roles and their permissions: list.",
     "token": "API tokens: create, list, revoke.",
     "org-secret": "Secrets by which agents enrol: create, list, revoke.",
-    "audit": "Who did what: list.",
+    "audit": "Who did what: list, verify, export, checkpoints, new-key.",
+    "notice": "Where one is told of what: list, add, remove, test, deliveries, retry.",
     "agent": "The agent of this machine: enrol, run.",
 }
 

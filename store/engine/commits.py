@@ -15,7 +15,7 @@ from definitions.permissions import SYSTEM
 from definitions.routing import Active, Advance
 from definitions.steps.step import CANCELLED
 from definitions.variables import StepFacts
-from store import audit, channels, instance_cancel, visits
+from store import audit, channels, instance_cancel, notices, visits
 from store.connection import Database, Tx
 from store.engine.leases import Glance, Lease, fence
 from store.sealed_values import ERASE_OF_INSTANCE
@@ -206,6 +206,8 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
     await audit.record(
         tx, SYSTEM, "instance.end", "instance", lease.instance_id, status=status, reason=reason
     )
+    if status == InstanceStatus.FAILED:
+        await notices.tell(tx, "instance.failed", lease.instance_id)
 
 
 async def park(
