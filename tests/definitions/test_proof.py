@@ -271,14 +271,37 @@ def test_nothing_is_left_out_where_nothing_would_be_checked() -> None:
     assert prove(_workflow({"id": "a", **COMMAND})) == []
 
 
-@pytest.mark.parametrize("field", ["retries", "timeout_minutes", "max_parallel", "max_failures"])
-def test_what_the_engine_would_ignore_is_not_available_yet(field: str) -> None:
-    assert _prove({"id": "a", **COMMAND, field: 2}) == [("not-available-yet", f"/steps/0/{field}")]
+WAVES = {"max_parallel": 2, "max_failures": 1, "retries": 2, "retry_delay_seconds": 5, "retry_backoff": 2}
+GATE = {"id": "a", "type": "approval", "approvers": ["role:admin"]}
 
 
-def test_the_deadline_of_an_approval_is_available() -> None:
-    gate = {"id": "a", "type": "approval", "approvers": ["role:admin"], "timeout_minutes": 5}
-    assert _prove(gate) == []
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"id": "a", **COMMAND, **WAVES, "retry_max_delay_seconds": 60, "timeout_minutes": 5},
+        {"id": "a", **COMMAND, "max_failures": 1, "retries": 1},
+        {**GATE, "timeout_minutes": 5},
+        {"id": "a", "type": "delay", "seconds": 5, "timeout_minutes": 5},
+    ],
+)
+def test_what_a_step_makes_use_of_is_no_problem(step: dict[str, object]) -> None:
+    assert _prove(step) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "field"),
+    [
+        ({"id": "a", **COMMAND, "max_failures": 1}, "max_failures"),
+        ({"id": "a", **COMMAND, "retry_delay_seconds": 5}, "retry_delay_seconds"),
+        ({"id": "a", **COMMAND, "retry_backoff": 2}, "retry_backoff"),
+        ({"id": "a", **COMMAND, "retry_max_delay_seconds": 0}, "retry_max_delay_seconds"),
+        ({**GATE, "retries": 1}, "retries"),
+        ({"id": "a", "type": "condition", "condition": "true", "timeout_minutes": 5}, "timeout_minutes"),
+    ],
+)
+def test_a_field_that_changes_nothing_is_a_warning(step: dict[str, object], field: str) -> None:
+    found = [(found.code, found.severity, found.pointer) for found in prove(_workflow(step), KNOWN)]
+    assert found == [("unused-field", "warning", f"/steps/0/{field}")]
 
 
 CHECKOUT: dict[str, object] = {
