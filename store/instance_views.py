@@ -48,7 +48,7 @@ class StepResultView(BaseModel):
     ended_at: datetime | None
     jobs: list[StepJobView]
     not_started: list[HostName]
-    """The hosts it is meant for that have no job: not yet, or, once it has ended, never; `reason` says why."""
+    """The hosts it is meant for that have no job: not yet, or, when it has ended, never: see `reason`."""
     approval_id: int | None
 
 

@@ -2,31 +2,13 @@
 
 from typing import Any
 
-import pytest
-
-from tests.acceptance.conftest import LEDGER_INPUT, Ledger, note
+from tests.acceptance.conftest import FLEET, LEDGER_INPUT, Ledger, note, once
 from tests.live.stack import LiveStack, until
-
-FLEET = ["host-1", "host-2", "host-3"]
-
-
-@pytest.fixture(scope="session")
-def fleet(live: LiveStack) -> LiveStack:
-    """Two more hosts with agents."""
-    for name in FLEET[1:]:
-        live.add_agent(name)
-    return live
 
 
 def start(live: LiveStack, ledger: Ledger, name: str, *steps: dict[str, Any]) -> int:
     live.publish({"name": name, "inputs": LEDGER_INPUT, "steps": list(steps)})
     return live.launch(name, FLEET, ledger=str(ledger.path))
-
-
-def once(ledger: Ledger, mark: str) -> str:
-    """A command that fails the first time it runs and never again."""
-    path = ledger.path.with_name(mark)
-    return f"test -e {path} || {{ touch {path}; exit 7; }}"
 
 
 def jobs_of(live: LiveStack, number: int) -> dict[str, tuple[str, int]]:
@@ -59,7 +41,7 @@ def test_a_wave_that_fails_stops_the_step_before_the_other_hosts(fleet: LiveStac
 def test_only_the_host_that_failed_tries_again_and_meanwhile_nobody_waits_in_memory(
     fleet: LiveStack, ledger: Ledger
 ) -> None:
-    command = f'echo ran >> "{{{{inputs.ledger}}}}"; {once(ledger, "mark")}'
+    command = f'echo ran >> "{{{{inputs.ledger}}}}"; {once(str(ledger.path.with_name("mark")))}'
     step = {"id": "a", "type": "command", "command": command, "retries": 2, "max_parallel": 1}
     number = start(fleet, ledger, "wave-again", {**step, "retry_delay_seconds": 7})
 
@@ -106,7 +88,11 @@ def test_branches_that_are_not_over_in_time_are_given_up(fleet: LiveStack, ledge
 
 
 def test_what_each_host_left_can_be_referred_to(fleet: LiveStack, ledger: Ledger) -> None:
-    look = {"id": "look", "type": "command", "command": f"{once(ledger, 'mark')}; echo '{{\"n\": 5}}'"}
+    look = {
+        "id": "look",
+        "type": "command",
+        "command": f"{once(str(ledger.path.with_name('mark')))}; echo '{{\"n\": 5}}'",
+    }
     text = "{{step_look.exit_code}} {{step_look.hosts.host-2.json.n}} {{step_look.hosts.host-3.stdout}}"
     tell = {"id": "tell", "type": "command", "hosts": ["host-1"], "command": f"echo {text}"}
     number = start(fleet, ledger, "wave-hosts", {**look, "max_parallel": 1, "on_failure": "tell"}, tell)
