@@ -18,7 +18,7 @@ __all__ = ["Catalogue", "ScriptFacts", "prove"]
 def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Problem]:
     """Every problem of the workflow: step by step, then the outputs'."""
     known = catalogue or Catalogue()
-    refs = References(workflow)
+    refs = References(workflow, known.hosts)
     problems = _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
