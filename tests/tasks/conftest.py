@@ -1,4 +1,4 @@
-"""One command step of a leased instance on three hosts, moved by hand: no engine, no agent process."""
+"""One step of a leased instance, moved by hand, and three hosts: no engine, no agent process."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from definitions.routing import Active
 from definitions.workflow import parse
 from store.connection import Database
 from store.engine import leases, situation, workers
-from tasks import command
+from tasks.kinds import KINDS
 from tasks.step_run import Settled, StepRun, Waiting
 from tests.store.jobs.conftest import FakeAgent
 from tests.store.jobs.conftest import admin as admin
@@ -29,10 +29,10 @@ class Bench:
     agents: dict[str, FakeAgent]
 
     async def begin(self) -> Settled | Waiting:
-        return await command.begin(self.run)
+        return await KINDS[self.run.step.type].begin(self.run)
 
     async def settle(self) -> Settled | Waiting:
-        return await command.settle(self.run)
+        return await KINDS[self.run.step.type].settle(self.run)
 
     async def jobs(self) -> dict[str, tuple[str, int]]:
         """Status and attempt of each host that has a job."""
@@ -54,7 +54,8 @@ class Bench:
 
     async def pass_time(self, **units: float) -> None:
         """What was to come in so long is due now."""
-        for column, table in (("deadline", "step_results"), ("scheduled_at", "jobs")):
+        moments = (("deadline", "step_results"), ("wake_at", "step_results"), ("scheduled_at", "jobs"))
+        for column, table in moments:
             await self.run.db.execute(
                 f"UPDATE {table} SET {column} = {column} - $1::interval", timedelta(**units)
             )
@@ -67,7 +68,9 @@ MakeBench = Callable[..., Awaitable[Bench]]
 async def bench(db: Database, enrolled: Callable[[str], Awaitable[FakeAgent]]) -> MakeBench:
     async def make(**fields: Any) -> Bench:
         agents = {name: await enrolled(name) for name in HOSTS}
-        step = {"id": "a", "type": "command", "command": "true", "hosts": list(HOSTS), **fields}
+        if "type" not in fields:
+            fields = {"type": "command", "command": "true", "hosts": list(HOSTS), **fields}
+        step = {"id": "a", **fields}
         document = {"name": "w", "steps": [step]}
         workflow, problems = parse(document)
         assert workflow is not None, problems
