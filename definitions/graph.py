@@ -121,6 +121,8 @@ class Graph:
         if not isinstance(step, ParallelStep):
             return 0
         succeeded = edge.field == "on_success"
+        if step.timeout_minutes is not None and not succeeded:
+            return 0  # its deadline may come before the branches have done a thing
         if step.join == "any" and succeeded:
             return reduce(and_, [branch.at_end for branch in branches])
         if step.join == "any":

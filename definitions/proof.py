@@ -19,7 +19,7 @@ __all__ = ["Catalogue", "ScriptFacts", "prove"]
 def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Problem]:
     """Every problem of the workflow: step by step, then the outputs'."""
     known = catalogue or Catalogue()
-    refs = References(workflow)
+    refs = References(workflow, known.hosts)
     problems = _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
@@ -62,18 +62,7 @@ def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known:
 
 def _prove_step(step: Step, where: str, ran: Ran, refs: References, known: Catalogue) -> list[Problem]:
     problems = list(_not_available(step, where))
-    if isinstance(step, ConditionStep) and step.on_success != CONTINUE:
-        message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
-        fix = "Use `on_true` and `on_false`."
-        problems.append(
-            Problem(
-                pointer=f"{where}/on_success",
-                code="unused-field",
-                message=message,
-                fix=fix,
-                severity="warning",
-            )
-        )
+    problems += _unused(step, where)
     problems += refs.check_step(step, where, ran)
     problems += check_against(step, where, known, refs.secrets)
     return problems
@@ -93,21 +82,33 @@ def _not_available(step: Step, where: str) -> Iterator[Problem]:
                 where_host = pointer_to(where, "hosts", index)
                 yield _problem(where_host, "not-available-yet", message, "Name a host.")
 
-    for field, unset in _NOT_YET.items():
-        if getattr(step, field, unset) != unset and not (
-            field == "timeout_minutes" and step.type == "approval"
-        ):
-            message = f"`{field}` on a step of type {step.type} is not available yet."
-            yield _problem(f"{where}/{field}", "not-available-yet", message, f"Leave `{field}` out for now.")
+
+def _unused(step: Step, where: str) -> Iterator[Problem]:
+    """Fields that change nothing on this step."""
+    if isinstance(step, ConditionStep) and step.on_success != CONTINUE:
+        message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
+        yield _warning(f"{where}/on_success", message, "Use `on_true` and `on_false`.")
+    if isinstance(step, ConditionStep | PamCheckinStep) and step.timeout_minutes is not None:
+        message = f"A {step.type} step never waits, so it has no use for a deadline."
+        yield _warning(f"{where}/timeout_minutes", message, "Leave `timeout_minutes` out.")
+    if step.retries and not isinstance(step, JobStep):
+        message = f"A {step.type} step has no jobs that could be tried again."
+        yield _warning(f"{where}/retries", message, "Set `retries` on script and command steps.")
+    for field, unset in _OF_RETRIES.items():
+        if not step.retries and getattr(step, field) != unset:
+            message = f"`{field}` says how further attempts are made, and there are none."
+            yield _warning(f"{where}/{field}", message, "Set `retries` too.")
+    if isinstance(step, JobStep) and not (step.max_failures is None or step.max_parallel or step.retries):
+        message = "All hosts begin at once and only once: there is nothing that failures could stop."
+        yield _warning(f"{where}/max_failures", message, "Set `max_parallel`, and hosts begin in waves.")
 
 
-_NOT_YET: dict[str, object] = {
-    "retries": 0,
-    "timeout_minutes": None,
-    "max_parallel": None,
-    "max_failures": None,
+_OF_RETRIES: dict[str, object] = {
+    "retry_delay_seconds": 0,
+    "retry_backoff": 1,
+    "retry_max_delay_seconds": None,
 }
-"""Fields the engine does not act on yet, and their value when they are not set: never ignored silently."""
+"""Fields that mean something only together with `retries`, and their value when they are not set."""
 
 
 def _cycle(graph: Graph, cycle: tuple[int, ...], pointer: str) -> Problem:
@@ -120,3 +121,7 @@ def _cycle(graph: Graph, cycle: tuple[int, ...], pointer: str) -> Problem:
 
 def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
     return Problem(pointer=pointer, code=code, message=message, fix=fix)
+
+
+def _warning(pointer: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code="unused-field", message=message, fix=fix, severity="warning")

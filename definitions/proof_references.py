@@ -47,8 +47,10 @@ Ran = Callable[[str], bool]
 class References:
     """What references of one workflow may speak of."""
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: Workflow, hosts: frozenset[str] | None = None) -> None:
+        """`hosts`: the names of those there are, if that is known."""
         self.workflow = workflow
+        self.hosts = hosts
         self.steps = {step.id: step for step in all_steps(workflow.steps)}
         self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
         self.secrets = secret_values.names(workflow.inputs)
@@ -166,7 +168,32 @@ class References:
             return _problem(pointer, "unknown-property", message, fix)
         if not ran(step_id):
             return _not_on_every_path(reference, pointer, step_id)
-        return None
+        return self._check_host(reference, pointer, step)
+
+    def _check_host(self, reference: Reference, pointer: str, step: JobStep) -> Problem | None:
+        """Whether the step runs on the host a reference names; of a tag or the instance's hosts only the
+        start decides, but the host has to be there."""
+        meant, named = _own_hosts(step), _host_names(reference.path)
+        known = self.hosts if meant is None else meant
+        if known is None or not named or not known.isdisjoint(named):
+            return None
+        where = "There is no host" if meant is None else f"`{step.id}` does not run on a host"
+        fix = nearest(named[0], sorted(known)) or f"Name one of: {', '.join(sorted(known)[:10])}."
+        return _problem(pointer, "unknown-host", f"{reference.text}: {where} `{named[0]}`.", fix)
+
+
+def _own_hosts(step: JobStep) -> frozenset[str] | None:
+    """The names of the hosts a step runs on, if it names each of them by its name."""
+    names = {str(host).strip().rstrip(".").lower() for host in step.hosts}
+    plain = all(not name.isdigit() and not name.startswith(("tag:", "group:")) for name in names)
+    return frozenset(names) if names and plain else None
+
+
+def _host_names(path: tuple[str, ...]) -> list[str]:
+    """The hosts a reference may mean: a host's name may have dots, and a part called like a property."""
+    if path[1:2] != ("hosts",):
+        return []
+    return [".".join(path[2:at]) for at, part in enumerate(path) if at > 2 and part in PROPERTIES]
 
 
 def _property(path: tuple[str, ...]) -> str | None:

@@ -11,6 +11,9 @@ import signal
 POINTS: dict[str, str] = {
     "worker.before_dispatch": "a step is about to create its jobs",
     "worker.after_dispatch": "the jobs are committed, nobody waits for them yet",
+    "worker.wave_dispatched": "the jobs of a step's next wave are committed, nobody waits for them yet",
+    "worker.retry_queued": "the next attempt of a failed job is committed, nobody waits for it yet",
+    "worker.delay_begun": "the end of a delay is committed, nobody waits for it yet",
     "worker.waiting_hot": "the worker waits for jobs in memory",
     "worker.parked": "the park is committed, Prefect has not suspended the run yet",
     "worker.woken": "the job is complete, the flow is about to read its result",

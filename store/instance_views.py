@@ -43,9 +43,13 @@ class StepResultView(BaseModel):
     """Why it ended so, and why the next step was taken."""
     routed_to: str | None
     wake_at: datetime | None
+    deadline: datetime | None
+    """By which it has to be over, if its `timeout_minutes` says so."""
     started_at: datetime
     ended_at: datetime | None
     jobs: list[StepJobView]
+    not_started: list[HostName]
+    """The hosts it is meant for that have no job: not yet, or, when it has ended, never: see `reason`."""
     approval_id: int | None
 
 
@@ -101,6 +105,14 @@ _COLUMNS = f"""i.id, i.workflow_id, w.name AS workflow_name, i.workflow_version,
     i.created_at, i.started_at, i.ended_at, i.reason, i.frontier, {_HOSTS} AS hosts"""
 
 
+_NOT_STARTED = """CASE WHEN s.host_ids = '{}' THEN '[]'::json ELSE (
+    SELECT coalesce(json_agg(json_build_object('id', h.id, 'name', h.name)
+                    ORDER BY array_position(s.host_ids, h.id)), '[]')
+    FROM hosts h WHERE h.id = ANY (s.host_ids) AND NOT EXISTS (
+        SELECT 1 FROM jobs j WHERE j.instance_id = s.instance_id AND j.step_id = s.step_id
+          AND j.visit = s.visit AND j.host_id = h.id)) END"""
+
+
 async def rows(tx: Tx, condition: str, *args: object) -> list[InstanceRow]:
     """The instances that `condition` (SQL of ours, over `i` and `w`) picks."""
     found = await tx.fetch(
@@ -131,8 +143,9 @@ async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
 
 async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]:
     found = await tx.fetch(
-        """SELECT s.step_id, s.visit, s.kind, s.name, s.status, s.input, s.outcome, s.reason, s.routed_to,
-                  s.wake_at, s.started_at, s.ended_at, r.id AS approval_id
+        f"""SELECT s.step_id, s.visit, s.kind, s.name, s.status, s.input, s.outcome, s.reason, s.routed_to,
+                  s.wake_at, s.deadline, s.started_at, s.ended_at, r.id AS approval_id,
+                  {_NOT_STARTED} AS not_started
            FROM step_results s LEFT JOIN approval_requests r
              ON r.instance_id = s.instance_id AND r.step_id = s.step_id AND r.visit = s.visit
            WHERE s.instance_id = $1 ORDER BY s.id""",
@@ -152,7 +165,9 @@ def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalVie
     for step in steps:
         # A parallel step waits for what its branches wait for.
         if step.ended_at is None and step.approval_id is None and step.kind != "parallel":
-            sentences.append(waits.for_step(step.name or step.step_id, step.wake_at, step.jobs))
+            later = [host.name for host in step.not_started]
+            name = step.name or step.step_id
+            sentences.append(waits.for_step(name, step.wake_at, step.jobs, later, step.deadline))
     if sentences:
         return " ".join(sentences)
     following = ", ".join(active["step"] for active in row["frontier"])

@@ -136,7 +136,7 @@ async def cancel(db: Database, actor: Actor, job_id: int) -> JobView:
         job = await _locked(tx, job_id)
         if job["status"] not in CANCELLABLE:
             raise Conflict(f"Job {job_id} has ended as {job['status']}; there is nothing to cancel.")
-        await _stop(tx, job, f"Cancelled by {actor.name}.")
+        await stop(tx, job, f"Cancelled by {actor.name}.")
         await audit.record(tx, actor, "job.cancel", "job", job_id)
         return await _view(tx, job_id)
 
@@ -151,7 +151,7 @@ async def cancel_of_instance(tx: Tx, instance_id: int, reason: str, steps: Visit
         *visits.columns(steps),
     )
     for job in rows:
-        await _stop(tx, job, reason)
+        await stop(tx, job, reason)
     return len(rows)
 
 
@@ -181,21 +181,25 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
         return await _view(tx, job_id)
 
 
-async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> None:
-    """Queue the next attempt of a failed or timed-out job: for `retry`, and for a step's own retries."""
-    host_id = await tx.fetchval(
+async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> int:
+    """Queue the next attempt of a failed or timed-out job: for `retry`, and for a step's own retries.
+    Returns the number of the attempt."""
+    queued = await tx.fetchrow(
         """UPDATE jobs
            SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
                request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL,
                cancel_requested_at = NULL, cancel_told_at = NULL, outcome = NULL, exit_code = NULL,
                reason = '', stdout_length = 0,
                stderr_length = 0, stdout_truncated = false, stderr_truncated = false
-           WHERE id = $1 RETURNING host_id""",
+           WHERE id = $1 RETURNING host_id, attempt""",
         job_id,
         timedelta(seconds=delay_seconds),
     )
+    assert queued is not None
     await job_endings.announce(tx, job_id)
-    await notify(tx, channels.JOBS, str(host_id))
+    await notify(tx, channels.JOBS, str(queued["host_id"]))
+    attempt: int = queued["attempt"]
+    return attempt
 
 
 async def delete(db: Database, actor: Actor, job_id: int) -> None:
@@ -228,8 +232,8 @@ async def row(db: Database, actor: Actor, job_id: int) -> JobRow:
     return found
 
 
-async def _stop(tx: Tx, job: Row, reason: str) -> None:
-    """Cancel a locked job; one that runs is only asked to, and ends when its agent says so."""
+async def stop(tx: Tx, job: Row, reason: str) -> None:
+    """Cancel a locked job that is not over; one that runs is asked to, and ends when its agent says so."""
     if job["status"] != JobStatus.RUNNING:
         await job_endings.end(tx, job, JobStatus.CANCELLED, reason, outcome="cancelled")
         return

@@ -102,11 +102,14 @@ def _why(step: dict[str, Any]) -> str:
 
 def _result(step: dict[str, Any]) -> str:
     """What came out, in a few words: per job the host, exit code and the output's beginning."""
-    if not step.get("jobs"):
+    never = step.get("not_started") or []
+    if not step.get("jobs") and not never:
         return str(step.get("outcome") or "")
     lines = []
     for job in step["jobs"]:
+        attempt = f" attempt {job['attempt']}" if job.get("attempt", 1) > 1 else ""
         exit_code = "" if job.get("exit_code") is None else f" exit {job['exit_code']}"
-        output = " ".join(str(job.get("stdout") or "").split())
-        lines.append(f"{job['host']}{exit_code}: {output[:200]}")
+        output = " ".join(str(job.get("waits") or job.get("stdout") or "").split())
+        lines.append(f"{job['host']}{attempt}{exit_code}: {output[:200]}")
+    lines += [f"{host['name']}: not started" for host in never]
     return "\n".join(lines)

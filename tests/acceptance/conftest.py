@@ -44,6 +44,33 @@ GATE = {
 LEDGER_INPUT = [{"name": "ledger", "type": "string", "required": True}]
 
 
+FLEET = ["host-1", "host-2", "host-3"]
+
+
+def once(mark: str) -> str:
+    """A command that fails the first time it runs, on whichever host, and never again."""
+    return f'test -e "{mark}" || {{ touch "{mark}"; exit 7; }}'
+
+
+@pytest.fixture(scope="session")
+def fleet(live: LiveStack) -> LiveStack:
+    """Two more hosts with agents."""
+    for name in FLEET[1:]:
+        live.add_agent(name)
+    return live
+
+
+@pytest.fixture(scope="session")
+def rolling(fleet: LiveStack) -> LiveStack:
+    """A delay, then one host after the other, the first of which fails once, then one more job."""
+    wait = {"id": "d", "type": "delay", "seconds": 1}
+    command = f"{note('a')['command']}; {once('{{inputs.ledger}}.once')}"
+    wave = {**note("a"), "command": command, "hosts": FLEET[:2], "max_parallel": 1, "retries": 1}
+    steps = [wait, {**wave, "retry_delay_seconds": 1}, note("b")]
+    fleet.publish({"name": "rolling", "inputs": LEDGER_INPUT, "steps": steps})
+    return fleet
+
+
 @pytest.fixture(scope="session")
 def workflows(live: LiveStack) -> LiveStack:
     """Three jobs in a row; the same with a gate before the last; one long job; two branches."""

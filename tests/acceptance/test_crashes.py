@@ -6,6 +6,7 @@ import pytest
 
 from store.failpoints import POINTS
 from tests.acceptance.conftest import Ledger
+from tests.live.sizes import CHAOS
 from tests.live.stack import LiveStack, until
 
 
@@ -24,7 +25,11 @@ def run_killed_at(point: str, workflow: str, live: LiveStack, ledger: Ledger, ma
     return number
 
 
-@pytest.mark.parametrize("point", sorted(POINTS.keys() - {"worker.forked"}))
+ROLLING = ("worker.wave_dispatched", "worker.retry_queued", "worker.delay_begun")
+"""Points that only a step in waves, one that tries again, or a delay comes by."""
+
+
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - {"worker.forked", *ROLLING}))
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
 ) -> None:
@@ -44,6 +49,16 @@ def test_branches_lose_nothing_and_repeat_nothing_either(
     ran = ledger.lines()
     assert sorted(ran) == [f"{number} {name}" for name in "bcdz"]
     assert ran[-1] == f"{number} z"
+
+
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - {"worker.forked"}) if CHAOS else ROLLING)
+def test_delays_waves_and_further_attempts_lose_nothing_and_repeat_nothing(
+    rolling: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+) -> None:
+    number = run_killed_at(point, "rolling", rolling, ledger, tmp_path / "hit")
+    assert ledger.lines() == [f"{number} {name}" for name in "aaab"]
+    wave = next(step for step in rolling.instance(number)["steps"] if step["step_id"] == "a")
+    assert [(job["host"], job["attempt"]) for job in wave["jobs"]] == [("host-1", 2), ("host-2", 1)]
 
 
 def test_a_worker_killed_while_a_gate_is_open_is_not_missed(workflows: LiveStack, ledger: Ledger) -> None:

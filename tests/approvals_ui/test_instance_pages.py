@@ -65,6 +65,23 @@ async def test_a_step_in_any_state_can_be_shown(browser, seed, db):
         assert "Because &lt;b&gt;." in shown
 
 
+async def test_a_step_in_waves_shows_which_hosts_it_has_not_begun_on(browser, seed, db):
+    seeded = await seed()
+    await db.execute("INSERT INTO hosts (name, os) VALUES ('web-9', 'linux')")
+    await db.execute(
+        "UPDATE step_results SET host_ids = (SELECT array_agg(id ORDER BY id) FROM hosts), deadline = now() "
+        "WHERE kind = 'command'"
+    )
+    vera = browser()
+    await vera.enter("vera")
+    path = f"/instances/{seeded.instance_id}"
+    assert "Never started on web-9" in (await vera.get(path)).text
+    await db.execute("UPDATE step_results SET status = 'running', ended_at = NULL WHERE kind = 'command'")
+    shown = (await vera.get(path)).text
+    assert "Not begun yet on web-9" in shown
+    assert "has time until <time" in shown
+
+
 async def test_an_instance_is_cancelled_by_form(browser, seed, db):
     seeded = await seed()
     anna = browser()

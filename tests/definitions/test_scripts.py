@@ -1,6 +1,7 @@
 """Scripts, libraries, and the payloads made of them."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -166,7 +167,15 @@ def test_a_delay_until_may_be_a_reference() -> None:
     assert due_at(step, NOW, EMPTY) == datetime(2027, 1, 31, 7, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["soon", "2027-01-31T08:00:00"])
-def test_what_is_no_instant_is_refused(text: str) -> None:
-    with pytest.raises(Invalid):
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "2027-01-31T08:00:00", "", "5", "None", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00+01:00"],
+)
+def test_what_is_no_instant_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(repr(text))):
         instant(text)
+
+
+def test_of_a_long_text_that_is_no_instant_only_the_beginning_is_shown() -> None:
+    with pytest.raises(Invalid, match=r"but 'x{59}…'"):
+        instant("x" * 1000)

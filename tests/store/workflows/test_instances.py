@@ -8,7 +8,8 @@ import pytest
 
 from agent.payloads import CommandPayload
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
-from store import approvals, instances, jobs, workflows
+from definitions.lifecycles.job import JobStatus
+from store import approvals, instances, job_endings, jobs, workflows
 from store.instance_views import InstanceView
 from store.jobs import NewJob
 
@@ -205,6 +206,36 @@ async def test_an_ended_job_says_how_long_it_took(org: Any) -> None:
     assert [(job.id, job.duration) for job in view.steps[0].jobs] == [(first, 2.5), (second, None)]
     assert view.waits_for is not None
     assert "1 of 2 jobs not over, on web-2 (queued)" in view.waits_for
+
+
+async def test_a_step_in_waves_says_who_has_not_begun_and_until_when_it_has_time(org: Any) -> None:
+    await org.publish([RUN])
+    started = await org.start("deploy")
+    noon = datetime(2027, 1, 31, 12, 0, tzinfo=UTC)
+    third = await org.db.fetchval("INSERT INTO hosts (name, os) VALUES ('web-3', 'linux') RETURNING id")
+    await reach(org, started, "run", "command", host_ids=[*org.hosts, third], deadline=noon)
+    await give_jobs(org, started)
+    view = await instances.show(org.db, org.vi, started.id)
+    assert [(host.id, host.name) for host in view.steps[0].not_started] == [(third, "web-3")]
+    assert view.steps[0].deadline == noon
+    assert view.waits_for is not None
+    assert view.waits_for.endswith("Not begun yet: web-3. It has time until 2027-01-31 12:00:00 UTC.")
+
+
+async def test_a_job_that_tries_again_says_when_and_why(org: Any) -> None:
+    await org.publish([RUN])
+    started = await org.start("deploy")
+    await reach(org, started, "run", "command")
+    first, _ = await give_jobs(org, started)
+    async with org.db.transaction() as tx:
+        job = await job_endings.lock(tx, first)
+        assert job is not None
+        await job_endings.end(tx, job, JobStatus.FAILED, "exit code 3")
+        assert await jobs.requeue(tx, first, 600) == 2
+    view = await instances.show(org.db, org.vi, started.id)
+    assert view.waits_for is not None
+    assert "Attempt 2 begins at 20" in view.waits_for
+    assert "min; the one before failed: exit code 3." in view.waits_for
 
 
 async def test_who_may_not_see_jobs_sees_the_steps_only(org: Any) -> None:
