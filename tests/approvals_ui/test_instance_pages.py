@@ -18,7 +18,7 @@ async def test_the_list_can_be_of_one_status(browser, seed):
     vera = browser()
     await vera.enter("vera")
     assert "deploy-web" in (await vera.get("/instances?status=paused")).text
-    assert "No instance is failed." in (await vera.get("/instances?status=failed")).text
+    assert "No instance is so." in (await vera.get("/instances?status=failed")).text
 
 
 async def test_an_instance_shows_every_step(browser, seed):

@@ -46,6 +46,7 @@ MATRIX = {
     "GET /api/v1/instances": "workflows.view",
     "GET /api/v1/instances/{instance_id}": "workflows.view",
     "POST /api/v1/instances/{instance_id}/cancel": "workflows.manage",
+    "POST /api/v1/instances/{instance_id}/resume": "workflows.manage",
     "POST /api/v1/instances/{instance_id}/rerun": "workflows.manage",
     "GET /api/v1/instances/{instance_id}/events": "workflows.view",
     "GET /api/v1/approvals": "workflows.view",
