@@ -6,20 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import GATE, LEDGER_INPUT, Ledger, note
+from tests.acceptance.conftest import GATE, MENDED_INPUT, Ledger, breaks, note
 from tests.live.stack import LiveStack, until
-
-INPUTS = [*LEDGER_INPUT, {"name": "mended", "type": "string", "required": True}]
-
-
-def breaks(step: str) -> dict[str, Any]:
-    """A step that fails until somebody has mended what it needs."""
-    notes = note(step)["command"]
-    return {**note(step), "command": f'{notes}; test -e "{{{{inputs.mended}}}}"'}
 
 
 def start(live: LiveStack, ledger: Ledger, name: str, *steps: dict[str, Any], **more: Any) -> int:
-    live.publish({"name": name, "inputs": INPUTS, "steps": list(steps), **more})
+    live.publish({"name": name, "inputs": MENDED_INPUT, "steps": list(steps), **more})
     return live.launch(name, ["host-1"], ledger=str(ledger.path), mended=str(mended(ledger)))
 
 
@@ -62,7 +54,9 @@ def test_it_goes_on_at_the_failed_step_and_repeats_nothing_before_it(live: LiveS
                 for parent in node["parents"]
             }
 
-        until(lambda: edges() >= {("a", "b"), ("b", "b"), ("b", "c")}, 20, f"the graph's edges, now {edges()}")
+        until(
+            lambda: edges() >= {("a", "b"), ("b", "b"), ("b", "c")}, 20, f"the graph's edges, now {edges()}"
+        )
         run = prefect.get(f"/flow_runs/{ended['flow_run_id']}").json()
     assert run["state"]["type"] == "COMPLETED"
 

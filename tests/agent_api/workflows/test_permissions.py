@@ -41,6 +41,8 @@ MATRIX = {
     "PUT /api/v1/workflows/{ref}": "workflows.manage",
     "DELETE /api/v1/workflows/{ref}": "workflows.manage",
     "GET /api/v1/workflows/{ref}/versions": "workflows.view",
+    "GET /api/v1/workflows/{ref}/versions/{old}/diff/{new}": "workflows.view",
+    "POST /api/v1/workflows/{ref}/rollback": "workflows.manage",
     "POST /api/v1/workflows/{ref}/publish": "workflows.manage",
     "POST /api/v1/workflows/{ref}/start": "workflows.manage",
     "GET /api/v1/instances": "workflows.view",
