@@ -21,9 +21,17 @@ from store.engine import attention
 from store.engine.attention import Idle, Unclosed
 
 _SETTABLE = frozenset(
-    {StateType.PAUSED, StateType.CRASHED, StateType.CANCELLED, StateType.RUNNING, StateType.PENDING}
+    {
+        StateType.PAUSED,
+        StateType.CRASHED,
+        StateType.CANCELLED,
+        StateType.FAILED,
+        StateType.RUNNING,
+        StateType.PENDING,
+    }
 )
-"""States from which Prefect takes `Scheduled` unforced (measured on 3.8.8)."""
+"""States from which Prefect takes `Scheduled` unforced (measured on 3.8.8). An instance that failed or
+was cancelled and is resumed goes on in the run it has, beside the steps it ran before."""
 
 
 _PATIENT_NUDGES = 3

@@ -19,6 +19,9 @@ POINTS: dict[str, str] = {
     "worker.woken": "the job is complete, the flow is about to read its result",
     "worker.forked": "a parallel step's branches are committed, none has begun",
     "worker.between_steps": "a step's result and the new frontier are committed, the next has not begun",
+    "worker.cancelling": "a cancel has been seen, the instance has not ended yet",
+    "worker.ended": "the end of the instance is committed, Prefect shows its run as open",
+    "worker.resumed": "an instance that was resumed is taken up, no step of it has begun",
 }
 """Every point and the moment it stands for. Tests assert that each one was hit."""
 

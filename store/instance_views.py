@@ -82,11 +82,32 @@ class InstanceRow(BaseModel):
     frontier: list[FrontierStep]
 
 
+class Resume(BaseModel):
+    """That somebody had an instance go on after it had ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    by: str
+    steps: list[str]
+    """Where it went on."""
+    visit: int
+    was: str
+    """The status it had ended with."""
+    reason: str
+    """Why it had ended so."""
+
+
 class InstanceView(InstanceRow):
     """Everything about one instance."""
 
     inputs: dict[str, Value]
     """With a mark in the place of each secret that was given."""
+    outputs: dict[str, Value] | None
+    """What the workflow gives back, once it has completed; null: what has no value."""
+    resumes: list[Resume]
+    rerun_of: int | None
+    """The instance that this one repeats."""
     waits_for: str | None
     """One sentence while it is not over: what it waits for, and on whom."""
     cancel_requested_at: datetime | None
@@ -124,8 +145,8 @@ async def rows(tx: Tx, condition: str, *args: object) -> list[InstanceRow]:
 async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
     """Everything about one instance, or NotFound."""
     row = await tx.fetchrow(
-        f"""SELECT {_COLUMNS}, i.inputs, i.cancel_requested_at, i.cancel_reason,
-                   i.flow_run_id::text AS flow_run_id
+        f"""SELECT {_COLUMNS}, i.inputs, i.outputs, i.resumes, i.rerun_of, i.cancel_requested_at,
+                   i.cancel_reason, i.flow_run_id::text AS flow_run_id
             FROM instances i JOIN workflows w ON w.id = i.workflow_id
             WHERE i.id = $1""",
         instance_id,

@@ -62,12 +62,15 @@ class StepRun:
             limit = timedelta(minutes=float(step.timeout_minutes))
         return StepRow(self.active, step.type, step.name or title or step.id, input, limit)
 
-    def scope(self) -> Scope:
-        """Everything the step's templates may refer to, from the newest visit of each step."""
+    def scope(self, ended: StepFacts | None = None) -> Scope:
+        """Everything the step's templates may refer to, from the newest visit of each step. `ended`: what
+        the step itself has left, for what comes after it."""
         results: dict[str, StepFacts | None] = {}
         for active, state in self.situation.results.items():
             if state.status not in ("waiting", "running"):
                 results[active.step] = state.facts
+        if ended is not None:
+            results[self.active.step] = ended
         return scope(
             inputs=self.situation.inputs,
             instance={"id": self.situation.instance_id, "started_by": self.situation.started_by_name},

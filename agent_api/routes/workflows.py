@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Paging
+from agent_api.routes.versioned import Version, VersionNumber
 from definitions.errors import Invalid
 from definitions.problems import Problem, has_errors
 from store import instances, workflow_versions, workflows
 from store.instance_views import InstanceView
 from store.pages import Page
+from store.version_diffs import VersionDiff
 from store.workflow_versions import WorkflowVersionView
 from store.workflows import WorkflowRow, WorkflowView
 
@@ -97,7 +99,8 @@ async def show_workflow(db: Db, actor: Person, ref: str, response: Response) -> 
 async def save_workflow(
     db: Db, actor: Person, ref: str, document: Document, response: Response, seen: Seen = None
 ) -> WorkflowView:
-    """Replace a draft. `If-Match` says which revision was edited: 428 without, 409 when it is stale."""
+    """Replace a draft. `If-Match` says which revision was edited: 428 without; 409 when it is stale, with
+    the `diff` from the draft as it is now to what was sent."""
     if seen is None:
         raise HTTPException(428, "Send If-Match with the revision you edited, as the ETag gave it.")
     return _tag(await workflows.save_draft(db, actor, document, ref, _revision(seen)), response)
@@ -113,6 +116,22 @@ async def archive_workflow(db: Db, actor: Person, ref: str) -> None:
 async def list_workflow_versions(db: Db, actor: Person, ref: str) -> list[WorkflowVersionView]:
     """The published versions, the newest first."""
     return await workflow_versions.versions(db, actor, ref)
+
+
+@router.get("/{ref}/versions/{old}/diff/{new}", permission="workflows.view")
+async def diff_workflow_versions(
+    db: Db, actor: Person, ref: str, old: VersionNumber, new: VersionNumber
+) -> VersionDiff:
+    """What changed from one published version to another."""
+    return await workflow_versions.diff(db, actor, ref, old, new)
+
+
+@router.post("/{ref}/rollback", permission="workflows.manage", creates=True)
+async def roll_back_workflow(
+    db: Db, actor: Person, ref: str, body: Version, response: Response
+) -> WorkflowView:
+    """Publish an older version again, as the newest; 422 with every problem when it can't run any more."""
+    return _tag(await workflows.rollback(db, actor, ref, body.version), response)
 
 
 @router.post("/{ref}/publish", permission="workflows.manage", creates=True)

@@ -9,8 +9,8 @@ import sys
 from cyclopts import App
 
 NOUNS = {
-    "workflow": "Definitions: validate, list, show, publish, start.",
-    "instance": "Runs of a workflow: list, show, watch, cancel.",
+    "workflow": "Definitions: validate, list, show, publish, versions, diff, rollback, start.",
+    "instance": "Runs of a workflow: list, show, watch, cancel, resume, rerun.",
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",
     "library": "What scripts have in common: list, show, versions, diff, rollback, archive.",

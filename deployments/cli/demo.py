@@ -17,7 +17,8 @@ from definitions.errors import Unavailable
 from deployments.cli.apply import apply_folder
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import Refused
-from deployments.cli.instance import ENDED, changes, print_steps
+from deployments.cli.instance import ENDED, changes
+from deployments.cli.instance_detail import print_steps
 from deployments.cli.login import SignedIn
 from deployments.cli.profile import NAME, read
 from deployments.cli.servers import cancel_on_signal, say

@@ -1,4 +1,4 @@
-"""`opsgate workflow`: validate a file offline; list, show, publish and start on a server."""
+"""`opsgate workflow`: validate a file offline; list, show, publish, compare and start on a server."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,10 @@ from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse, problem_lines
 from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
 from deployments.cli.values import FORM, Secrets, collect, refuse_open
+from deployments.cli.versioned import add_versions
 
 app = App(name="workflow", help_format="plaintext")
+add_versions(app, "/workflows", "published_version", ("version", "published_at", "published_by_name"))
 
 Inputs = Annotated[list[str], Parameter(name="--input", negative="", help=f"An input, {FORM}")]
 

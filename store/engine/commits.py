@@ -138,10 +138,12 @@ async def close_step(
     advance: Advance,
     task_run_id: UUID | None,
     cause: str = "",
+    outputs: dict[str, Any] | None = None,
 ) -> tuple[Advance, Glance]:
     """Write a step's result and the frontier after it; end the instance if the route does.
 
-    `cause`: the instance's reason, should it fail here; else it is the step's own.
+    `cause`: the instance's reason, should it fail or complete here; else it is the step's own.
+    `outputs`: what it gives back, should it complete here.
     Returns what follows (`advance`, or the end if cancelling was asked for meanwhile) and what the
     fence saw. Cancelling ends the jobs, so the step has often failed just because of it: that must
     not take its failure route.
@@ -182,9 +184,10 @@ async def close_step(
             won = f"Another branch of {row.active.step} came first."
             await _drop(tx, lease, won if outcome == Outcome.SUCCESS else reason, advance.dropped)
         if advance.ended is not None:
-            failing = cause if advance.ended == InstanceStatus.FAILED else ""
-            why = glance.cancel_reason if glance.cancel_requested else failing or reason or advance.reason
-            await _end(tx, lease, str(advance.ended), why)
+            told = "" if advance.ended == InstanceStatus.CANCELLED else cause
+            why = glance.cancel_reason if glance.cancel_requested else told or reason or advance.reason
+            given = outputs if advance.ended == InstanceStatus.COMPLETED else None
+            await _end(tx, lease, str(advance.ended), why, given)
     return advance, glance
 
 
@@ -212,7 +215,7 @@ async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:
         await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
 
 
-async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
+async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str, Any] | None = None) -> None:
     await tx.execute(
         """UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $2
            WHERE instance_id = $1 AND status IN ('waiting', 'running')""",
@@ -222,10 +225,11 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
     await tx.execute(
         f"""WITH {ERASE_OF_INSTANCE}
             UPDATE instances SET status = $2, reason = $3, ended_at = now(), frontier = '[]',
-                park_kind = NULL, wake_at = NULL, sealed_inputs = NULL WHERE id = $1""",
+                park_kind = NULL, wake_at = NULL, sealed_inputs = NULL, outputs = $4 WHERE id = $1""",
         lease.instance_id,
         status,
         reason,
+        outputs,
     )
     await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(

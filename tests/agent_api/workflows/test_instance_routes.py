@@ -121,6 +121,34 @@ async def test_an_instance_runs_again(operator: httpx2.AsyncClient, deploy: Any)
     assert [row["id"] for row in listed["items"]] == [again.json()["id"], instance]
 
 
+async def test_a_cancelled_instance_goes_on(operator: httpx2.AsyncClient, deploy: Any) -> None:
+    instance = (await start(operator))["id"]
+    assert (await operator.post(f"/api/v1/instances/{instance}/resume")).status_code == 409
+    await operator.post(f"/api/v1/instances/{instance}/cancel")
+    reply = await operator.post(f"/api/v1/instances/{instance}/resume", json={"inputs": {"n": 2}})
+    assert (reply.status_code, reply.json()["problems"][0]["code"]) == (422, "not-given-again")
+    reply = await operator.post(f"/api/v1/instances/{instance}/resume")
+    assert (reply.status_code, reply.json()["status"]) == (200, "running")
+    assert [trace["by"] for trace in reply.json()["resumes"]] == ["ana"]
+
+
+async def test_instances_are_found_by_every_filter(operator: httpx2.AsyncClient, deploy: Any) -> None:
+    instance = await start(operator)
+    fits = {
+        "status": "queued",
+        "workflow": "deploy",
+        "host": "web-1",
+        "started_by": "ana",
+        "since": instance["created_at"],
+        "until": "2100-01-01T00:00:00Z",
+        "search": "DEPLOY",
+    }
+    found = await operator.get("/api/v1/instances", params=fits)
+    assert [row["id"] for row in found.json()["items"]] == [instance["id"]]
+    for name, other in {"host": "web-2", "started_by": "bo", "until": "2001-01-01T00:00:00Z"}.items():
+        assert (await operator.get("/api/v1/instances", params={**fits, name: other})).json()["items"] == []
+
+
 async def test_the_stream_tells_of_every_change_and_ends_with_the_instance(
     served: Any, operator: httpx2.AsyncClient, approver: httpx2.AsyncClient, deploy: Any
 ) -> None:

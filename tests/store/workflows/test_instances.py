@@ -10,6 +10,7 @@ from agent.payloads import CommandPayload
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.lifecycles.job import JobStatus
 from store import approvals, instances, job_endings, jobs, workflows
+from store.instance_lists import InstanceFilter
 from store.instance_views import InstanceView
 from store.jobs import NewJob
 
@@ -258,13 +259,34 @@ async def test_the_list_is_filtered_by_status_and_workflow(org: Any) -> None:
     await instances.cancel(org.db, org.ana, deploys[0])
 
     async def ids(**filters: Any) -> list[int]:
-        return [row.id for row in (await instances.listing(org.db, org.vi, **filters)).items]
+        found = await instances.listing(org.db, org.vi, InstanceFilter(**filters))
+        return [row.id for row in found.items]
 
     assert await ids() == [other, deploys[1], deploys[0]]
     assert await ids(workflow="deploy") == [deploys[1], deploys[0]]
     assert await ids(workflow="deploy", status=["queued"]) == [deploys[1]]
     assert await ids(status=["cancelled", "queued"]) == [other, deploys[1], deploys[0]]
     assert await ids(workflow="missing") == []
+
+
+async def test_the_list_is_filtered_by_who_where_when_and_what(org: Any) -> None:
+    await org.publish([WAIT], inputs=[{"name": "release"}])
+    first = await org.start("deploy", release="Seven_7")
+    second = await instances.start(org.db, org.bo, "deploy", [*org.hosts], {"release": "eight"})
+    await instances.cancel(org.db, org.ana, first.id, "the Wrong day")
+
+    async def ids(**filters: Any) -> list[int]:
+        found = await instances.listing(org.db, org.vi, InstanceFilter(**filters))
+        return [row.id for row in found.items]
+
+    assert await ids(started_by=" BO ") == [second.id]
+    assert await ids(host="web-1") == await ids(host=str(org.hosts[0])) == [second.id, first.id]
+    assert (await ids(host="web-2"), await ids(host="nowhere")) == ([second.id], [])
+    assert await ids(since=second.created_at) == [second.id]
+    assert await ids(until=second.created_at) == [first.id]
+    assert (await ids(search="seven_"), await ids(search="wrong DAY")) == ([first.id], [first.id])
+    assert (await ids(search="sev%n"), await ids(search="")) == ([], [second.id, first.id])
+    assert await ids(search="deploy", started_by="ana", host="web-2") == []
 
 
 async def test_an_unknown_instance_is_not_found(org: Any) -> None:
