@@ -136,6 +136,13 @@ def joined(
     return Outcome.SUCCESS if step.join == "all" and FAIL not in endings else Outcome.FAILURE
 
 
+def how_joined(step: ParallelStep, outcome: Outcome) -> str:
+    """A sentence on how its branches have joined."""
+    if outcome is Outcome.SUCCESS:
+        return "Its branches have joined."
+    return f"{'No branch' if step.join == 'any' else 'Not every branch'} came to its end."
+
+
 def _endings(
     workflow: Workflow, frontier: tuple[Active, ...], step: ParallelStep, routed: Mapping[str, str]
 ) -> Iterator[str | None]:

@@ -9,7 +9,7 @@ import sys
 from cyclopts import App
 
 NOUNS = {
-    "workflow": "Definitions: validate, list, show, publish, start.",
+    "workflow": "Definitions: validate, simulate, list, show, publish, start.",
     "instance": "Runs of a workflow: list, show, watch, cancel.",
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",
