@@ -68,7 +68,8 @@ def plan(step: Step, scope: Scope, now: datetime, world: World) -> Plan:
             planned = _PLANS[type(step)](step, told, scope, world, sent)
     except Invalid as error:
         details = [problem.message for problem in error.problems]
-        return Plan(sent, Outcome.FAILURE, " ".join([error.message, *details]))
+        reason = " ".join([error.message, *details])
+        return Plan(sent, Outcome.FAILURE, reason, None, told.seconds or 0)
     return planned
 
 
