@@ -8,9 +8,10 @@ from definitions.graph import Graph
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
-from definitions.proof_references import Ran, References
+from definitions.proof_references import References
 from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, Step
-from definitions.steps.step import CONTINUE, TARGET_WORDS
+from definitions.steps.step import CONTINUE, END, TARGET_WORDS
+from definitions.witness import Before, Effort
 from definitions.workflow import Workflow, all_steps
 
 __all__ = ["Catalogue", "ScriptFacts", "prove"]
@@ -20,13 +21,15 @@ def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Proble
     """Every problem of the workflow: step by step, then the outputs'."""
     known = catalogue or Catalogue()
     refs = References(workflow, known.hosts)
-    problems = _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
+    problems = _prove_list(Graph(workflow.steps), "/steps", None, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
 
 
-def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known: Catalogue) -> list[Problem]:
-    """One list of steps, the workflow's or a branch's; `outer` has run before it for certain."""
+def _prove_list(
+    graph: Graph, pointer: str, outer: Before | None, refs: References, known: Catalogue
+) -> list[Problem]:
+    """One list of steps, the workflow's or a branch's; `outer` is the parallel step around it."""
     order, cycles = graph.walked
     certain = graph.certain
     by_step: list[list[Problem]] = [[] for _ in graph.steps]
@@ -41,7 +44,8 @@ def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known:
         )
     for cycle in cycles:
         by_step[cycle[-2]].append(_cycle(graph, cycle, pointer))
-    reached = set(order)
+    reached, effort = set(order), outer.effort if outer else Effort()
+    ran = outer.ran if outer else 0
     for index, step in enumerate(graph.steps):
         where = pointer_to(pointer, index)
         if index not in reached:
@@ -49,21 +53,21 @@ def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known:
             by_step[index].append(
                 _problem(where, "dead-step", message, "Lead to it from another step, or remove it.")
             )
-        ran = certain.before[index] | outer
-        by_step[index] += _prove_step(step, where, graph.among(ran), refs, known)
+        before = Before(graph, step.id, certain.before[index] | ran, effort, outer)
+        by_step[index] += _prove_step(step, where, before, refs, known)
         for number, branch in enumerate(graph.inner.get(index, ())):
             inside = pointer_to(where, "branches", number, "steps")
-            by_step[index] += _prove_list(branch, inside, ran, refs, known)
+            by_step[index] += _prove_list(branch, inside, before, refs, known)
     problems = [problem for found in by_step for problem in found]
     if pointer == "/steps":
-        problems += refs.check_outputs(graph.among(certain.at_end))
+        problems += refs.check_outputs(Before(graph, END, certain.at_end, effort))
     return problems
 
 
-def _prove_step(step: Step, where: str, ran: Ran, refs: References, known: Catalogue) -> list[Problem]:
+def _prove_step(step: Step, where: str, before: Before, refs: References, known: Catalogue) -> list[Problem]:
     problems = list(_not_available(step, where))
     problems += _unused(step, where)
-    problems += refs.check_step(step, where, ran)
+    problems += refs.check_step(step, where, before)
     problems += check_against(step, where, known, refs.secrets)
     return problems
 

@@ -154,6 +154,13 @@ def made_up_for(
     return False
 
 
+def how_joined(step: ParallelStep, outcome: Outcome) -> str:
+    """A sentence on how its branches have joined."""
+    if outcome is Outcome.SUCCESS:
+        return "Its branches have joined."
+    return f"{'No branch' if step.join == 'any' else 'Not every branch'} came to its end."
+
+
 def _endings(
     workflow: Workflow, frontier: tuple[Active, ...], step: ParallelStep, routed: Mapping[str, str]
 ) -> Iterator[str | None]:

@@ -23,8 +23,8 @@ async def begin(run: StepRun) -> Settled | Waiting:
     assert isinstance(step, ApprovalStep)
     scope = run.scope()
     try:
-        title = _text(step.title or step.label, scope)
-        description = _text(step.description, scope)
+        title = variables.resolve_text(step.title or step.label, scope)
+        description = variables.resolve_text(step.description, scope)
     except Invalid as error:
         return failed(error.message, {"title": step.title})
     sent: dict[str, Any] = {"title": title, "description": description, "approvers": list(step.approvers)}
@@ -72,8 +72,3 @@ async def settle(run: StepRun) -> Settled | Waiting:
     if gate.status == ApprovalStatus.APPROVED:
         return completed(gate.decision_reason)
     return failed(gate.decision_reason or f"The approval was {gate.status}.")
-
-
-def _text(template: str, scope: variables.Scope) -> str:
-    value = variables.resolve(template, scope)
-    return value if isinstance(value, str) else str(value)

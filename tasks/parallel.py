@@ -9,7 +9,7 @@ from definitions import routing
 from definitions.lifecycles.instance import StepStatus
 from definitions.rollout import not_in_time
 from definitions.routing import Outcome
-from definitions.steps import Branch, ParallelStep
+from definitions.steps import ParallelStep
 from store.engine import commits, host_work
 from store.failpoints import failpoint
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
@@ -20,7 +20,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
     step, situation = _step(run), run.situation
     async with situation.moving:
         frontier = routing.fork(situation.workflow, situation.frontier, run.active)
-        row = run.row({"join": step.join, "branches": [_label(step, branch) for branch in step.branches]})
+        row = run.row({"join": step.join, "branches": step.branch_labels()})
         await commits.open_step(run.db, run.lease, row, status=StepStatus.RUNNING, frontier=frontier)
         situation.frontier = frontier
     failpoint("worker.forked")
@@ -37,19 +37,13 @@ async def settle(run: StepRun) -> Settled | Waiting:
         return failed(not_in_time(_step(run))) if found["expired"] else _waiting(run, found["deadline"])
     if outcome is None:
         return _waiting(run, None)
-    if outcome is Outcome.SUCCESS:
-        return completed("Its branches have joined.")
-    which = "No branch" if _step(run).join == "any" else "Not every branch"
-    return failed(f"{which} came to its end.")
+    sentence = routing.how_joined(_step(run), outcome)
+    return completed(sentence) if outcome is Outcome.SUCCESS else failed(sentence)
 
 
 def _step(run: StepRun) -> ParallelStep:
     assert isinstance(run.step, ParallelStep)
     return run.step
-
-
-def _label(step: ParallelStep, branch: Branch) -> str:
-    return branch.name or f"branch {step.branches.index(branch) + 1}"
 
 
 def _waiting(run: StepRun, deadline: datetime | None) -> Waiting:
@@ -58,5 +52,5 @@ def _waiting(run: StepRun, deadline: datetime | None) -> Waiting:
         for parallel, number in run.situation.workflow.place(active.step).branches:
             if parallel == step.id:
                 running.add(number)
-    names = ", ".join(_label(step, branch) for n, branch in enumerate(step.branches) if n in running)
+    names = ", ".join(label for number, label in enumerate(step.branch_labels()) if number in running)
     return Waiting("branches", f"Waits for {names}.", deadline)

@@ -11,7 +11,8 @@ from agent_api.ids import Paging
 from agent_api.routes.versioned import Version, VersionNumber
 from definitions.errors import Invalid
 from definitions.problems import Problem, has_errors
-from store import instances, workflow_versions, workflows
+from definitions.simulation import Simulation
+from store import instances, simulations, workflow_versions, workflows
 from store.instance_views import InstanceView
 from store.pages import Page
 from store.version_diffs import VersionDiff
@@ -20,6 +21,10 @@ from store.workflows import WorkflowRow, WorkflowView
 
 router = GuardedRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
+Scenario = Annotated[
+    dict[str, Any],
+    Body(description="What is given: `inputs`, `hosts`, `started_by`, `now`, and how `steps` come out."),
+]
 Document = Annotated[dict[str, Any], Body(description="A workflow as in a definition file.")]
 Seen = Annotated[str | None, Header(alias="If-Match", description="The revision seen, as the ETag gave it.")]
 
@@ -31,6 +36,17 @@ class Start(BaseModel):
 
     hosts: list[int | str] = Field(max_length=10_000)
     inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Simulate(BaseModel):
+    """A definition to walk on paper, and what is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow: dict[str, Any]
+    """As in a definition file."""
+    scenario: dict[str, Any] = Field(default_factory=dict)
+    """`inputs`, `hosts`, `started_by`, `now`, and how each of `steps` comes out."""
 
 
 class Validation(BaseModel):
@@ -75,6 +91,12 @@ async def validate_workflow(db: Db, actor: Person, document: Document) -> Valida
     """Every problem of a definition, against what exists here. Saves nothing."""
     problems = await workflows.validate(db, actor, document)
     return Validation(valid=not has_errors(problems), problems=problems)
+
+
+@router.post("/simulate", permission="workflows.view")
+async def simulate_workflow(db: Db, actor: Person, body: Simulate) -> Simulation:
+    """The path a definition takes under a scenario, what each step is sent, and why. Touches no host."""
+    return await simulations.of_document(db, actor, body.workflow, body.scenario)
 
 
 @router.put("/by-name/{name}", permission="workflows.manage")
@@ -141,6 +163,12 @@ async def publish_workflow(
     """Publish the draft; 422 with every problem when it has errors."""
     revision = None if seen is None else _revision(seen)
     return _tag(await workflows.publish(db, actor, ref, revision), response)
+
+
+@router.post("/{ref}/simulate", permission="workflows.view")
+async def simulate_draft(db: Db, actor: Person, ref: str, scenario: Scenario) -> Simulation:
+    """The same of a saved workflow's draft."""
+    return await simulations.of_draft(db, actor, ref, scenario)
 
 
 @router.post("/{ref}/start", permission="workflows.manage", creates=True, status_code=201)

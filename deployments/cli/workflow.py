@@ -1,4 +1,4 @@
-"""`opsgate workflow`: validate a file offline; list, show, publish, compare and start on a server."""
+"""`opsgate workflow`: validate and simulate a file; list, show, publish, compare and start on a server."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +22,21 @@ def validate(file: Path, *, json: Json = False) -> int:
     """Check a definition file without a server, and print every problem at once."""
     from definitions.examination import examine
     from definitions.problems import has_errors
+
+    workflow, problems = examine(read_document(file))
+    wrong = workflow is None or has_errors(problems)
+    found = [problem.model_dump() for problem in problems]
+    if json:
+        print_json({"valid": not wrong, "problems": found})
+    else:
+        print(f"{file}: {'not valid' if wrong else 'valid'}")
+        for line in problem_lines(found):
+            print(line)
+    return 1 if wrong else 0
+
+
+def read_document(file: Path) -> object:
+    """What a file says of a workflow."""
     from deployments.definition_files import load
     from deployments.definition_kinds import KINDS
 
@@ -33,16 +48,10 @@ def validate(file: Path, *, json: Json = False) -> int:
         raise WrongUse(f"{file} defines a {kind}, not a workflow; `opsgate apply` checks a whole folder.")
     if isinstance(document, dict):
         document.pop("draft", None)  # of the file, not of the workflow
-    workflow, problems = examine(document)
-    wrong = workflow is None or has_errors(problems)
-    found = [problem.model_dump() for problem in problems]
-    if json:
-        print_json({"valid": not wrong, "problems": found})
-    else:
-        print(f"{file}: {'not valid' if wrong else 'valid'}")
-        for line in problem_lines(found):
-            print(line)
-    return 1 if wrong else 0
+    return document
+
+
+app.command("deployments.cli.simulate:simulate", name="simulate")
 
 
 @app.command(name="list")

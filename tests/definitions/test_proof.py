@@ -351,7 +351,7 @@ def _identity(text: str, **step: object) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["dba", "db_admin", "variables.dba"])
 def test_an_identity_is_known_by_both_its_names_and_gives_no_credential(name: str) -> None:
-    assert _identity(f"{{{{{name}.username}}}} {{{{{name}}}}}") == []
+    assert _identity(f"{{{{{name}.username}}}}") == []
     assert _identity(f"{{{{{name}.Password}}}}") == [("credential-blocked", "warning")]
 
 

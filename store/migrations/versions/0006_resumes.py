@@ -3,7 +3,7 @@
 from store.migrations.sql_file import run_beside
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

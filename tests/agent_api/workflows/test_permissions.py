@@ -36,6 +36,8 @@ MATRIX = {
     "GET /api/v1/workflows": "workflows.view",
     "POST /api/v1/workflows": "workflows.manage",
     "POST /api/v1/workflows/validate": "workflows.view",
+    "POST /api/v1/workflows/simulate": "workflows.view",
+    "POST /api/v1/workflows/{ref}/simulate": "workflows.view",
     "PUT /api/v1/workflows/by-name/{name}": "workflows.manage",
     "GET /api/v1/workflows/{ref}": "workflows.view",
     "PUT /api/v1/workflows/{ref}": "workflows.manage",
