@@ -158,11 +158,15 @@ async def close_step(
         if advance.dropped and advance.ended is None:
             await _drop(tx, lease, row.active, advance.dropped)
         if advance.ended is not None:
-            told = "" if advance.ended == InstanceStatus.CANCELLED else cause
-            why = glance.cancel_reason if glance.cancel_requested else told or reason or advance.reason
-            given = outputs if advance.ended == InstanceStatus.COMPLETED else None
-            await _end(tx, lease, str(advance.ended), why, given)
+            why = glance.cancel_reason if glance.cancel_requested else _why(advance, cause, reason)
+            await _end(tx, lease, str(advance.ended), why, outputs)
     return advance, glance
+
+
+def _why(advance: Advance, cause: str, reason: str) -> str:
+    """The reason of an instance that a step's route has ended."""
+    told = "" if advance.ended == InstanceStatus.CANCELLED else cause
+    return told or reason or advance.reason
 
 
 def _rows(frontier: Sequence[Active]) -> list[dict[str, Any]]:
@@ -204,7 +208,7 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str
         lease.instance_id,
         status,
         reason,
-        outputs,
+        outputs if status == InstanceStatus.COMPLETED else None,
     )
     await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(
