@@ -49,7 +49,7 @@ def test_an_instance_is_found_resumed_and_run_again(opsgate: Opsgate, enrol: Enr
     assert opsgate("instance", "list", *options, "--started-by", "bob", "--json").json == []
     assert opsgate("instance", "resume", str(number)).out == f"Instance {number} goes on at wait.\n"
     shown = opsgate("instance", "show", str(number)).out
-    assert "resumed by admin at wait; it had cancelled: Cancelled by admin: wrong day" in shown
+    assert "resumed by admin at wait; it had ended as cancelled: Cancelled by admin: wrong day" in shown
     opsgate("workflow", "rollback", name, "1")
     again = opsgate("instance", "rerun", str(number), "--json").json
     same = opsgate("instance", "rerun", str(number), "--same-version", "--json").json
