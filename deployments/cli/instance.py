@@ -149,6 +149,8 @@ def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:
         print_json(found)
     else:
         print_steps(found)
+        for name, value in (found.get("outputs") or {}).items():
+            print(f"{cell(name)} = {cell(value)}")
         print(f"Instance {instance_id} is {found['status']}. {cell(found.get('reason'))}".rstrip())
     return 0 if found["status"] == "completed" else 1
 

@@ -40,7 +40,7 @@ def print_detail(instance: Mapping[str, Any]) -> None:
         for line in _values(instance.get(title) or {}):
             print(f"{title:<9}{line}")
     for resumed in instance.get("resumes") or []:
-        before = f"it had {resumed['was']}: {resumed['reason']}".rstrip(": ")
+        before = f"it had ended as {resumed['was']}: {resumed['reason']}".rstrip(": ")
         print(cell(f"resumed by {resumed['by']} at {', '.join(resumed['steps'])}; {before}"))
     for step in instance["steps"]:
         visit = f" (visit {step['visit']})" if step["visit"] > 1 else ""

@@ -184,11 +184,15 @@ async def close_step(
             won = f"Another branch of {row.active.step} came first."
             await _drop(tx, lease, won if outcome == Outcome.SUCCESS else reason, advance.dropped)
         if advance.ended is not None:
-            told = "" if advance.ended == InstanceStatus.CANCELLED else cause
-            why = glance.cancel_reason if glance.cancel_requested else told or reason or advance.reason
-            given = outputs if advance.ended == InstanceStatus.COMPLETED else None
-            await _end(tx, lease, str(advance.ended), why, given)
+            why = glance.cancel_reason if glance.cancel_requested else _why(advance, cause, reason)
+            await _end(tx, lease, str(advance.ended), why, outputs)
     return advance, glance
+
+
+def _why(advance: Advance, cause: str, reason: str) -> str:
+    """The reason of an instance that a step's route has ended."""
+    told = "" if advance.ended == InstanceStatus.CANCELLED else cause
+    return told or reason or advance.reason
 
 
 def _rows(frontier: Sequence[Active]) -> list[dict[str, Any]]:
@@ -229,7 +233,7 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str
         lease.instance_id,
         status,
         reason,
-        outputs,
+        outputs if status == InstanceStatus.COMPLETED else None,
     )
     await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(

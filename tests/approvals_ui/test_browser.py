@@ -196,13 +196,25 @@ async def test_hostile_text_runs_nothing(page, site, seed):
         assert await page.locator("main img, main script").count() == 0
 
 
-PAGES = ("/inbox", "/approvals/1", "/instances", "/instances/1", "/workflows", "/workflows/1", "/nowhere")
+PAGES = (
+    "/inbox",
+    "/approvals/1",
+    "/instances",
+    "/instances/1",
+    "/instances/2",
+    "/workflows",
+    "/workflows/1",
+    "/workflows/1/versions",
+    "/nowhere",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
-async def test_every_page_is_accessible_and_fits(chromium, site, seed, scheme, width):
+async def test_every_page_is_accessible_and_fits(chromium, site, seed, scheme, width, db):
     await seed()
+    await seed(description="Changed.")
+    await end(db, 2)
     context = await chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
     )
@@ -217,6 +229,24 @@ async def test_every_page_is_accessible_and_fits(chromium, site, seed, scheme, w
         assert wide <= width, f"{path} is {wide} wide"
     await context.close()
     assert {path: what for path, what in found.items() if what} == {}
+
+
+async def end(db, instance: int) -> None:
+    """An instance that was resumed and has failed: it shows all that there is to show."""
+    trace = {
+        "at": "2026-01-31T12:00:00+00:00",
+        "by": "anna",
+        "steps": ["gate"],
+        "visit": 2,
+        "was": "failed",
+        "reason": "gate: rejected",
+    }
+    await db.execute(
+        """UPDATE instances SET status = 'failed', ended_at = now(), reason = 'deploy: exit 3', rerun_of = 1,
+               resumes = jsonb_build_array($2::jsonb), outputs = '{"ip": null, "n": 3}' WHERE id = $1""",
+        instance,
+        trace,
+    )
 
 
 async def serious(page: Page) -> list[str]:

@@ -1,6 +1,7 @@
 """A real web process on a fresh database, and the command line in this process talking to it."""
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
 
 from deployments.cli import app, profile
@@ -51,6 +53,7 @@ class Ran:
 
 
 Opsgate = Callable[..., Ran]
+Enrol = Callable[[str], str]
 
 
 @pytest.fixture(scope="package")
@@ -132,3 +135,25 @@ def opsgate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
         return Ran(int(ended.value.code or 0), out, err)
 
     return run
+
+
+@pytest.fixture
+def enrol(opsgate: Opsgate, server: Server, request: pytest.FixtureRequest) -> Enrol:
+    """Enrol a host under a name of this test's own; returns the name."""
+
+    def join(name: str) -> str:
+        secret = opsgate("org-secret", "create", name, beside=server).out.strip()
+        hostname = f"{name}-{abs(hash(request.node.name)) % 10**8}"
+        body = {
+            "org_secret": secret,
+            "hostname": hostname,
+            "os": "linux",
+            "public_key": base64.b64encode(os.urandom(32)).decode(),
+            "version": "0.1.0",
+            "facts": {"kernel": "6.1\x1b[2J"},
+        }
+        answer = httpx2.post(f"{server.url}/agent/v1/enrol", json=body)
+        assert answer.status_code == 200, answer.text
+        return hostname
+
+    return join

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.deployments.conftest import Opsgate, Server
+from tests.deployments.conftest import Enrol, Opsgate, Server
 
 WORKFLOW = "kind: workflow\nname: {name}\nsteps:\n  - {{id: wait, type: delay, seconds: {seconds}}}\n"
 
@@ -28,9 +28,9 @@ def test_versions_are_compared_and_gone_back_to(opsgate: Opsgate, name: str):
     assert [(row["version"], row["published_by_name"]) for row in rows] == [(n, "admin") for n in (3, 2, 1)]
 
 
-def test_an_instance_is_found_resumed_and_run_again(opsgate: Opsgate, server: Server, name: str):
-    host = f"h-{name}"[:40].strip("-")
-    number = started(opsgate, server, name, host)
+def test_an_instance_is_found_resumed_and_run_again(opsgate: Opsgate, enrol: Enrol, name: str):
+    host = enrol("i")
+    number = opsgate("workflow", "start", name, "--host", host, "--json").json["id"]
     assert "it goes on by itself" in opsgate("instance", "resume", str(number)).err
     assert opsgate("instance", "cancel", str(number), "--reason", "wrong day").code == 0
     options = (
@@ -49,7 +49,7 @@ def test_an_instance_is_found_resumed_and_run_again(opsgate: Opsgate, server: Se
     assert opsgate("instance", "list", *options, "--started-by", "bob", "--json").json == []
     assert opsgate("instance", "resume", str(number)).out == f"Instance {number} goes on at wait.\n"
     shown = opsgate("instance", "show", str(number)).out
-    assert "resumed by admin at wait; it had cancelled: Cancelled by admin: wrong day" in shown
+    assert "resumed by admin at wait; it had ended as cancelled: Cancelled by admin: wrong day" in shown
     opsgate("workflow", "rollback", name, "1")
     again = opsgate("instance", "rerun", str(number), "--json").json
     same = opsgate("instance", "rerun", str(number), "--same-version", "--json").json

@@ -1,39 +1,11 @@
 """`opsgate job` and `opsgate host` against a real web process: what people type and what comes back."""
 
-import base64
 import io
-import os
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import pytest
 
-from tests.deployments.conftest import Opsgate, Server
-
-Enrol = Callable[[str], str]
-
-
-@pytest.fixture
-def enrol(opsgate: Opsgate, server: Server, request: pytest.FixtureRequest) -> Enrol:
-    """Enrol a host under a name of this test's own; returns the name."""
-
-    def join(name: str) -> str:
-        secret = opsgate("org-secret", "create", name, beside=server).out.strip()
-        hostname = f"{name}-{abs(hash(request.node.name)) % 10**8}"
-        body = {
-            "org_secret": secret,
-            "hostname": hostname,
-            "os": "linux",
-            "public_key": base64.b64encode(os.urandom(32)).decode(),
-            "version": "0.1.0",
-            "facts": {"kernel": "6.1\x1b[2J"},
-        }
-        answer = httpx2.post(f"{server.url}/agent/v1/enrol", json=body)
-        assert answer.status_code == 200, answer.text
-        return hostname
-
-    return join
+from tests.deployments.conftest import Enrol, Opsgate, Server
 
 
 def later(opsgate: Opsgate, host: str, command: str = "true") -> int:
