@@ -83,15 +83,9 @@ def _not_available(step: Step, where: str) -> Iterator[Problem]:
     if isinstance(step, PamCheckoutStep | PamCheckinStep):
         message = f"Steps of type {step.type} are not available yet."
         yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
-    if isinstance(step, JobStep):
-        if step.run_as is not None:
-            message = "Running as another identity is not available yet."
-            yield _problem(f"{where}/run_as", "not-available-yet", message, "Leave `run_as` out for now.")
-        for index, host in enumerate(step.hosts):
-            if host == "@engine":
-                message = "Steps on the engine host are not available yet."
-                where_host = pointer_to(where, "hosts", index)
-                yield _problem(where_host, "not-available-yet", message, "Name a host.")
+    if isinstance(step, JobStep) and step.run_as is not None:
+        message = "Running as another identity is not available yet."
+        yield _problem(f"{where}/run_as", "not-available-yet", message, "Leave `run_as` out for now.")
 
     for field, unset in _NOT_YET.items():
         if getattr(step, field, unset) != unset and not (

@@ -22,6 +22,7 @@ from prefect.settings import (
 )
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from flows.engine_host import EngineHost
 from flows.execute import Executor
 from flows.keeper import Keeper
 from flows.process import EngineProcess, engine_process, log
@@ -63,6 +64,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._settings = settings or EngineSettings()
         self._executor: Executor | None = None
         self._process: EngineProcess | None = None
+        self._engine_host: EngineHost | None = None
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -124,6 +126,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                 super().start(run_once, with_healthcheck, printer), name="opsgate-poll"
             )
             keeping = asyncio.create_task(keeper.run(), name="opsgate-keeper")
+            hosting = self._host_engine_steps(self._process)
             self._process.hearing[channels.RUNS].append(lambda _: self._rung())
             self._cancel_start = None
             try:
@@ -131,12 +134,18 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                     await asyncio.wait([work], timeout=0.2)
                 await self._drain()
             finally:
-                keeping.cancel()
-                work.cancel()
-                outcome = await asyncio.gather(keeping, work, return_exceptions=True)
+                for task in (keeping, hosting, work):
+                    task.cancel()
+                outcome = await asyncio.gather(keeping, hosting, work, return_exceptions=True)
             for result in outcome:
                 if isinstance(result, Exception):
                     raise result
+
+    def _host_engine_steps(self, process: EngineProcess) -> asyncio.Task[None]:
+        if not process.settings.engine_steps:
+            return asyncio.create_task(asyncio.sleep(0), name="opsgate-no-engine-host")
+        self._engine_host = EngineHost(process)
+        return asyncio.create_task(self._engine_host.run(), name="opsgate-engine-host")
 
     async def _drain(self) -> None:
         """Take nothing new; let what runs park, so that nothing has to crash."""
@@ -144,7 +153,10 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._process.draining.set()
         self._process.bells.ring("")
         try:
-            await asyncio.wait_for(self._idle.wait(), DRAIN_SECONDS)
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._idle.wait()
+                if self._engine_host is not None:
+                    await self._engine_host.idle()
         except TimeoutError:
             log.warning("the worker ends while segments still run; the keeper sets them going again")
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from definitions.catalogue import ENGINE
 from store.connection import Database
 
 
@@ -42,7 +43,8 @@ async def pulse(db: Database) -> Pulse:
                             WHERE status = 'queued' AND scheduled_at < now()), 0) AS oldest_queued_seconds,
                   (SELECT count(*) FROM outbox WHERE done_at IS NULL) AS outbox_due
            FROM hosts h LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL
-           WHERE h.decommissioned_at IS NULL"""
+           WHERE h.decommissioned_at IS NULL AND h.name <> $1""",
+        ENGINE,
     )
     assert row is not None
     return Pulse(

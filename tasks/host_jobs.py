@@ -38,7 +38,7 @@ async def dispatch(
     """
 
     async def create(tx: Tx) -> None:
-        hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids)
+        hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids, of_step=True)
         new = [
             jobs.NewJob(
                 type=step.type,
