@@ -32,7 +32,11 @@ async def serve(folder: Path, launcher: socket.socket) -> None:
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(lifeline), sys.stdin
     )
-    order = Order.model_validate_json(await lifeline.readline())
+    line = await lifeline.readline()
+    if not line.endswith(b"\n"):  # who wanted it is gone already
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    order = Order.model_validate_json(line)
     stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
     watching = asyncio.create_task(_watch(lifeline, stop))
     outputs = _output(folder, "stdout"), _output(folder, "stderr")

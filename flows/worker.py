@@ -39,6 +39,9 @@ _QUIET = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
 DRAIN_SECONDS = 15.0
 """How long running segments may take to park when the worker is asked to end."""
 
+ENGINE_DRAIN_SECONDS = 5.0
+"""How long jobs of its own host may go on then; what still runs is killed, and reported as interrupted."""
+
 
 class _NormalPark(logging.Filter):
     """Drops Prefect's line 'ERROR Finished in state Suspended': a park is no error."""
@@ -153,12 +156,12 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._process.draining.set()
         self._process.bells.ring("")
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                await self._idle.wait()
-                if self._engine_host is not None:
-                    await self._engine_host.idle()
+            await asyncio.wait_for(self._idle.wait(), DRAIN_SECONDS)
         except TimeoutError:
             log.warning("the worker ends while segments still run; the keeper sets them going again")
+        if self._engine_host is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._engine_host.idle(), ENGINE_DRAIN_SECONDS)
 
     # -- taking runs ---------------------------------------------------------------------------
     def _has_room(self) -> bool:

@@ -65,12 +65,12 @@ async def leave(db: Database, agent: Actor, boot_id: str) -> None:
 
 
 async def _host(tx: Tx) -> int:
-    made: int | None = await tx.fetchval(
-        "INSERT INTO hosts (name, os) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id",
-        ENGINE,
-        "windows" if sys.platform == "win32" else sys.platform,
-    )
-    if made is not None:
-        return made
-    found: int = await tx.fetchval("SELECT id FROM hosts WHERE name = $1", ENGINE)
+    """Its host's id; the row is made once, when a worker is first allowed to run its jobs."""
+    os_name = "windows" if sys.platform == "win32" else sys.platform
+    found: int | None = await tx.fetchval("SELECT id FROM hosts WHERE name = $1", ENGINE)
+    if found is None:
+        made = "INSERT INTO hosts (name, os) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
+        await tx.execute(made, ENGINE, os_name)
+        found = await tx.fetchval("SELECT id FROM hosts WHERE name = $1", ENGINE)
+    assert found is not None
     return found
