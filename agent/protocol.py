@@ -100,6 +100,22 @@ class JobMessage(Message):
     `sealed_info`: exactly the names of the payload's `secrets`. Sealed anew whenever the job is delivered."""
 
 
+class Order(Message):
+    """One job handed to `python -m agent.once`, which is told of it alone and speaks with no server."""
+
+    job: JobMessage
+    host_id: int
+    agent_id: int
+    private_key: str
+    """What the job's values are sealed to: the raw X25519 key, standard base64."""
+
+
+CANCEL = b"C"
+"""The letter that ends such a job as cancelled."""
+REPORT = "report.json"
+"""The file in which it leaves its `CompletedReport`."""
+
+
 def sealed_info(host_id: int, agent_id: int, job_id: int, attempt: int) -> bytes:
     """What a sealed text is bound to: it opens for this attempt on this host and for nothing else."""
     return json.dumps(["opsgate sealed values", host_id, agent_id, job_id, attempt]).encode("ascii")

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent_api import authentication, repeats
+from agent_api.description import GUARD
 from definitions.permissions import PERMISSIONS, Actor, require
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -106,7 +107,7 @@ class GuardedRouter(APIRouter):
                 raise TypeError(f"{endpoint.__name__} is already routed with another guard.")
             vars(endpoint)[_GUARD] = guard
             vars(endpoint)[_PERSON] = self._person
-            extra = {"x-opsgate-guard": describe(guard), **given.pop("openapi_extra", {})}
+            extra = {GUARD: describe(guard), **given.pop("openapi_extra", {})}
             self.add_api_route(path, endpoint, methods=list(methods), openapi_extra=extra, **given)
             return endpoint
 

@@ -77,14 +77,8 @@ def _not_available(step: Step, where: str) -> Iterator[Problem]:
     if isinstance(step, PamCheckoutStep | PamCheckinStep):
         message = f"Steps of type {step.type} are not available yet."
         yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
-    if isinstance(step, JobStep):
-        if step.run_as is not None:
-            yield not_yet.run_as(f"{where}/run_as")
-        for index, host in enumerate(step.hosts):
-            if host == "@engine":
-                message = "Steps on the engine host are not available yet."
-                where_host = pointer_to(where, "hosts", index)
-                yield _problem(where_host, "not-available-yet", message, "Name a host.")
+    if isinstance(step, JobStep) and step.run_as is not None:
+        yield not_yet.run_as(f"{where}/run_as")
 
 
 def _unused(step: Step, where: str) -> Iterator[Problem]:

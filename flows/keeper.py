@@ -200,6 +200,10 @@ class Keeper:
             if flow_run is not None and not (here and self._take_up(flow_run)):
                 async with self.db.transaction() as tx:
                     await notify(tx, channels.RUNS)
+            if flow_run is not None and flow_run.id != idle.flow_run_id and self.process.settings.public_url:
+                # When it is on its way: nobody waits for the link.
+                page = f"{self.process.settings.public_url}/instances/{idle.instance_id}"
+                await self._try("the link back", partial(prefect_runs.link_back, self.client, flow_run, page))
 
     async def _close_runs(self) -> None:
         for ended in await attention.unclosed(self.db):

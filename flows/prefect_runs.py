@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx  # what Prefect's client raises
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import FlowRunCreate
+from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Pending, Scheduled, to_state_create
@@ -130,6 +130,13 @@ async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bo
         return await create_run(db, client, idle, here=here)
     await client.set_flow_run_state(flow_run.id, Scheduled(name="Resuming", message="Woken by Opsgate."))
     return await _read(client, flow_run.id)
+
+
+async def link_back(client: PrefectClient, flow_run: FlowRun, page: str) -> None:
+    """Put the address of an instance's page beside its run, under Artifacts."""
+    text = f"[Open in Opsgate]({page})"
+    link = ArtifactCreate(type="markdown", description=text, data=text, flow_run_id=flow_run.id)
+    await client.create_artifact(link)
 
 
 async def close(db: Database, client: PrefectClient, ended: Unclosed) -> None:

@@ -117,6 +117,8 @@ async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> As
     process = EngineProcess(settings, db, uuid4(), heart, signer)
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")
     process.hearing[channels.INSTANCES].append(process.bells.ring)
+    if settings.engine_steps:
+        process.hearing[channels.JOBS] = []
     listener = Listener(
         db.dsn, {channel: partial(_tell, heard) for channel, heard in process.hearing.items()}
     )

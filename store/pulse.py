@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from definitions.catalogue import ENGINE
 from store.connection import Database
 
 
@@ -44,7 +45,8 @@ async def pulse(db: Database) -> Pulse:
                   (SELECT count(*) FROM outbox WHERE done_at IS NULL AND not_before <= now()) AS outbox_due,
                   (SELECT count(*) FROM notice_deliveries WHERE dead_at IS NOT NULL) AS notices_dead
            FROM hosts h LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL
-           WHERE h.decommissioned_at IS NULL"""
+           WHERE h.decommissioned_at IS NULL AND h.name <> $1""",
+        ENGINE,
     )
     assert row is not None
     return Pulse(

@@ -57,7 +57,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
         return plan
 
     async def create(tx: Tx) -> None:
-        hosts = await targets.resolve(tx, list(_step(run).hosts) or run.situation.host_ids)
+        hosts = await targets.resolve(tx, list(_step(run).hosts) or run.situation.host_ids, of_step=True)
         await host_work.aim(tx, run.situation.instance_id, run.active, [host.id for host in hosts])
         await _move(tx, run, plan)
 

@@ -1,12 +1,11 @@
 """Probes, metrics, and the API's own description."""
 
-from typing import Any
-
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent_api.authentication import Db
+from agent_api.description import describe
 from agent_api.guarded import GuardedRouter
 from definitions.errors import Unavailable
 from store import pulse
@@ -55,5 +54,4 @@ async def metrics(db: Db) -> Response:
 @router.get("/api/openapi.json", public="describes the API, holds no data", include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
     """The API in OpenAPI's words."""
-    described: dict[str, Any] = request.app.openapi()
-    return JSONResponse(described)
+    return JSONResponse(describe(request.app))

@@ -33,7 +33,12 @@ class Session(BaseModel):
     user: UserView
 
 
-@router.post("", public="the password in the body is the credential", status_code=201)
+@router.post(
+    "",
+    public="the password in the body is the credential",
+    status_code=201,
+    responses={401: {}, 403: {}, 429: {}},
+)
 async def sign_in(db: Db, request: Request, response: Response, body: SignIn) -> Session:
     """Begin a session; send `csrf_token` as `X-CSRF-Token` with every change."""
     authentication.check_same_site(request)

@@ -53,7 +53,12 @@ def _add_collection(router: GuardedRouter, kind: Versioned[D], parse: Parse[D]) 
         """Save a new one."""
         return await kind.save(db, actor, _read(kind, parse, document))
 
-    @router.put("/by-name/{name}", permission="scripts.manage", response_model=kind.view)
+    @router.put(
+        "/by-name/{name}",
+        permission="scripts.manage",
+        response_model=kind.view,
+        responses={201: {"model": kind.view, "description": "Created or changed"}},
+    )
     async def put(db: Db, actor: Person, name: str, document: Document, response: Response) -> VersionView[D]:
         """Make the one of this name be this. 201: created or changed it; 200: it was so already."""
         if document.get("name", name) != name:

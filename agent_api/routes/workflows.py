@@ -99,7 +99,11 @@ async def simulate_workflow(db: Db, actor: Person, body: Simulate) -> Simulation
     return await simulations.of_document(db, actor, body.workflow, body.scenario)
 
 
-@router.put("/by-name/{name}", permission="workflows.manage")
+@router.put(
+    "/by-name/{name}",
+    permission="workflows.manage",
+    responses={201: {"model": WorkflowView, "description": "Created or changed"}},
+)
 async def put_workflow(
     db: Db, actor: Person, name: str, document: Document, response: Response, publish: bool = False
 ) -> WorkflowView:
@@ -117,7 +121,9 @@ async def show_workflow(db: Db, actor: Person, ref: str, response: Response) -> 
     return _tag(await workflows.show(db, actor, ref), response)
 
 
-@router.put("/{ref}", permission="workflows.manage")
+@router.put(
+    "/{ref}", permission="workflows.manage", responses={428: {"description": "`If-Match` is missing"}}
+)
 async def save_workflow(
     db: Db, actor: Person, ref: str, document: Document, response: Response, seen: Seen = None
 ) -> WorkflowView:

@@ -58,7 +58,7 @@ async def _demo(auto_approve: bool) -> int:
     cancel_on_signal()
     folder, code = DataFolder.default(), 130
     try:
-        async with running(folder, second_person=True, say=say) as stack:
+        async with running(folder, second_person=True, say=say, engine_steps=True) as stack:
             code = await _unless_given_up(stack, _main_job(stack, auto_approve))
             if not auto_approve:
                 say("The stack keeps running; stop it with Ctrl-C.")

@@ -45,13 +45,16 @@ class Stack:
 
 @asynccontextmanager
 async def running(
-    folder: DataFolder, *, second_person: bool, say: Callable[[str], None]
+    folder: DataFolder, *, second_person: bool, say: Callable[[str], None], engine_steps: bool = False
 ) -> AsyncIterator[Stack]:
-    """The stack on one data folder, for as long as the block lasts. Leaves no process behind."""
+    """The stack on one data folder, for as long as the block lasts. Leaves no process behind.
+
+    `engine_steps`: allow workflows to run steps on this machine itself, whatever opsgate.toml says.
+    """
     with folder.claim():
         processes = Processes()
         try:
-            yield await _start(folder, processes, second_person, say)
+            yield await _start(folder, processes, second_person, say, engine_steps)
         finally:
             await asyncio.shield(processes.stop())
 
@@ -61,6 +64,7 @@ async def _start(
     processes: Processes,
     second_person: bool,
     say: Callable[[str], None],
+    engine_steps: bool,
 ) -> Stack:
     ports = folder.ports()
     url = f"http://127.0.0.1:{ports.web}"
@@ -91,6 +95,7 @@ async def _start(
         "OPSGATE_PREFECT_API_URL": prefect.api_url,
         "OPSGATE_PREFECT_UI_URL": prefect.url,
         "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),
+        **({"OPSGATE_ENGINE_STEPS": "true"} if engine_steps else {}),
     }
     stack = Stack(folder, processes, url, prefect, welcome, environment)
     web = stack.program("web", "deployments.cli", "web")

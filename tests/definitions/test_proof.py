@@ -214,13 +214,18 @@ def test_references_stand_only_where_they_may() -> None:
         ),
         ({"hosts": ["web-1", "web-2"]}, ("unknown-host", "/steps/0/hosts/1")),
         ({"hosts": ["group:db"]}, ("unknown-host", "/steps/0/hosts/0")),
-        ({"hosts": ["@engine"]}, ("not-available-yet", "/steps/0/hosts/0")),
+        ({"hosts": ["@engine"]}, ("engine-steps-off", "/steps/0/hosts/0")),
         ({"run_as": "dba"}, ("not-available-yet", "/steps/0/run_as")),
     ],
 )
 def test_what_a_script_step_names_must_exist_and_fit(step: dict[str, object], found: tuple[str, str]) -> None:
     whole = {"id": "a", "type": "script", "script": "health_check", "parameters": {"threshold": 90}, **step}
     assert _prove(whole) == [found]
+
+
+def test_a_step_may_run_on_the_engine_host_where_that_is_allowed() -> None:
+    step = {"id": "a", "type": "command", "command": "true", "hosts": ["@engine"]}
+    assert prove(_workflow(step), Catalogue(hosts=frozenset({"@engine"}))) == []
 
 
 @pytest.mark.parametrize(
