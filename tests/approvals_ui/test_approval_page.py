@@ -22,7 +22,7 @@ async def test_it_shows_what_is_asked(browser, seed):
         "90",
     ):
         assert words in shown
-    assert "1 more approval is needed (0 of 1)" in shown
+    assert "0 of 1, one more needed." in shown
     assert "59 min" in shown
     assert "anna, bert" in shown
 
