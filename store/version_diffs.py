@@ -28,8 +28,8 @@ def compare(old: int, before: Script | Library, new: int, after: Script | Librar
     return VersionDiff(
         old=old,
         new=new,
-        settings=_unified(_settings(before), _settings(after), *names),
-        content=_unified(before.content, after.content, *names),
+        settings=unified(_settings(before), _settings(after), *names),
+        content=unified(before.content, after.content, *names),
     )
 
 
@@ -38,7 +38,8 @@ def _settings(definition: Script | Library) -> str:
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def _unified(before: str, after: str, old: str, new: str) -> str:
+def unified(before: str, after: str, old: str, new: str) -> str:
+    """The unified diff of two texts; `old` and `new` name them. Empty: they are the same."""
     # By line feeds alone: a carriage return that came or went is a difference too.
     lines = difflib.unified_diff(before.split("\n"), after.split("\n"), old, new, lineterm="")
     return "\n".join(lines)
