@@ -1,4 +1,4 @@
-"""`/inbox`: approval requests: what waits for the visitor, what they started, all; decided ones never vanish."""
+"""`/inbox`: approval requests: what waits for the visitor, what they started, all, decided ones too."""
 
 from typing import Any
 

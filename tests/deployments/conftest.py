@@ -34,6 +34,7 @@ class Server:
     url: str
     folder: DataFolder
     welcome: Welcome
+    database_url: str
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None
     process = subprocess.Popen([sys.executable, "-m", "deployments.cli", "web"], env=environment)
     try:
         wait_until_ready(address, ca)
-        yield Server(address, data, welcome)
+        yield Server(address, data, welcome, url)
     finally:
         process.terminate()
         process.wait(20)
