@@ -192,7 +192,7 @@ async def listing(
     `started`: those of instances this person started; `decided`: those that are not open any more."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
-        found = await approval_views.select(
+        found = await approval_views.rows(
             tx,
             actor,
             """WHERE r.id < $1 AND ($2::text IS NULL OR r.status = $2)
@@ -208,5 +208,4 @@ async def listing(
             decided,
             pages.bounded(limit) + 1,
         )
-    rows = [ApprovalRow(**{name: getattr(view, name) for name in ApprovalRow.model_fields}) for view in found]
-    return pages.cut(rows, limit, lambda row: row.id)
+    return pages.cut(found, limit, lambda row: row.id)

@@ -62,6 +62,35 @@ async def test_a_gate_nobody_is_left_for_is_refused_when_it_opens(org: Any) -> N
     assert await org.db.fetchval("SELECT count(*) FROM approval_requests") == 0
 
 
+async def test_a_person_named_in_every_way_there_is_counts_once(org: Any) -> None:
+    named = ["role:approver", "user:bo", "bo", "BO@example.org", str(org.bo.id), f"user:{org.cy.id}"]
+    request = await org.gated(approvers=named, approval_type="majority")
+    assert [person.name for person in request.eligible] == ["bo", "cy", "di"]
+    assert request.quorum == 2
+
+
+@pytest.mark.parametrize(
+    ("gate", "quorum"),
+    [
+        ({"approval_type": "singular", "approvers": ["bo"]}, 1),
+        ({"approval_type": "singular", "approvers": ["bo", "ana"]}, 1),
+        ({"approval_type": "one_of_many"}, 1),
+        ({"approval_type": "two_of_many"}, 2),
+        ({"approval_type": "all"}, 3),
+        ({"approval_type": "majority"}, 2),
+        ({"approval_type": "majority", "allow_self": True}, 3),
+        ({"approval_type": "all", "allow_self": True}, 4),
+    ],
+)
+async def test_how_many_are_needed_of_those_who_may_decide_without_who_started_it(
+    org: Any, gate: dict[str, Any], quorum: int
+) -> None:
+    """ana starts it, and is an approver like bo, cy and di."""
+    step = {"id": "gate", "type": "approval", "approvers": ["role:approver"], **gate}
+    await org.publish_unproved([step])
+    assert (await org.open_gate(await org.start("deploy"))).quorum == quorum
+
+
 async def test_a_title_filled_by_a_job_with_anything_is_still_shown(org: Any) -> None:
     await org.publish([{"id": "gate", "type": "approval", "approvers": ["role:approver"]}])
     request = await org.open_gate(await org.start("deploy"), title="a\x00b\ud800" + "c" * 600)
