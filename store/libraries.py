@@ -80,7 +80,7 @@ async def linked(tx: Tx, script: Script) -> list[Linked]:
     return [_linked(found[name], name) for name in script.libraries]
 
 
-async def pinned(db: Database, pins: Mapping[str, Mapping[str, int]], script: Script) -> list[Linked]:
+async def pinned(db: Tx | Database, pins: Mapping[str, Mapping[str, int]], script: Script) -> list[Linked]:
     """What a script links, at the versions an instance pinned by name; one it has no pin for is left out."""
     wanted = [(name, pins[name]["id"], pins[name]["version"]) for name in script.libraries if name in pins]
     if not wanted:

@@ -37,8 +37,8 @@ def between(before: Compared, after: Compared, old: str, new: str) -> dict[str, 
     """The difference of two definitions by their names: `settings` and `content`."""
     (settings, content), (new_settings, new_content) = _parts(before), _parts(after)
     return {
-        "settings": _unified(settings, new_settings, old, new),
-        "content": _unified(content, new_content, old, new),
+        "settings": unified(settings, new_settings, old, new),
+        "content": unified(content, new_content, old, new),
     }
 
 
@@ -53,7 +53,8 @@ def _lines(value: object) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
 
-def _unified(before: str, after: str, old: str, new: str) -> str:
+def unified(before: str, after: str, old: str, new: str) -> str:
+    """The unified diff of two texts; `old` and `new` name them. Empty: they are the same."""
     # By line feeds alone: a carriage return that came or went is a difference too.
     lines = difflib.unified_diff(before.split("\n"), after.split("\n"), old, new, lineterm="")
     return "\n".join(lines)

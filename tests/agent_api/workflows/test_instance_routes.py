@@ -38,7 +38,6 @@ async def open_gate(served: Any, instance: dict[str, Any]) -> int:
             step=step,
             title="Deploy?",
             description="",
-            frozen={},
             started_by=await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", instance["id"]),
         )
         await wake_instance(tx, instance["id"])

@@ -107,6 +107,7 @@ async def test_an_archived_workflow_is_not_started(org: Any) -> None:
     ("gate", "why"),
     [
         ({"approvers": ["user:ana"]}, "Nobody could decide"),
+        ({"approvers": ["role:viewer", "nobody@example.org"]}, "Nobody could decide"),
         ({"approvers": ["user:ana", "user:bo"], "approval_type": "two_of_many"}, "could never be approved"),
         ({"approvers": ["role:approver"], "approval_type": "singular"}, "exactly one person"),
     ],
