@@ -191,7 +191,7 @@ async def listing(
             pages.before(after),
             status,
             mine,
-            actor.id if actor.kind == "user" else None,
+            actor.person,
             pages.bounded(limit) + 1,
         )
     rows = [ApprovalRow(**{name: getattr(view, name) for name in ApprovalRow.model_fields}) for view in found]

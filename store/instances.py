@@ -8,9 +8,9 @@ from dataclasses import asdict
 
 from definitions import routing, secret_values
 from definitions.errors import Conflict, Invalid
-from definitions.parameters import Value, bind
+from definitions.parameters import Value, bound
 from definitions.permissions import Actor, require
-from definitions.problems import Problem, has_errors
+from definitions.problems import Problem
 from definitions.steps import ApprovalStep, ScriptStep
 from definitions.workflow import Workflow, all_steps
 from store import (
@@ -48,9 +48,7 @@ async def start(
     async with db.transaction() as tx:
         row = await workflows.find(tx, workflow_ref)
         workflow = await _published(tx, row)
-        values, problems = bind(workflow.inputs, inputs, "/inputs")
-        if has_errors(problems):
-            raise Invalid(f"The inputs of {row['name']!r} are not valid.", problems)
+        values = bound(workflow.inputs, inputs, "inputs", row["name"])
         found = await targets.resolve(tx, hosts)
         shown = secret_values.masked(workflow.inputs, values)
         secret = secret_values.given(workflow.inputs, values)
@@ -141,10 +139,9 @@ async def _published(tx: Tx, row: Row) -> Workflow:
 async def _insert(
     tx: Tx, actor: Actor, row: Row, workflow: Workflow, inputs: dict[str, Value], host_ids: list[int]
 ) -> int:
-    started_by = actor.id if actor.kind == "user" else None
     for step in all_steps(workflow.steps):
         if isinstance(step, ApprovalStep):
-            await approvals.electorate(tx, step, started_by)
+            await approvals.electorate(tx, step, actor.person)
     instance_id: int = await tx.fetchval(
         """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts,
                pinned_libraries, started_by, started_by_name, frontier)
@@ -154,7 +151,7 @@ async def _insert(
         inputs,
         host_ids,
         *await _pins(tx, workflow),
-        started_by,
+        actor.person,
         actor.name,
         [asdict(active) for active in routing.start(workflow).frontier],
     )
