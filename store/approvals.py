@@ -214,7 +214,7 @@ async def listing(
             pages.before(after),
             status,
             mine,
-            actor.id if actor.kind == "user" else None,
+            actor.person,
             started,
             decided,
             pages.bounded(limit) + 1,

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 from definitions import routing, secret_values
 from definitions.errors import Conflict, Invalid
-from definitions.parameters import Value, bind
+from definitions.parameters import Value
 from definitions.permissions import Actor, require
-from definitions.problems import Problem, has_errors
+from definitions.problems import Problem
 from definitions.steps import ApprovalStep, ScriptStep
 from definitions.workflow import Workflow, all_steps
 from store import (
@@ -165,10 +165,9 @@ class _New:
 
 
 async def _insert(tx: Tx, actor: Actor, name: str, workflow: Workflow, new: _New) -> int:
-    started_by = actor.id if actor.kind == "user" else None
     for step in all_steps(workflow.steps):
         if isinstance(step, ApprovalStep):
-            await approvals.electorate(tx, step, started_by)
+            await approvals.electorate(tx, step, actor.person)
     instance_id: int = await tx.fetchval(
         """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts,
                pinned_libraries, started_by, started_by_name, frontier, rerun_of)
@@ -179,7 +178,7 @@ async def _insert(tx: Tx, actor: Actor, name: str, workflow: Workflow, new: _New
         new.host_ids,
         new.scripts,
         new.libraries,
-        started_by,
+        actor.person,
         actor.name,
         [asdict(active) for active in routing.start(workflow).frontier],
         new.rerun_of,

@@ -120,7 +120,7 @@ async def dispatch(
         ids = await insert(
             tx,
             actor.name,
-            actor.id if actor.kind == "user" else None,
+            actor.person,
             [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found],
             keys=db.keys,
         )

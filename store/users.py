@@ -140,7 +140,7 @@ async def actor_of(db: Database | Tx, user_id: int) -> Actor:
 
 async def show(db: Database, actor: Actor, user_id: int) -> UserView:
     """One person; oneself without a permission."""
-    if actor.kind != "user" or actor.id != user_id:
+    if actor.person != user_id:
         require(actor, "users.manage")
     async with db.connection() as connection:
         return await _load(connection, user_id)
