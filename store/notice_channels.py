@@ -56,8 +56,10 @@ async def add(
     events: Sequence[str] | None = None,
 ) -> ChannelView:
     """Make a channel, of one's own or, with `users.manage`, of a role; `events`: all of them, or these."""
-    if role is not None or actor.kind != "user":
+    if role is not None:
         require(actor, MANAGE)
+    elif actor.kind != "user":
+        raise Invalid("A channel is a person's, or a role's.")
     wanted, shown = _checked(name, url, events)
     mark = required(db.keys).fingerprint(url.encode())
     async with db.transaction() as tx:

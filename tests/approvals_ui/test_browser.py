@@ -13,6 +13,7 @@ from approvals_ui.app import create_pages
 from approvals_ui.changes import SETTLE_SECONDS
 from approvals_ui.settings import PagesSettings
 from store import approvals, users
+from store.sealing import KEY_BYTES, SealingKeys
 
 pytestmark = pytest.mark.browser
 CHROMIUM = "/usr/bin/chromium"
@@ -196,13 +197,17 @@ async def test_hostile_text_runs_nothing(page, site, seed):
         assert await page.locator("main img, main script").count() == 0
 
 
-PAGES = ("/inbox", "/approvals/1", "/instances", "/instances/1", "/workflows", "/workflows/1", "/nowhere")
+PAGES = (
+    *("/inbox", "/approvals/1", "/instances", "/instances/1", "/workflows", "/workflows/1", "/nowhere"),
+    "/settings",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
-async def test_every_page_is_accessible_and_fits(chromium, site, seed, scheme, width):
+async def test_every_page_is_accessible_and_fits(chromium, site, db, seed, scheme, width):
     await seed()
+    db.keys = SealingKeys([bytes(KEY_BYTES)])
     context = await chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
     )
