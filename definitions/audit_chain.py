@@ -164,7 +164,8 @@ class Check:
         rows = f"{self._rows} {'row is' if self._rows == 1 else 'rows are'} whole"
         if not self._believes:
             return self._verdict(True, f"{rows}. Signatures were not checked: no public key is known.")
-        return self._verdict(True, f"{rows}, signed up to place {self._signed_to}.")
+        signed = f"signed up to place {self._signed_to}" if self._signed_to else "none of them signed yet"
+        return self._verdict(True, f"{rows}, {signed}.")
 
     def _verdict(
         self, good: bool, sentence: str, seq: int | None = None, row_id: int | None = None

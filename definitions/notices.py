@@ -17,10 +17,10 @@ Event = Literal[
 
 EVENTS: dict[Event, str] = {
     "approval.asked": "An approval waits for a decision",
-    "approval.reminder": "The deadline of one that is undecided comes near",
-    "approval.decided": "It was approved or rejected",
-    "approval.expired": "Nobody decided before the deadline",
-    "instance.failed": "An instance of a workflow has failed",
+    "approval.reminder": "The deadline of an undecided approval comes near",
+    "approval.decided": "An approval was decided",
+    "approval.expired": "Nobody decided an approval in time",
+    "instance.failed": "An instance of a workflow failed",
 }
 """What a channel can be told of."""
 

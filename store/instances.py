@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 from definitions import routing, secret_values
 from definitions.errors import Conflict, Invalid
-from definitions.parameters import Value
+from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
-from definitions.problems import Problem
+from definitions.problems import Problem, has_errors
 from definitions.steps import ApprovalStep, ScriptStep
 from definitions.workflow import Workflow, all_steps
 from store import (

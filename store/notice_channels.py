@@ -56,8 +56,10 @@ async def add(
     events: Sequence[str] | None = None,
 ) -> ChannelView:
     """Make a channel, of one's own or, with `users.manage`, of a role; `events`: all of them, or these."""
-    if role is not None or actor.kind != "user":
+    if role is not None:
         require(actor, MANAGE)
+    elif actor.kind != "user":
+        raise Invalid("A channel is a person's, or a role's.")
     wanted, shown = _checked(name, url, events)
     mark = required(db.keys).fingerprint(url.encode())
     async with db.transaction() as tx:
@@ -151,7 +153,7 @@ async def listing(
         f"{_VIEW} WHERE c.id < $1 AND ($2 OR c.user_id = $3) ORDER BY c.id DESC LIMIT $4",
         before(after),
         every,
-        actor.id if actor.kind == "user" else None,
+        actor.person,
         bounded(limit) + 1,
     )
     return cut([ChannelView(**row) for row in rows], limit, lambda channel: channel.id)
@@ -163,7 +165,7 @@ async def owned(tx: Tx, actor: Actor, channel_id: int) -> Row:
         f"{_VIEW} WHERE c.id = $1 AND ($2 OR c.user_id = $3) FOR UPDATE OF c",
         channel_id,
         MANAGE in actor.permissions,
-        actor.id if actor.kind == "user" else None,
+        actor.person,
     )
     if row is None:
         raise NotFound(f"There is no channel {channel_id}.")

@@ -54,7 +54,7 @@ async def listing(
             ORDER BY d.id DESC LIMIT $5""",
         before(after),
         MANAGE in actor.permissions,
-        actor.id if actor.kind == "user" else None,
+        actor.person,
         state,
         bounded(limit) + 1,
     )
@@ -69,7 +69,7 @@ async def retry(db: Database, actor: Actor, delivery_id: int) -> None:
                WHERE d.id = $1 AND ($2 OR c.user_id = $3) FOR UPDATE OF d""",
             delivery_id,
             MANAGE in actor.permissions,
-            actor.id if actor.kind == "user" else None,
+            actor.person,
         )
         if row is None:
             raise NotFound(f"There is no notice {delivery_id}.")

@@ -50,7 +50,10 @@ class Audience(NamedTuple):
 
 
 async def expand(db: Database, errand: Errand, public_url: str) -> int:
-    """Make an event into deliveries; returns how many. Repeatable. None, when it is out of date."""
+    """Make an event into deliveries; returns how many: none when it is out of date. Repeatable.
+
+    Nobody is told who could not see the page by now.
+    """
     event: Event = errand.payload["event"]
     subject_id: int = errand.payload["subject_id"]
     async with db.transaction() as tx:
@@ -64,7 +67,9 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
                    SELECT c.id, $2, c.mark, $3, $4
                    FROM notice_channels c LEFT JOIN users u ON u.id = c.user_id
                    WHERE $1 = ANY (c.events) AND c.sealed_url IS NOT NULL
-                     AND (c.role_id = ANY ($6) OR (c.user_id = ANY ($5) AND u.disabled_at IS NULL))
+                     AND (c.role_id = ANY ($6) OR (c.user_id = ANY ($5) AND u.disabled_at IS NULL AND EXISTS (
+                         SELECT 1 FROM user_roles ur JOIN roles r ON r.id = ur.role_id
+                         WHERE ur.user_id = u.id AND 'workflows.view' = ANY (r.permissions))))
                    ORDER BY c.id ON CONFLICT (event, mark) DO NOTHING RETURNING id""",
                 event,
                 f"{event}:{subject_id}#{errand.id}",

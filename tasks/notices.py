@@ -42,7 +42,11 @@ async def deliver(
     the service may have taken it.
     """
     task = json.dumps({"local": local, "notices": list(letters)})
-    said = await asyncio.to_thread(_run, task, seconds)
+    courier = _started()
+    try:
+        said = await asyncio.to_thread(_converse, courier, task, seconds)
+    finally:
+        courier.kill()  # also when the worker is asked to end: it does not wait for a service that hangs
     found: dict[int, str | None] = {letter["id"]: TOO_SLOW for letter in letters}
     for line in said.splitlines():
         answer = _read(line)
@@ -51,25 +55,26 @@ async def deliver(
     return found
 
 
-def _run(task: str, seconds: float) -> str:
-    """What the courier has said until it ended, or until its time was over."""
+def _started() -> subprocess.Popen[str]:
     environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    # -P: the modules beside it are none of its own.
+    return subprocess.Popen(
+        [sys.executable, "-P", str(_COURIER)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+    )
+
+
+def _converse(courier: subprocess.Popen[str], task: str, seconds: float) -> str:
+    """What the courier has said until it ended, or until its time was over."""
     try:
-        # -P: the modules beside it are none of its own.
-        done = subprocess.run(
-            [sys.executable, "-P", str(_COURIER)],
-            input=task,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as late:
-        said = late.stdout or b""
-        return said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-    return done.stdout
+        return courier.communicate(task, timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        courier.kill()
+        return courier.communicate()[0]
 
 
 def _read(line: str) -> dict[str, Any]:

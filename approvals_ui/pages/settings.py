@@ -79,13 +79,14 @@ async def _page(
     refused: OpsgateError | None = None,
 ) -> Response:
     manages = may(actor, MANAGE) is None
+    recent = (await notice_deliveries.listing(db, actor, limit=RECENT)).items
     return page(
         request,
         "settings.html",
         status_of(refused) if refused else 200,
         channels=(await notice_channels.listing(db, actor, every=manages, limit=SHOWN)).items,
         dead=(await notice_deliveries.listing(db, actor, state="dead", limit=RECENT)).items,
-        recent=(await notice_deliveries.listing(db, actor, limit=RECENT)).items,
+        recent=[row for row in recent if row.state != "dead"],
         roles=[each.name for each in await roles.listing(db, actor)] if manages else [],
         takes_secrets=db.keys is not None,
         known=EVENTS,

@@ -13,6 +13,7 @@ from approvals_ui.app import create_pages
 from approvals_ui.changes import SETTLE_SECONDS
 from approvals_ui.settings import PagesSettings
 from store import approvals, users
+from store.sealing import KEY_BYTES, SealingKeys
 from tests.approvals_ui.conftest import GATED
 
 pytestmark = pytest.mark.browser
@@ -250,6 +251,7 @@ PAGES = (
     "/workflows",
     "/workflows/1",
     "/workflows/1/versions",
+    "/settings",
     "/nowhere",
 )
 
@@ -259,6 +261,7 @@ PAGES = (
 async def test_every_page_is_accessible_and_fits(chromium, site, seed, db, scheme, width):
     await seed_with_changes(seed, db)
     await end(db, 2)
+    db.keys = SealingKeys([bytes(KEY_BYTES)])
     context = await chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
     )

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from deployments.cli import app, profile
 from deployments.cli.connection import Connection
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.first_start import Welcome, prepare
+from store.audit_keys import read_signer
 from tests.deployments.private_ca import PrivateCa
 
 
@@ -64,8 +65,33 @@ def server(
         yield running
 
 
+@pytest.fixture(scope="package")
+def keyed_server(
+    postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One that has a sealing key, and knows the public half of `audit-key` in its folder's parent."""
+    folder = tmp_path_factory.mktemp("keyed")
+    for name in ("sealing-key", "audit-key"):
+        (folder / name).write_text("s" * 43)
+        (folder / name).chmod(0o600)
+    public = folder / "audit-key.pub"
+    public.write_text(read_signer(folder / "audit-key").public_lines())
+    more = {
+        "OPSGATE_SEALING_KEY_FILE": str(folder / "sealing-key"),
+        "OPSGATE_AUDIT_PUBLIC_KEYS_FILE": str(public),
+    }
+    with web_process(postgres, migrated_template, folder, more=more) as running:
+        yield running
+
+
 @contextmanager
-def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None = None) -> Iterator[Server]:
+def web_process(
+    postgres: str,
+    template: str,
+    folder: Path,
+    ca: PrivateCa | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """A web process on a database of its own; with a CA it speaks TLS with a certificate of it."""
     name = f"cli_{uuid.uuid4().hex[:8]}"
     url = postgres.replace("/postgres?", f"/{name}?")
@@ -73,7 +99,8 @@ def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port)}
+    settings = {"OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port), **(more or {})}
+    environment = {**os.environ, **settings}
     address = f"http://127.0.0.1:{port}"
     if ca is not None:
         address = f"https://localhost:{port}"

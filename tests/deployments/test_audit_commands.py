@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,27 +9,15 @@ import pytest
 from store import audit_chain
 from store.audit_keys import read_signer
 from store.connection import Database
-from tests.deployments.conftest import Opsgate, Server, web_process
+from tests.deployments.conftest import Opsgate, Server
 
 
 @pytest.fixture(scope="module")
-def audited(
-    postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Server, Path]]:
-    """A web process that knows the public key; the rows of its first start are chained and signed."""
-    folder = tmp_path_factory.mktemp("audited")
-    key = folder / "key"
-    key.write_text("s" * 43)
-    key.chmod(0o600)
-    public = folder / "key.pub"
-    public.write_text(read_signer(key).public_lines())
-    os.environ["OPSGATE_AUDIT_PUBLIC_KEYS_FILE"] = str(public)
-    try:
-        with web_process(postgres, migrated_template, folder) as server:
-            asyncio.run(chain(server, key))
-            yield server, public
-    finally:
-        del os.environ["OPSGATE_AUDIT_PUBLIC_KEYS_FILE"]
+def audited(keyed_server: Server) -> tuple[Server, Path]:
+    """The server and its public key; the rows of its first start are chained and signed."""
+    key = keyed_server.folder.path.parent / "audit-key"
+    asyncio.run(chain(keyed_server, key))
+    return keyed_server, key.with_name("audit-key.pub")
 
 
 async def chain(server: Server, key: Path) -> None:

@@ -1,7 +1,8 @@
 """Notices end to end: from a fact in the store to a real mail server and a real webhook."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -134,12 +135,17 @@ async def test_a_failed_instance_is_told_to_who_started_it_and_to_the_room_of_a_
     assert f"/instances/{started.id}" in webhook.calls[0].message
 
 
-async def test_somebody_whose_account_is_disabled_is_told_nothing(
-    org: Org, process: EngineProcess, webhook: Webhook
+@pytest.mark.parametrize(
+    "lose",
+    ["DELETE FROM user_roles WHERE user_id = $1", "UPDATE users SET disabled_at = now() WHERE id = $1"],
+    ids=["role", "account"],
+)
+async def test_who_could_not_see_the_page_any_more_is_told_nothing(
+    org: Org, process: EngineProcess, webhook: Webhook, lose: str
 ) -> None:
     await tells(process, org.bo, webhook.url())
     await org.gated()
-    await org.db.execute("UPDATE users SET disabled_at = now() WHERE id = $1", org.bo.id)
+    await org.db.execute(lose, org.bo.id)
     assert await round_of(process) == 0
 
 
@@ -245,16 +251,37 @@ async def test_a_webhook_leads_nowhere_else(org: Org, process: EngineProcess, we
     assert [row.last_error for row in await sent(process)] == ["The service answered 307."]
 
 
-async def test_a_service_that_hangs_is_left_alone() -> None:
+@asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[str, asyncio.Queue[asyncio.StreamReader]]]:
+    """A service that takes connections, and says nothing."""
+    opened: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
     held: list[asyncio.StreamWriter] = []
-    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    letter = Letter(id=7, url=f"json://127.0.0.1:{port}/", title="t", body="b")
-    found = await deliver([letter], local=True, seconds=3)
-    assert found == {7: "The service did not answer within 60 seconds."}
+
+    def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        opened.put_nowait(reader)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    yield f"mailto://127.0.0.1:{server.sockets[0].getsockname()[1]}?from=a@b.org&to=c@d.org", opened
     for writer in held:
         writer.close()
     server.close()
+
+
+async def test_a_service_that_hangs_is_left_alone() -> None:
+    async with hanging() as (url, _):
+        found = await deliver([Letter(id=7, url=url, title="t", body="b")], local=True, seconds=2)
+    assert found == {7: "The service did not answer within 60 seconds."}
+
+
+async def test_a_worker_that_is_asked_to_end_does_not_wait_for_a_service() -> None:
+    async with hanging() as (url, opened):
+        sending = asyncio.create_task(deliver([Letter(id=7, url=url, title="t", body="b")], local=True))
+        connection = await asyncio.wait_for(opened.get(), 60)
+        sending.cancel()
+        assert await asyncio.wait_for(connection.read(), 10) == b"", "the courier is gone"
+        with pytest.raises(asyncio.CancelledError):
+            await sending
 
 
 async def test_an_address_that_its_service_does_not_understand_is_named_as_such() -> None:
