@@ -105,6 +105,8 @@ async def _look(run: StepRun) -> tuple[StepWork, Decision]:
 
 async def _decide(tx: Tx, run: StepRun) -> tuple[StepWork, Decision]:
     work = await host_work.of_step(tx, run.situation.instance_id, run.active)
+    if not work.hosts:  # on no host it would count as done
+        raise RuntimeError(f"step {run.active.step} has no hosts")
     standings = [host.standing for host in work.hosts]
     return work, rollout.decide(_step(run), standings, expired=work.expired)
 
