@@ -100,8 +100,8 @@ def _halted(step: JobStep, hosts: Sequence[Standing], expired: bool) -> str:
 
 
 def _may_retry(step: JobStep, host: Standing) -> bool:
-    """Whether the host has failed and has attempts left."""
-    return host.status in RETRYABLE and host.attempt <= step.retries
+    """Whether the host has failed, is still there, and has attempts left."""
+    return host.status in RETRYABLE and host.attempt <= step.retries and not host.gone
 
 
 def _failed(step: JobStep, host: Standing) -> bool:

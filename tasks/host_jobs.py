@@ -16,7 +16,7 @@ from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
 from definitions.lifecycles.instance import StepStatus
 from definitions.lifecycles.job import ENDED, JobStatus
-from definitions.rollout import Decision
+from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
@@ -56,10 +56,16 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
     if isinstance(plan, Settled):
         return plan
 
+    step = _step(run)
+    waiting: list[Waiting] = []
+
     async def create(tx: Tx) -> None:
-        hosts = await targets.resolve(tx, list(_step(run).hosts) or run.situation.host_ids, of_step=True)
-        await host_work.aim(tx, run.situation.instance_id, run.active, [host.id for host in hosts])
-        await _move(tx, run, plan)
+        hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids, of_step=True)
+        meant = [host.id for host in hosts]
+        deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)
+        first = rollout.decide(step, [Standing()] * len(hosts), expired=False).start
+        await _create(tx, run, plan, [hosts[at] for at in first])
+        waiting.append(Waiting("jobs", _counted(len(first), len(first), len(hosts)), deadline))
 
     failpoint("worker.before_dispatch")
     try:
@@ -68,7 +74,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
     except OpsgateError as error:
         return refused(error, plan.sent)
     failpoint("worker.after_dispatch")
-    return await settle(run, planner)
+    return waiting[0]
 
 
 def refused(error: OpsgateError, sent: dict[str, Any]) -> Settled:
@@ -118,10 +124,11 @@ async def _move(tx: Tx, run: StepRun, plan: Plan | None) -> None:
     stopped = [work.hosts[at].job_id for at in decision.stop]
     await host_work.stop(tx, [job for job in stopped if job is not None], decision.halted)
     if plan is not None and decision.start:
-        await _create(tx, run, plan, [work.hosts[at].host_id for at in decision.start])
+        fresh = [work.hosts[at].host_id for at in decision.start]
+        await _create(tx, run, plan, await targets.by_ids(tx, fresh))
 
 
-async def _create(tx: Tx, run: StepRun, plan: Plan, host_ids: list[int]) -> None:
+async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> None:
     step = _step(run)
     new = [
         jobs.NewJob(
@@ -134,7 +141,7 @@ async def _create(tx: Tx, run: StepRun, plan: Plan, host_ids: list[int]) -> None
             libraries=plan.script[2] if plan.script else (),
             secrets=plan.secrets,
         )
-        for host in await targets.by_ids(tx, host_ids)
+        for host in hosts
     ]
     await jobs.insert(
         tx,
@@ -153,9 +160,7 @@ def _waiting(work: StepWork, decision: Decision) -> Waiting:
     """Cold when all that is not over is a next attempt, and a while away."""
     unfinished = [host for host in work.hosts if host.status is not None and host.status not in ENDED]
     made = sum(host.job_id is not None for host in work.hosts)
-    sentence = f"Waits for {len(unfinished)} of {made} jobs to end."
-    if made < len(work.hosts) and not decision.halted:
-        sentence += f" {len(work.hosts) - made} of {len(work.hosts)} hosts begin later."
+    sentence = _counted(len(unfinished), made, made if decision.halted else len(work.hosts))
     moments = [host.scheduled_at for host in unfinished if _is_ahead(host, work)]
     cold = False
     if moments and len(moments) == len(unfinished):
@@ -163,6 +168,11 @@ def _waiting(work: StepWork, decision: Decision) -> Waiting:
         cold = first - work.now > COLD
         sentence += f" The next attempt begins at {first:%Y-%m-%d %H:%M:%S} UTC."
     return Waiting("jobs", sentence, None if work.expired else work.deadline, cold=cold)
+
+
+def _counted(unfinished: int, made: int, hosts: int) -> str:
+    later = f" {hosts - made} of {hosts} hosts begin later." if made < hosts else ""
+    return f"Waits for {unfinished} of {made} jobs to end.{later}"
 
 
 def _is_ahead(host: HostWork, work: StepWork) -> bool:

@@ -50,7 +50,8 @@ class StepWork:
 _WORK = """
 SELECT h.id AS host_id, h.name AS host, j.id AS job_id, j.status, coalesce(j.attempt, 1) AS attempt,
        j.scheduled_at, coalesce(j.reason, '') AS reason, j.exit_code,
-       j.cancel_requested_at IS NOT NULL AS stopping, h.decommissioned_at IS NOT NULL AS gone
+       j.cancel_requested_at IS NOT NULL AS stopping, h.decommissioned_at IS NOT NULL AS gone,
+       clock_timestamp() AS now, s.deadline, coalesce(s.deadline <= clock_timestamp(), false) AS expired
 FROM step_results s CROSS JOIN LATERAL unnest(s.host_ids) WITH ORDINALITY AS target (host_id, nr)
 JOIN hosts h ON h.id = target.host_id
 LEFT JOIN jobs j ON j.instance_id = s.instance_id AND j.step_id = s.step_id AND j.visit = s.visit
@@ -66,9 +67,12 @@ FROM step_results WHERE instance_id = $1 AND step_id = $2 AND visit = $3
 
 async def of_step(tx: Tx, instance_id: int, active: Active) -> StepWork:
     """How the hosts of one visit of a step stand."""
-    about = await deadline_of_step(tx, instance_id, active)
-    rows = await tx.fetch(_WORK, instance_id, active.step, active.visit)
-    return StepWork(tuple(HostWork(**row) for row in rows), about["now"], about["deadline"], about["expired"])
+    rows = [dict(row) for row in await tx.fetch(_WORK, instance_id, active.step, active.visit)]
+    if not rows:  # on no host it would count as done
+        raise RuntimeError(f"step {active.step} has no hosts")
+    about = {name: [row.pop(name) for row in rows] for name in ("now", "deadline", "expired")}
+    hosts = tuple(HostWork(**row) for row in rows)
+    return StepWork(hosts, about["now"][0], about["deadline"][0], any(about["expired"]))
 
 
 async def deadline_of_step(tx: Tx, instance_id: int, active: Active) -> Row:
@@ -79,16 +83,17 @@ async def deadline_of_step(tx: Tx, instance_id: int, active: Active) -> Row:
     return row
 
 
-async def aim(tx: Tx, instance_id: int, active: Active, host_ids: Sequence[int]) -> None:
-    """Keep which hosts a step that begins is meant for: a tag may mean others tomorrow."""
-    await tx.execute(
+async def aim(tx: Tx, instance_id: int, active: Active, host_ids: Sequence[int]) -> datetime | None:
+    """Keep which hosts a step that begins is meant for: a tag may mean others tomorrow. Its deadline."""
+    deadline: datetime | None = await tx.fetchval(
         """UPDATE step_results SET host_ids = $4
-           WHERE instance_id = $1 AND step_id = $2 AND visit = $3 AND host_ids = '{}'""",
+           WHERE instance_id = $1 AND step_id = $2 AND visit = $3 RETURNING deadline""",
         instance_id,
         active.step,
         active.visit,
         list(host_ids),
     )
+    return deadline
 
 
 async def lock(tx: Tx, instance_id: int, active: Active) -> None:

@@ -1,5 +1,6 @@
 """Steps on several hosts, on real processes: waves, further attempts, deadlines, what each host left."""
 
+import hashlib
 from typing import Any
 
 from tests.acceptance.conftest import FLEET, LEDGER_INPUT, Ledger, note, once
@@ -85,6 +86,21 @@ def test_branches_that_are_not_over_in_time_are_given_up(fleet: LiveStack, ledge
     reasons = {step["step_id"]: (step["status"], step["reason"]) for step in ended["steps"]}
     assert reasons["slow"] == reasons["d"] == ("cancelled", "It was not over within 1.8 seconds.")
     assert ledger.lines() == [f"{number} late"] * 3
+
+
+def test_every_wave_and_every_attempt_gets_the_secret(fleet: LiveStack, ledger: Ledger) -> None:
+    mark = ledger.path.with_name("mark")
+    content = f'sha256sum < "$PARAM_KEY_FILE" | cut -c1-8 >> {ledger.path}; {once(str(mark))}'
+    key = {"name": "key", "type": "secret", "required": True}
+    script = {"kind": "script", "language": "bash", "content": content, "parameters": [key]}
+    made = fleet.admin.put("/scripts/by-name/in-waves", json={"name": "in-waves", **script})
+    assert made.status_code in (200, 201), made.text
+    step = {"id": "a", "type": "script", "script": "in-waves", "parameters": {"key": "{{inputs.key}}"}}
+    waves = {**step, "max_parallel": 1, "retries": 1, "hosts": FLEET[:2]}
+    fleet.publish({"name": "wave-secret", "inputs": [key], "steps": [waves]})
+    ended = fleet.ended(fleet.launch("wave-secret", ["host-1"], key="open sesame"), 60)
+    assert ended["status"] == "completed", ended["reason"]
+    assert ledger.lines() == [hashlib.sha256(b"open sesame").hexdigest()[:8]] * 3
 
 
 def test_what_each_host_left_can_be_referred_to(fleet: LiveStack, ledger: Ledger) -> None:

@@ -83,6 +83,10 @@ def test_what_a_person_cancelled_is_not_tried_again() -> None:
     assert ask([Standing("cancelled")], retries=5).over
 
 
+def test_a_host_that_was_decommissioned_does_not_try_again() -> None:
+    assert ask([Standing("failed", gone=True)], retries=5).over
+
+
 def test_a_host_that_tries_again_keeps_its_place_in_the_wave() -> None:
     found = ask([Standing("failed"), NEW], max_parallel=1, retries=1)
     assert (found.start, found.again) == ((), {0: 0})

@@ -1,6 +1,7 @@
 """A segment when the store is away, and what it tells Prefect when it suspends."""
 
 import asyncio
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -92,6 +93,28 @@ async def test_a_suspension_that_fails_is_tried_again(
     with pytest.raises(ConnectionError):
         await one._park([Waiting("jobs", "Waits.")], seen.wake_seq)
     assert await process.db.fetchval("SELECT parked_seq FROM instances") is None
+
+
+async def test_a_park_ends_with_the_first_moment_that_is_not_a_gates_own(
+    process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease, WORKFLOW)
+    one = segment.Segment(process, COMPILED, lease, found)
+    first, *later = (datetime(2027, 1, 31, hour, tzinfo=UTC) for hour in (8, 9, 10))
+    waits = [
+        Waiting("gate", "Waits for people.", datetime(2027, 1, 1, tzinfo=UTC)),
+        Waiting("jobs", "Waits for jobs.", later[0]),
+        Waiting("branches", "Waits for branches.", first),
+        Waiting("delay", "Waits.", later[1]),
+    ]
+    monkeypatch.setattr(FlowRunContext, "get", lambda: None)
+    seen = await leases.glance(process.db, lease)
+    with pytest.raises(RuntimeError, match="inside a flow run"):
+        await one._park(waits, seen.wake_seq)
+    row = await process.db.fetchrow("SELECT wake_at, park_kind, reason FROM instances")
+    assert row is not None
+    assert tuple(row) == (first, "jobs", "Waits for people. Waits for jobs. Waits.")
 
 
 class Enough(Exception):

@@ -88,6 +88,14 @@ async def test_a_host_that_is_decommissioned_before_its_turn_fails_the_step(
     assert settled.reason == "Not started on web-2, decommissioned before its turn."
 
 
+async def test_a_step_that_lost_its_hosts_does_not_pass_for_done(bench: MakeBench) -> None:
+    step = await bench()
+    await step.begin()
+    await step.run.db.execute("UPDATE step_results SET host_ids = '{}'")
+    with pytest.raises(RuntimeError, match="has no hosts"):
+        await step.settle()
+
+
 async def test_looking_again_makes_no_job_twice(bench: MakeBench) -> None:
     step = await bench(max_parallel=2, retries=1)
     await step.begin()

@@ -72,6 +72,15 @@ async def test_a_delay_that_is_over_needs_a_run(db: Database, instance: int, wor
     assert await idle(db) == [instance]
 
 
+async def test_jobs_whose_step_has_come_to_its_deadline_need_a_run(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    await parked(db, instance, worker, "jobs", datetime.now(UTC) + timedelta(minutes=1))
+    assert await idle(db) == []
+    await db.execute("UPDATE instances SET wake_at = now()")
+    assert await idle(db) == [instance]
+
+
 async def test_a_dead_executor_is_noticed(db: Database, instance: int, worker: Worker) -> None:
     dead = await worker()
     await leases.take(db, instance, dead)
