@@ -16,6 +16,7 @@ import pytest
 from store.connection import Database
 from store.migrate import migrate
 from tests.live.stack import LiveStack
+from tests.live.vault import LiveVault, VaultThread
 
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="opsgate-run-"))
 
@@ -89,6 +90,17 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
         yield stack
     finally:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveVault]:
+    """A real OpenBao, for the rest of the session: every test takes paths of its own in it."""
+    thread = VaultThread(tmp_path_factory.mktemp("vault") / "data")
+    found = thread.start()
+    try:
+        yield found
+    finally:
+        thread.stop()
 
 
 def _lacks(marker: str) -> str | None:

@@ -27,6 +27,7 @@ class Ports:
 
     web: int
     prefect: int
+    vault: int
 
 
 class DataFolder:
@@ -81,7 +82,7 @@ class DataFolder:
         path = self.path / "ports.json"
         known: dict[str, int] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         chosen: dict[str, int] = {}
-        for part in ("web", "prefect"):
+        for part in ("web", "prefect", "vault"):
             before = known.get(part, 0)
             chosen[part] = before if before and _is_free_soon(before) else _free_port(set(chosen.values()))
         write_private(path, json.dumps(chosen))

@@ -1,7 +1,7 @@
 """Starts the whole embedded stack in order, in parallel where nothing depends, and stops it again.
 
     PostgreSQL ─┬─ Prefect server ───────────── worker (waits for Prefect by itself)
-                └─ schema, people, profile ─ web
+                └─ schema, people, profile ─ web, vault
 
 The children get their settings by environment; secrets they read from files of the data folder.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from deployments.stack.data_folder import DataFolder, write_private
 from deployments.stack.first_start import Welcome, prepare
+from deployments.stack.openbao import OpenBao, installed
 from deployments.stack.postgres import Postgres
 from deployments.stack.prefect_server import PrefectServer, prefect_environment
 from deployments.stack.processes import Child, Processes
@@ -34,6 +35,8 @@ class Stack:
     processes: Processes
     url: str
     prefect: PrefectServer
+    vault: OpenBao | None
+    """None: its server is not installed."""
     welcome: Welcome
     environment: Mapping[str, str]
 
@@ -68,11 +71,12 @@ async def _start(
 ) -> Stack:
     ports = folder.ports()
     url = f"http://127.0.0.1:{ports.web}"
-    say(f"Starting in {folder.path}: PostgreSQL, Prefect, web, worker.")
+    say(f"Starting in {folder.path}: PostgreSQL, Prefect, vault, web, worker.")
     postgres = Postgres(folder)
     await postgres.start(processes)
     prefect = PrefectServer(folder, ports.prefect, postgres.url("prefect"))
     server = await prefect.start(processes)
+    vault = OpenBao(folder, ports.vault, postgres) if installed() else None
     welcome = await prepare(postgres.url("opsgate"), folder, url, second_person=second_person)
     _introduce(welcome, say)
     audit_key = folder.secret_file("audit-key")
@@ -97,13 +101,23 @@ async def _start(
         "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),
         **({"OPSGATE_ENGINE_STEPS": "true"} if engine_steps else {}),
     }
-    stack = Stack(folder, processes, url, prefect, welcome, environment)
+    stack = Stack(folder, processes, url, prefect, vault, welcome, environment)
     web = stack.program("web", "deployments.cli", "web")
     await processes.start(web)
     await processes.start(stack.program("worker", "deployments.cli", "worker"))
-    await processes.until(lambda: web_answers(ports.web), web, START_LIMIT)
-    await processes.until(prefect.answers, server, START_LIMIT)
+    await asyncio.gather(
+        processes.until(lambda: web_answers(ports.web), web, START_LIMIT),
+        processes.until(prefect.answers, server, START_LIMIT),
+        _start_vault(vault, processes, say),
+    )
     return stack
+
+
+async def _start_vault(vault: OpenBao | None, processes: Processes, say: Callable[[str], None]) -> None:
+    if vault is None:
+        say("  Without a vault of its own: the extra `vault` is not installed.")
+    else:
+        await vault.start(processes)
 
 
 def _own_environment() -> dict[str, str]:

@@ -24,7 +24,7 @@ from definitions.errors import Unavailable
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.processes import Child, Processes
 
-DATABASES = ("opsgate", "prefect")
+DATABASES = ("opsgate", "prefect", "openbao")
 _SOCKET_NAME = ".s.PGSQL.5432"
 _SOCKET_PATH_LIMIT = 107
 FAST_SHUTDOWN = signal.SIGINT
@@ -59,10 +59,19 @@ class Postgres:
         return f"postgresql://{role or database}@/{database}?host={self._sockets}"
 
     async def start(self, processes: Processes) -> None:
-        """Initialise if new, start, and make sure that both databases exist."""
+        """Initialise if new, start, and make sure that the databases exist."""
         await asyncio.to_thread(self._prepare)
         await processes.start(self._child())
         await self._make_databases(processes)
+
+    async def make_anew(self, database: str) -> None:
+        """Drop one of the databases with all that is in it, and make it again."""
+        connection = await asyncpg.connect(self.url("postgres"), timeout=5)
+        try:
+            await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+            await connection.execute(f"CREATE DATABASE {database} OWNER {database}")
+        finally:
+            await connection.close()
 
     def _child(self) -> Child:
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-k", str(self._sockets)]

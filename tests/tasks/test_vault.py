@@ -1,0 +1,231 @@
+"""Reading, rotating and being refused, by a real OpenBao."""
+
+import base64
+import hashlib
+import hmac
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from definitions.errors import Unavailable
+from definitions.identity import Identity, parse_identity
+from definitions.vault import Vault, parse_vault
+from tasks import vault as tasks_vault
+from tasks.secret_places import read_place
+from tasks.vault import VaultClient, VaultRefusal
+from tests.live.vault import LiveVault
+
+
+def vault_at(address: str, **auth: str) -> Vault:
+    made, problems = parse_vault({"name": "v", "address": address, "auth": auth})
+    assert made is not None, problems
+    return made
+
+
+def identity(source: str, path: str, username: str = "deploy", **more: Any) -> Identity:
+    document = {"name": "it", "vault": "v", "source": source, "path": path, "username": username, **more}
+    made, problems = parse_identity(document)
+    assert made is not None, problems
+    return made
+
+
+@pytest.fixture
+def client(vault: LiveVault) -> VaultClient:
+    """As Opsgate signs in."""
+    secret_id = f"file:{vault.bao.secret_id_file}"
+    return VaultClient(vault_at(vault.bao.address, method="approle", role_id="opsgate", secret_id=secret_id))
+
+
+async def refusal(client: VaultClient, asked: Identity) -> VaultRefusal:
+    with pytest.raises(VaultRefusal) as refused:
+        await client.read(asked)
+    return refused.value
+
+
+async def test_a_password_and_an_ssh_key_are_read(vault: LiveVault, client: VaultClient):
+    vault.put("t1/deploy", password="correct horse")
+    vault.put("t1/key", private_key="-----BEGIN\nkey\n", passphrase="four words")
+    found = await client.read(identity("kv_password", "secret/t1/deploy"))
+    assert (found.username, found.secret) == ("deploy", "correct horse")
+    assert "correct horse" not in repr(found)
+    key = await client.read(identity("kv_ssh_key", "secret/t1/key"))
+    assert (key.secret, key.passphrase) == ("-----BEGIN\nkey\n", "four words")
+
+
+async def test_a_static_role_of_a_database_is_read_and_rotated_for_real(
+    vault: LiveVault, client: VaultClient
+):
+    await static_role(vault, "app_t2")
+    asked = identity("database_static", "database/app_t2", "app_t2")
+    first = await client.read(asked)
+    assert await verifies(vault, "app_t2", first.secret)
+    await client.rotate(asked)
+    second = await client.read(asked)
+    assert second.secret != first.secret
+    assert await verifies(vault, "app_t2", second.secret)
+    assert not await verifies(vault, "app_t2", first.secret)
+    other = identity("database_static", "database/app_t2", "somebody_else")
+    assert (await refusal(client, other)).kind == "unfit"
+
+
+async def static_role(vault: LiveVault, role: str) -> None:
+    """A role of the cluster, whose password the vault looks after from now on."""
+    connection = await asyncpg.connect(vault.postgres.url("postgres"))
+    try:
+        await connection.execute(f"CREATE ROLE {role} LOGIN")
+    finally:
+        await connection.close()
+    config = {"plugin_name": "postgresql-database-plugin", "allowed_roles": "*"}
+    url = {"connection_url": vault.postgres.url("postgres")}
+    made = vault.ask("POST", "/database/config/cluster", {**config, **url})
+    assert made.status_code in (200, 204), made.text
+    asked = {"db_name": "cluster", "username": role, "rotation_period": "24h"}
+    made = vault.ask("POST", f"/database/static-roles/{role}", asked)
+    assert made.status_code in (200, 204), made.text
+
+
+async def verifies(vault: LiveVault, role: str, password: str) -> bool:
+    """Whether this is the role's password, by what the cluster keeps of it (SCRAM)."""
+    connection = await asyncpg.connect(vault.postgres.url("postgres"))
+    try:
+        kept: str = await connection.fetchval("SELECT rolpassword FROM pg_authid WHERE rolname = $1", role)
+    finally:
+        await connection.close()
+    _, salted, keys = kept.split("$")
+    rounds, salt = salted.split(":")
+    mixed = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(rounds))
+    client_key = hmac.digest(mixed, b"Client Key", "sha256")
+    return base64.b64encode(hashlib.sha256(client_key).digest()).decode() == keys.split(":")[0]
+
+
+async def test_a_test_says_as_what_opsgate_is_known(client: VaultClient):
+    assert "knows Opsgate, with the policies: opsgate; its token is good for" in await client.test()
+
+
+async def test_what_is_not_there_and_what_is_not_allowed_are_told_apart(
+    vault: LiveVault, client: VaultClient
+):
+    vault.put("t3/odd", other="x")
+    assert (await refusal(client, identity("kv_password", "secret/t3/none"))).kind == "not_found"
+    assert (await refusal(client, identity("kv_password", "secret/t3/odd"))).kind == "not_found"
+    assert (await refusal(client, identity("database_static", "database/none"))).kind == "not_found"
+    assert (await refusal(client, identity("kv_password", "elsewhere/x"))).kind == "denied"
+
+
+TOKEN = {"method": "token", "token": "file:{}"}
+APPROLE = {"method": "approle", "role_id": "opsgate", "secret_id": "file:{}"}
+
+
+@pytest.mark.parametrize("auth", [TOKEN, APPROLE])
+async def test_a_wrong_secret_is_denied_and_not_repeated(
+    vault: LiveVault, tmp_path: Path, auth: dict[str, str]
+):
+    wrong = tmp_path / "wrong"
+    wrong.write_text("hvs.notthesecret\n")
+    given = {name: value.format(wrong) for name, value in auth.items()}
+    with pytest.raises(VaultRefusal) as refused:
+        await VaultClient(vault_at(vault.bao.address, **given)).test()
+    assert refused.value.kind == "denied"
+    assert "notthesecret" not in str(refused.value)
+
+
+class Answering(HTTPServer):
+    """A server that answers everything alike, and counts."""
+
+    status, location, asked, slow = 503, "", 0, 0.0
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Answering
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        if self.server.slow:
+            threading.Event().wait(self.server.slow)
+        self.send_response(self.server.status)
+        if self.server.location:
+            self.send_header("Location", self.server.location)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[..., Answering]]:
+    """Servers of this test."""
+    made: list[Answering] = []
+
+    def start(**behaviour: Any) -> Answering:
+        server = Answering(("127.0.0.1", 0), _Handler)
+        vars(server).update(behaviour)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        made.append(server)
+        return server
+
+    yield start
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def token(tmp_path: Path) -> str:
+    path = tmp_path / "token"
+    path.write_text("hvs.word")
+    return f"file:{path}"
+
+
+async def test_sealed_slow_and_absent_end_in_a_clear_reason_after_retries(
+    answering: Callable[..., Answering], token: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tasks_vault, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(tasks_vault, "TRY_SECONDS", (0.5, 0.2))
+    asked = identity("kv_password", "secret/x")
+    for behaviour, kind, said in [
+        ({"status": 503}, "sealed", "is sealed: unseal it."),
+        ({"status": 500}, "unreachable", "is in trouble"),
+        ({"slow": 0.5}, "unreachable", "does not answer in time."),
+    ]:
+        server = answering(**behaviour)
+        address = f"http://127.0.0.1:{server.server_port}"
+        found = await refusal(VaultClient(vault_at(address, method="token", token=token)), asked)
+        assert (found.kind, said in str(found)) == (kind, True), str(found)
+        assert server.asked >= 2
+    gone = VaultClient(vault_at("http://127.0.0.1:9", method="token", token=token))
+    assert (await refusal(gone, asked)).kind == "unreachable"
+
+
+async def test_the_token_follows_no_redirect(answering: Callable[..., Answering], token: str):
+    elsewhere = answering(status=200)
+    here = answering(status=307, location=f"http://127.0.0.1:{elsewhere.server_port}/")
+    client = VaultClient(vault_at(f"http://127.0.0.1:{here.server_port}", method="token", token=token))
+    assert (await refusal(client, identity("kv_password", "secret/x"))).kind == "unfit"
+    assert (here.asked, elsewhere.asked) == (1, 0)
+
+
+def test_a_reference_does_not_lead_to_what_opsgate_keeps_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    own = tmp_path / "secrets"
+    own.mkdir()
+    (own / "sealing-key").write_text("1:abc")
+    (tmp_path / "link").symlink_to(own / "sealing-key")
+    (tmp_path / "text").write_text("root:x:0:0:root of all\n")
+    (tmp_path / "token").write_text("hvs.word\n")
+    monkeypatch.setenv("OPSGATE_DATA_DIR", str(tmp_path))
+    assert read_place(f"file:{tmp_path}/token") == "hvs.word"
+    for place in (f"{tmp_path}/link", f"{own}/sealing-key", f"{tmp_path}/text", f"{tmp_path}/none",
+                  "/proc/self/environ", str(tmp_path)):  # fmt: skip
+        with pytest.raises(Unavailable) as refused:
+            read_place(f"file:{place}")
+        assert "abc" not in str(refused.value)
+    with pytest.raises(Unavailable, match="not named as env:NAME"):
+        read_place("env:OPSGATE_DATABASE_URL")
+    monkeypatch.setenv("VAULT_WORD", "hvs.other")
+    assert read_place("env:VAULT_WORD") == "hvs.other"
