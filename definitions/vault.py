@@ -20,7 +20,7 @@ class TokenAuth(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["token"] = "token"
+    method: Literal["token"]
     token: SecretPlace
 
 
@@ -29,7 +29,7 @@ class AppRoleAuth(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    method: Literal["approle"] = "approle"
+    method: Literal["approle"]
     role_id: Annotated[str, Field(min_length=1, max_length=200)]
     secret_id: SecretPlace
     mount: Mount = "approle"

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from definitions.examination import examine
+from definitions.identity import Identity, parse_identity
 from definitions.library import Library, parse_library
 from definitions.problems import Problem
 from definitions.script import Script, parse_script
+from definitions.vault import Vault, parse_vault
 from definitions.workflow import Workflow, parse
 
-Definition = Library | Script | Workflow
+Definition = Vault | Identity | Library | Script | Workflow
 Reader = Callable[[object], tuple[Definition | None, list[Problem]]]
 
 
@@ -37,6 +39,8 @@ class Kind:
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
+        Kind("vault", "/vaults", parse_vault, parse_vault, "definition"),
+        Kind("identity", "/identities", parse_identity, parse_identity, "definition"),
         Kind("library", "/libraries", parse_library, parse_library, "definition"),
         Kind("script", "/scripts", parse_script, parse_script, "definition"),
         Kind("workflow", "/workflows", parse, examine, "draft", published=True),

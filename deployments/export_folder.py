@@ -44,10 +44,15 @@ def file_stem(name: str) -> str:
     return f"{readable}~{hashlib.sha256(name.encode()).hexdigest()[:10]}"
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = False) -> Written:
-    """Make the folder hold these files. `Conflict` names foreign ones in the way; then nothing is written."""
+def write_folder(
+    folder: Path, files: Mapping[str, bytes], *, force: bool = False, keep: Iterable[str] = ()
+) -> Written:
+    """Make the folder hold these files. `Conflict` names foreign ones in the way; then nothing is written.
+    What an earlier export wrote below one of `keep` stays, and is remembered."""
     folder.mkdir(parents=True, exist_ok=True)
-    before = _memory(folder, force=force)
+    remembered = _memory(folder, force=force)
+    kept = {place: digest for place, digest in remembered.items() if place.startswith(tuple(keep))}
+    before = {place: digest for place, digest in remembered.items() if place not in kept}
     _refuse_links(folder, [*files, *before])
     done = Written()
     foreign: list[str] = []
@@ -74,7 +79,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, force: bool = Fals
         _replace(folder / place, files[place])
     for place in done.removed:
         (folder / place).unlink()
-    memory = {place: _digest(content) for place, content in sorted(files.items())}
+    memory = dict(sorted({**kept, **{place: _digest(each) for place, each in files.items()}}.items()))
     _replace(folder / MEMORY, (json.dumps(memory, indent=2) + "\n").encode())
     return done
 

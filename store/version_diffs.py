@@ -1,4 +1,4 @@
-"""What changed from one version of a script, library or workflow to another. Reads nothing by itself."""
+"""What changed from one version of a definition to another. Reads nothing by itself."""
 
 import difflib
 import json
@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-
-from definitions.library import Library
-from definitions.script import Script
 
 
 class VersionDiff(BaseModel):
@@ -24,7 +21,7 @@ class VersionDiff(BaseModel):
     """Unified diff of the content, which of a workflow are its steps as JSON lines; empty: the same."""
 
 
-Compared = Script | Library | Mapping[str, Any]
+Compared = BaseModel | Mapping[str, Any]
 """A workflow is compared as its document."""
 
 
@@ -46,7 +43,8 @@ def _parts(definition: Compared) -> tuple[str, str]:
     if isinstance(definition, Mapping):
         rest = {key: value for key, value in definition.items() if key not in ("kind", "steps")}
         return _lines(rest), _lines(definition.get("steps", []))
-    return _lines(definition.model_dump(mode="json", exclude={"name", "content"})), definition.content
+    settings = _lines(definition.model_dump(mode="json", exclude={"name", "content"}))
+    return settings, getattr(definition, "content", "")
 
 
 def _lines(value: object) -> str:

@@ -1,4 +1,4 @@
-"""Named definitions with versions: what scripts and libraries have in common, written once.
+"""Named definitions with versions: what scripts, libraries, vaults and identities have in common.
 
 A version never changes; saving a change adds one. A definition is archived, not erased, because
 instances and jobs keep versions. What only one kind knows comes in as `check` and `needed_by`.
@@ -12,15 +12,17 @@ import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from definitions.errors import Conflict
+from definitions.identity import Identity
 from definitions.library import Library
 from definitions.permissions import Actor, require
 from definitions.script import Script
+from definitions.vault import Vault
 from store import audit, pages, references, version_diffs
 from store.connection import Database, Row, Tx
 from store.pages import Page
 from store.version_diffs import VersionDiff
 
-D = TypeVar("D", Script, Library)
+D = TypeVar("D", Script, Library, Vault, Identity)
 
 
 class VersionView(BaseModel, Generic[D]):
@@ -47,7 +49,8 @@ class VersionRow(BaseModel):
     id: int
     name: str
     version: int
-    language: str
+    language: str | None
+    """Of a script or a library."""
     archived: bool
     created_at: datetime
     created_by_name: str | None
@@ -65,14 +68,16 @@ class Versioned(Generic[D]):
         *,
         check: Callable[[Tx, D, D | None], Awaitable[None]],
         needed_by: Callable[[Tx, Row], Awaitable[Sequence[str]]],
+        realm: str = "scripts",
     ) -> None:
         """`check(tx, new, before)` refuses what must not be saved; `needed_by` names what an archived
-        one would be missed by."""
+        one would be missed by; `realm`: the permissions it takes, before `.view` and `.manage`."""
         self.noun, self.table = noun, table
         self.model: type[D] = model
         self.view: type[VersionView[D]] = view
         self._check: Callable[[Tx, D, D | None], Awaitable[None]] = check
         self._needed_by = needed_by
+        self.sees, self.changes = f"{realm}.view", f"{realm}.manage"
         self._rows = f"""
             SELECT d.id, d.name, v.version, v.definition ->> 'language' AS language,
                    d.archived_at IS NOT NULL AS archived, v.created_at, u.name AS created_by_name
@@ -111,7 +116,7 @@ class Versioned(Generic[D]):
         self, db: Database, actor: Actor, ref: int | str, version: int | None = None
     ) -> VersionView[D]:
         """One, by id or name; the newest version unless another is asked for."""
-        require(actor, "scripts.view")
+        require(actor, self.sees)
         async with db.connection() as tx:
             row = await self.find(tx, ref)
             return await self._view(tx, row["id"], version)
@@ -120,7 +125,7 @@ class Versioned(Generic[D]):
         self, db: Database, actor: Actor, *, limit: int = 50, after: str | None = None, archived: bool = False
     ) -> Page[VersionRow]:
         """The newest version of each, the newest first."""
-        require(actor, "scripts.view")
+        require(actor, self.sees)
         rows = await db.fetch(
             f"""{self._rows} WHERE v.version = d.version
                   AND d.id < $1 AND (d.archived_at IS NOT NULL) = $2 ORDER BY d.id DESC LIMIT $3""",
@@ -132,7 +137,7 @@ class Versioned(Generic[D]):
 
     async def versions(self, db: Database, actor: Actor, ref: int | str) -> list[VersionRow]:
         """Every version of one, the newest first."""
-        require(actor, "scripts.view")
+        require(actor, self.sees)
         async with db.connection() as tx:
             row = await self.find(tx, ref)
             rows = await tx.fetch(f"{self._rows} WHERE d.id = $1 ORDER BY v.version DESC", row["id"])
@@ -140,7 +145,7 @@ class Versioned(Generic[D]):
 
     async def diff(self, db: Database, actor: Actor, ref: int | str, old: int, new: int) -> VersionDiff:
         """Compare two versions."""
-        require(actor, "scripts.view")
+        require(actor, self.sees)
         async with db.connection() as tx:
             row = await self.find(tx, ref)
             before = await self.load_version(tx, row["id"], old)
@@ -150,7 +155,7 @@ class Versioned(Generic[D]):
     # -- changing ------------------------------------------------------------------------------
     async def save(self, db: Database, actor: Actor, new: D, ref: int | str | None = None) -> VersionView[D]:
         """Create one (no reference), or add a version if it changed."""
-        require(actor, "scripts.manage")
+        require(actor, self.changes)
         references.check_name(new.name)
         async with db.transaction() as tx:
             if ref is None:
@@ -164,7 +169,7 @@ class Versioned(Generic[D]):
 
     async def put(self, db: Database, actor: Actor, new: D) -> tuple[VersionView[D], bool]:
         """Make the one of this name be this; says whether anything changed."""
-        require(actor, "scripts.manage")
+        require(actor, self.changes)
         references.check_name(new.name)
         async with db.transaction() as tx:
             created = await self._create(tx, actor, new)
@@ -174,7 +179,7 @@ class Versioned(Generic[D]):
 
     async def rollback(self, db: Database, actor: Actor, ref: int | str, version: int) -> VersionView[D]:
         """Save an older version again, as the newest; nothing is rewritten."""
-        require(actor, "scripts.manage")
+        require(actor, self.changes)
         async with db.transaction() as tx:
             row = await self.find(tx, ref, lock=True)
             await self._update(tx, actor, row, await self.load_version(tx, row["id"], version))
@@ -182,7 +187,7 @@ class Versioned(Generic[D]):
 
     async def archive(self, db: Database, actor: Actor, ref: int | str) -> None:
         """Hide one; refused while something needs it. Versions that are pinned stay."""
-        require(actor, "scripts.manage")
+        require(actor, self.changes)
         async with db.transaction() as tx:
             row = await self.find(tx, ref, lock=True)
             if row["archived_at"] is not None:
@@ -253,5 +258,5 @@ class Versioned(Generic[D]):
         return self.model(name=row["name"], **row["definition"])
 
 
-def _stored(definition: Script | Library) -> dict[str, Any]:
+def _stored(definition: BaseModel) -> dict[str, Any]:
     return definition.model_dump(mode="json", exclude={"name"})

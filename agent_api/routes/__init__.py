@@ -8,6 +8,7 @@ from agent_api.routes import (
     executions,
     health,
     hosts,
+    identities,
     instances,
     jobs,
     libraries,
@@ -18,6 +19,7 @@ from agent_api.routes import (
     sessions,
     tokens,
     users,
+    vaults,
     workflows,
 )
 
@@ -34,6 +36,8 @@ ROUTERS: tuple[GuardedRouter, ...] = (
     users.router,
     tokens.router,
     org_secrets.router,
+    vaults.router,
+    identities.router,
     audit.router,
     notices.router,
     me.router,

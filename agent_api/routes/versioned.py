@@ -1,4 +1,4 @@
-"""The routes that scripts and libraries have in common; each router adds them to its own."""
+"""The routes that versioned definitions have in common; each router adds them to its own."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -43,19 +43,19 @@ def _read(kind: Versioned[D], parse: Parse[D], document: dict[str, Any]) -> D:
 
 
 def _add_collection(router: GuardedRouter, kind: Versioned[D], parse: Parse[D]) -> None:
-    @router.get("", permission="scripts.view")
+    @router.get("", permission=kind.sees)
     async def listing(db: Db, actor: Person, window: Paging, archived: bool = False) -> Page[VersionRow]:
         """The newest first."""
         return await kind.listing(db, actor, archived=archived, **vars(window))
 
-    @router.post("", permission="scripts.manage", creates=True, status_code=201, response_model=kind.view)
+    @router.post("", permission=kind.changes, creates=True, status_code=201, response_model=kind.view)
     async def create(db: Db, actor: Person, document: Document) -> VersionView[D]:
         """Save a new one."""
         return await kind.save(db, actor, _read(kind, parse, document))
 
     @router.put(
         "/by-name/{name}",
-        permission="scripts.manage",
+        permission=kind.changes,
         response_model=kind.view,
         responses={201: {"model": kind.view, "description": "Created or changed"}},
     )
@@ -69,36 +69,36 @@ def _add_collection(router: GuardedRouter, kind: Versioned[D], parse: Parse[D]) 
 
 
 def _add_item(router: GuardedRouter, kind: Versioned[D], parse: Parse[D]) -> None:
-    @router.get("/{ref}", permission="scripts.view", response_model=kind.view)
+    @router.get("/{ref}", permission=kind.sees, response_model=kind.view)
     async def show(
         db: Db, actor: Person, ref: str, version: Annotated[VersionNumber | None, Query()] = None
     ) -> VersionView[D]:
         """One, by id or name; the newest version unless another is asked for."""
         return await kind.show(db, actor, ref, version)
 
-    @router.put("/{ref}", permission="scripts.manage", response_model=kind.view)
+    @router.put("/{ref}", permission=kind.changes, response_model=kind.view)
     async def save(db: Db, actor: Person, ref: str, document: Document) -> VersionView[D]:
         """Save a change as the next version."""
         return await kind.save(db, actor, _read(kind, parse, document), ref)
 
-    @router.delete("/{ref}", permission="scripts.manage", status_code=204)
+    @router.delete("/{ref}", permission=kind.changes, status_code=204)
     async def archive(db: Db, actor: Person, ref: str) -> None:
         """Archive it; 409 names what needs it. Pinned versions stay."""
         await kind.archive(db, actor, ref)
 
 
 def _add_versions(router: GuardedRouter, kind: Versioned[D]) -> None:
-    @router.get("/{ref}/versions", permission="scripts.view")
+    @router.get("/{ref}/versions", permission=kind.sees)
     async def versions(db: Db, actor: Person, ref: str) -> list[VersionRow]:
         """Every version, the newest first."""
         return await kind.versions(db, actor, ref)
 
-    @router.get("/{ref}/versions/{old}/diff/{new}", permission="scripts.view")
+    @router.get("/{ref}/versions/{old}/diff/{new}", permission=kind.sees)
     async def diff(db: Db, actor: Person, ref: str, old: VersionNumber, new: VersionNumber) -> VersionDiff:
         """What changed from one version to another."""
         return await kind.diff(db, actor, ref, old, new)
 
-    @router.post("/{ref}/rollback", permission="scripts.manage", creates=True, response_model=kind.view)
+    @router.post("/{ref}/rollback", permission=kind.changes, creates=True, response_model=kind.view)
     async def rollback(db: Db, actor: Person, ref: str, body: Version) -> VersionView[D]:
         """Save an older version again, as the newest."""
         return await kind.rollback(db, actor, ref, body.version)

@@ -1,4 +1,4 @@
-"""`opsgate export DIR`: write the server's libraries, scripts and workflows as a folder of definition files.
+"""`opsgate export DIR`: write the server's definitions of every kind as a folder of definition files.
 
 The folder is what `opsgate apply` reads: applying it to the same server changes nothing. What is
 archived is left out. A workflow whose draft is not what is published is written as that draft, marked
@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from definitions.errors import Invalid
 from definitions.harmless import visible
 from deployments.cli.connection import Connection
-from deployments.cli.errors import WrongUse
+from deployments.cli.errors import Refused, WrongUse
 from deployments.cli.output import Json, print_json
 from deployments.definition_kinds import EXTENSIONS, KINDS, Kind, by_name
 from deployments.definition_text import Format, write
@@ -30,26 +30,40 @@ def export(
     force: Annotated[bool, Parameter(negative="", help="Also replace files that no export wrote.")] = False,
     json: Json = False,
 ) -> None:
-    """Write libraries, scripts and workflows into DIR, one file each, script texts beside them."""
+    """Write workflows, scripts, libraries, identities and vaults into DIR, one file each, script texts beside
+    them. Of a kind that you may not see, the files in DIR stay as they are."""
     if folder.exists() and not folder.is_dir():
         raise WrongUse(f"{folder} is not a folder.")
-    files = exported(Connection.find(), format)
-    done = write_folder(folder, files, force=force)
+    unseen: list[Kind] = []
+    files = exported(Connection.find(), format, unseen)
+    done = write_folder(folder, files, force=force, keep=[f"{kind.path[1:]}/" for kind in unseen])
     if json:
-        print_json(asdict(done))
+        print_json({**asdict(done), "left_out": [kind.path[1:] for kind in unseen]})
         return
+    for kind in unseen:
+        print(f"left out {kind.path[1:]}: you may not see them")
     for verb, places in (("written", done.written), ("removed", done.removed)):
         for place in sorted(places):
             print(visible(f"{verb:<8} {place}"))
     print(f"{len(done.written)} written, {len(done.unchanged)} unchanged, {len(done.removed)} removed.")
 
 
-def exported(connection: Connection, format: Format = "yaml") -> dict[str, bytes]:
-    """Every file of an export by its path in the folder."""
+def exported(
+    connection: Connection, format: Format = "yaml", unseen: list[Kind] | None = None
+) -> dict[str, bytes]:
+    """Every file of an export by its path in the folder. Kinds that this person may not see are put into
+    `unseen`; without it that is an error."""
     files: dict[str, bytes] = {}
     names: dict[int, str] = {}
     for kind in KINDS.values():
-        for view in _views(connection, kind):
+        try:
+            views = list(_views(connection, kind))
+        except Refused as refusal:
+            if unseen is None or refusal.status != 403:
+                raise
+            unseen.append(kind)
+            continue
+        for view in views:
             if kind.name == "script":
                 names[view["id"]] = view["name"]
             files.update(_files(kind, view, names, format))

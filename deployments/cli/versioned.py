@@ -48,7 +48,8 @@ def _add_reading(app: App, path: str) -> None:
                     print("  parameters:" + "".join(f"\n    {_parameter(each)}" for each in value))
                 elif field != "content":
                     print(f"  {field.replace('_', ' ')}: {cell(value)}")
-            print(f"\n{cell(definition.get('content', ''))}")
+            if "content" in definition:
+                print(f"\n{cell(definition['content'])}")
 
 
 def _parameter(declared: dict[str, Any]) -> str:

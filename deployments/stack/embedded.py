@@ -77,7 +77,8 @@ async def _start(
     prefect = PrefectServer(folder, ports.prefect, postgres.url("prefect"))
     server = await prefect.start(processes)
     vault = OpenBao(folder, ports.vault, postgres) if installed() else None
-    welcome = await prepare(postgres.url("opsgate"), folder, url, second_person=second_person)
+    known = vault.definition() if vault is not None else None
+    welcome = await prepare(postgres.url("opsgate"), folder, url, second_person=second_person, vault=known)
     _introduce(welcome, say)
     audit_key = folder.secret_file("audit-key")
     public_keys = folder.path / "audit-public-keys"

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from definitions.errors import NotFound
 from definitions.permissions import SYSTEM
+from definitions.vault import Vault
 from deployments.cli import profile
 from deployments.stack.data_folder import DataFolder
 from store import tokens, users
 from store.connection import Database
 from store.migrate import migrate
+from store.vaults import VAULTS
 
 ADMIN = "admin"
 SECOND_PERSON = "bob"
@@ -30,7 +32,9 @@ class Welcome:
     second_password: str | None = None
 
 
-async def prepare(database_url: str, folder: DataFolder, public_url: str, *, second_person: bool) -> Welcome:
+async def prepare(
+    database_url: str, folder: DataFolder, public_url: str, *, second_person: bool, vault: Vault | None = None
+) -> Welcome:
     """Bring the installation to where people can use it."""
     await migrate(database_url)
     db = await Database.connect(database_url, max_size=2, name="opsgate-first-start")
@@ -40,6 +44,8 @@ async def prepare(database_url: str, folder: DataFolder, public_url: str, *, sec
         second_password = await _person(db, SECOND_PERSON, "approver") if second_person else None
         if second_password is not None:
             folder.keep_secret(SECOND_PASSWORD, second_password)
+        if vault is not None:
+            await _vault(db, vault)
         await _profile(db, ADMIN, folder.path / profile.NAME, public_url)
         if second_person:
             await _profile(db, SECOND_PERSON, folder.path / SECOND_PROFILE, public_url)
@@ -57,6 +63,13 @@ async def _person(db: Database, name: str, role: str) -> str | None:
         await users.create(db, SYSTEM, name, None, password, [role])
         return password
     return None
+
+
+async def _vault(db: Database, vault: Vault) -> None:
+    """The stack's own vault, at the address it has now; one that people have archived stays so."""
+    archived = await db.fetchval("SELECT archived_at FROM vaults WHERE name = $1", vault.name)
+    if archived is None:
+        await VAULTS.put(db, SYSTEM, vault)
 
 
 async def _profile(db: Database, person: str, path: Path, public_url: str) -> None:

@@ -18,11 +18,14 @@ from typing import Any
 import httpx2
 
 from definitions.errors import Unavailable
+from definitions.vault import AppRoleAuth, Vault
 from deployments.stack.data_folder import DataFolder, write_private
 from deployments.stack.postgres import Postgres
 from deployments.stack.processes import Child, Processes
 
 DATABASE = "openbao"
+NAME = "local"
+"""Of the vault, as people see it in Opsgate."""
 ROLE_ID = "opsgate"
 START_LIMIT = 60.0
 """Seconds until it answers, and until it is unsealed."""
@@ -66,6 +69,11 @@ class OpenBao:
     def root_token_file(self) -> Path:
         """The token of whoever looks after the vault."""
         return self._folder.path / "secrets" / _ROOT
+
+    def definition(self) -> Vault:
+        """How Opsgate gets at it."""
+        auth = AppRoleAuth(method="approle", role_id=ROLE_ID, secret_id=f"file:{self.secret_id_file}")
+        return Vault(name=NAME, address=self.address, auth=auth)
 
     async def start(self, processes: Processes) -> None:
         """Start it, set it up if it is new, and wait until it gives secrets."""

@@ -17,6 +17,18 @@ from store import approvals, workflows
 from tests.live.served_api import World
 
 SCRIPT = {"name": "tidy", "language": "bash", "content": "true"}
+VAULT = {
+    "name": "main",
+    "address": "http://127.0.0.1:9",
+    "auth": {"method": "token", "token": "env:NO_SUCH_TOKEN"},
+}
+IDENTITY = {
+    "name": "db_admin",
+    "vault": "main",
+    "source": "database_static",
+    "path": "database/app",
+    "username": "app",
+}
 LIBRARY = {"name": "greetings", "language": "bash", "content": "hello() { echo hello; }"}
 GATE = {"id": "gate", "type": "approval", "title": "Go?", "approvers": ["role:approver"]}
 WAIT = {"id": "wait", "type": "delay", "seconds": 5}
@@ -101,12 +113,12 @@ def _hosts(world: World) -> None:
     world.real |= {"host": ["web-1", "web-2"], "secret_id": [secret["id"]]}
 
 
-def _versioned(world: World, kind: str, document: dict[str, Any]) -> None:
-    """What scripts and libraries have in common."""
+def _versioned(world: World, kind: str, document: dict[str, Any], **change: Any) -> None:
+    """What versioned definitions have in common."""
     prefix, ref = f"/api/v1/{kind}", {"ref": document["name"]}
     world.call(f"POST {prefix}", body=document)
     world.call(f"GET {prefix}")
-    world.call(f"PUT {prefix}/{{ref}}", path=ref, body={**document, "content": "true # two"})
+    world.call(f"PUT {prefix}/{{ref}}", path=ref, body={**document, **change})
     world.call(f"GET {prefix}/{{ref}}", path=ref)
     world.call(f"GET {prefix}/{{ref}}/versions", path=ref)
     world.call(f"GET {prefix}/{{ref}}/versions/{{old}}/diff/{{new}}", path={**ref, "old": 1, "new": 2})
@@ -118,7 +130,7 @@ def _versioned(world: World, kind: str, document: dict[str, Any]) -> None:
 
 
 def _scripts(world: World) -> None:
-    _versioned(world, "scripts", SCRIPT)
+    _versioned(world, "scripts", SCRIPT, content="true # two")
     ref = {"ref": "tidy"}
     made = world.call("POST /api/v1/scripts/{ref}/execute", path=ref, body={"hosts": ["web-1"]})
     execution = {"execution_id": made["execution"]}
@@ -131,7 +143,13 @@ def _scripts(world: World) -> None:
 
 
 def _libraries(world: World) -> None:
-    _versioned(world, "libraries", LIBRARY)
+    _versioned(world, "libraries", LIBRARY, content="true # two")
+
+
+def _credentials(world: World) -> None:
+    _versioned(world, "vaults", VAULT, namespace="team")
+    world.call("POST /api/v1/vaults/{ref}/test", path={"ref": "main"})
+    _versioned(world, "identities", IDENTITY, exclusive=True)
 
 
 def _jobs(world: World) -> None:
@@ -214,4 +232,4 @@ async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
         return await approvals.open_request(tx, **about, **texts)
 
 
-TOUR = (_probes, _people, _hosts, _scripts, _libraries, _jobs, _workflows, _instances)
+TOUR = (_probes, _people, _hosts, _scripts, _libraries, _credentials, _jobs, _workflows, _instances)
