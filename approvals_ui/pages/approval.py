@@ -13,6 +13,7 @@ from agent_api.ids import Id
 from agent_api.problem_responses import status_of
 from approvals_ui import outlook
 from approvals_ui.forms import form, text
+from approvals_ui.frozen import host_names
 from approvals_ui.rendering import page
 from approvals_ui.visitor import pages_router
 from definitions.errors import Invalid, OpsgateError
@@ -65,20 +66,12 @@ async def _page(
         status_of(refused) if refused else 200,
         approval=view,
         own=next((vote for vote in view.votes if vote.user_id == actor.id), None),
-        hosts=_hosts(view),
+        hosts=host_names(view),
         version=_version(view),
         comment=comment,
         refused=refused,
         **await _around(db, actor, view),
     )
-
-
-def _hosts(view: ApprovalView) -> list[str]:
-    """The names of the frozen hosts."""
-    hosts = view.frozen.get("hosts")
-    if not isinstance(hosts, list):
-        return []
-    return [str(host["name"]) if isinstance(host, dict) and "name" in host else str(host) for host in hosts]
 
 
 def _version(view: ApprovalView) -> object:

@@ -83,7 +83,6 @@ async def _start(
         "OPSGATE_WEB_TLS_CERT": "",
         "OPSGATE_WEB_TLS_KEY": "",
         "OPSGATE_PREFECT_API_URL": prefect.api_url,
-        "OPSGATE_PREFECT_UI_URL": prefect.url,
         "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),
     }
     stack = Stack(folder, processes, url, prefect, welcome, environment)
