@@ -21,9 +21,10 @@ from store import approval_runs
 from store.connection import Database
 
 MAX_ASKED_BYTES = 64 * 1024
-_WITHHELD = frozenset({"job_variables", "infra_overrides", "base_job_template", "pull_steps"})
-"""Fields of Prefect's answers that hold the environment of runs, and so what others may keep secret there."""
-_MAY_HOLD_THEM = frozenset({"deployments", "flow_runs", "work_pools"})
+_WITHHELD = frozenset({"job_variables", "infra_overrides", "base_job_template", "pull_steps", "payload"})
+"""Fields of Prefect's answers that hold the environment of runs, and so what others may keep secret there.
+The payload of an event repeats what was changed, and in a deployment that is such a field."""
+_MAY_HOLD_THEM = frozenset({"deployments", "events", "flow_runs", "work_pools"})
 
 
 async def person(request: Request) -> Actor:

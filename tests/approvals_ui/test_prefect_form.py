@@ -11,6 +11,7 @@ import httpx2
 import pytest
 
 from approvals_ui.prefect import allowed, places
+from definitions.permissions import SYSTEM
 from store import approvals, users
 from store.connection import Database
 from tests.approvals_ui.conftest import ORIGIN, Seed
@@ -251,7 +252,7 @@ async def test_nobody_looks_without_signing_in_and_the_permission(db, browser, p
     assert sent.headers["location"] == "/sign-in?next=%2Fprefect%2Fv2%2Fruns"
     asked = await stranger.get("/prefect/api/health")
     assert (asked.status_code, list(asked.json())) == (401, ["detail"])
-    await users.create(db, await users.actor_of(db, people["olga"]), "nobody", None, None, [])
+    await users.create(db, SYSTEM, "nobody", None, None, [])
     await stranger.enter("nobody")
     for path in ("/prefect/", "/prefect/ui-settings", "/prefect/api/health", "/prefect/assets/index.js"):
         assert (await stranger.get(path)).status_code == 403
