@@ -8,11 +8,12 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from agent_api.authentication import SAFE_METHODS
 from agent_api.problem_responses import UNSTORABLE, status_of
 from approvals_ui.forms import page_before
+from approvals_ui.prefect import places
 from approvals_ui.rendering import page
 from approvals_ui.security_headers import HEADERS
 from definitions.errors import Invalid, NotAuthenticated, OpsgateError
@@ -23,9 +24,16 @@ _log = structlog.get_logger("opsgate.pages")
 def error_page(
     request: Request, status: int, title: str, message: str, error: Exception | None = None
 ) -> Response:
-    """A page that says what went wrong."""
+    """A page that says what went wrong; the scripts of Prefect's dashboards get it in Prefect's own shape."""
+    if of_dashboards(request):
+        return JSONResponse({"detail": message}, status)
     problems = error.problems if isinstance(error, Invalid) else ()
     return page(request, "error.html", status, status=status, title=title, message=message, problems=problems)
+
+
+def of_dashboards(request: Request) -> bool:
+    """Whether a script of Prefect's asks, and not a person."""
+    return request.url.path.startswith(f"{places.API}/")
 
 
 def to_sign_in(request: Request) -> Response:
@@ -43,7 +51,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(OpsgateError)
     async def ours(request: Request, error: OpsgateError) -> Response:
-        if isinstance(error, NotAuthenticated):
+        if isinstance(error, NotAuthenticated) and not of_dashboards(request):
             return to_sign_in(request)
         return error_page(request, status_of(error), error.title, error.message, error)
 

@@ -28,7 +28,8 @@ HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers; pages are not kept by caches, static files are checked again."""
+    """Adds the headers; pages are not kept by caches, static files are checked again. A page that brings a
+    policy of its own (Prefect's dashboards) keeps it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -42,12 +43,23 @@ class SecurityHeaders:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(HEADERS)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
                 static = scope["path"].startswith("/static/")
                 headers.setdefault("Cache-Control", "no-cache" if static else "no-store")
             await send(message)
 
         await self.app(scope, receive, send_with_headers)
+
+
+def from_here(headers: Headers) -> bool:
+    """Whether a browser says, in both ways it has, that a page of this site caused the request."""
+    host = headers.get("host")
+    return (
+        host is not None
+        and headers.get("sec-fetch-site") == "same-origin"
+        and urlsplit(headers.get("origin", "")).netloc == host
+    )
 
 
 def from_elsewhere(headers: Headers) -> bool:

@@ -1,5 +1,7 @@
 """What the pages need to know of their installation."""
 
+from pathlib import Path
+
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -11,8 +13,11 @@ class PagesSettings(BaseSettings):
     public_url: str = "http://127.0.0.1:8080"
     """Where people reach the pages; https makes the cookies secure."""
 
-    prefect_ui_url: str | None = None
-    """Where people reach Prefect's own pages; None: no links to runs."""
+    prefect_api_url: str | None = None
+    """Prefect's API, as this process reaches it; None: no dashboards, no links to runs."""
+
+    prefect_auth_file: Path | None = None
+    """A file with Prefect's auth string; never the string itself in an environment."""
 
     @property
     def secure_cookies(self) -> bool:

@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART ...|all] [--quick]`: measure, show the table, write it down.
 
-Parts: steps, waiting, startup, jobs, agents.
+Parts: steps, waiting, startup, jobs, agents, proof.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from benchmarks import machine, results, startup, table
 from benchmarks.figure import Figure
-from benchmarks.ours import agents, installation, jobs, steps, waiting
+from benchmarks.ours import agents, installation, jobs, proof, steps, waiting
 from benchmarks.peers import measure as measure_peers
 
 
@@ -42,6 +42,7 @@ PARTS: dict[str, Callable[[bool], Awaitable[list[Figure]]]] = {
     "startup": startup.measure,
     "jobs": _jobs,
     "agents": _agents,
+    "proof": proof.measure,
 }
 
 

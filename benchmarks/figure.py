@@ -97,5 +97,13 @@ AIMS: dict[str, Aim] = {
     "claim beside 1,000,000 finished jobs": Aim("at most 1.2 x of an empty table", _below(1.2)),
     "opsgate --help": Aim("under 0.3 s", _below(0.3)),
     "run demo --auto-approve, warm": Aim("under 30 s", _below(30.0)),
+    **{
+        f"proof, {shape}, 1,000 steps": Aim("under 100 ms", _below(0.1))
+        for shape in ("chain", "wide", "conditions", "reading", "undefined")
+    },
+    **{
+        f"proof, {shape}, a step in the largest": Aim("linear: at most 1.5 x", _below(1.5))
+        for shape in ("chain", "wide", "conditions", "reading", "undefined")
+    },
 }
 """By the name of the figure."""

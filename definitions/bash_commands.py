@@ -63,6 +63,9 @@ ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[0-9]+\])?\+?=")
 CODE_OPTION = re.compile(r"-[A-Za-z]*[ceEr]|--(?:eval|exec|command|print|run)(?:=.*)?", re.DOTALL)
 HARMLESS_OPTION = re.compile(r"-[Bequvwx]+")
 STDIN = re.compile(r"-|/dev/stdin|/dev/fd/.*|/proc/self/fd/.*", re.DOTALL)
+_QUOTES = str.maketrans("", "", "\"'\\")
+_COMPUTED = re.compile(r"[$*?{~\[]")
+_HOME = re.compile(r"^(\$HOME|~)/")
 TEST_OPERATORS = _words("-eq -ne -lt -le -gt -ge -v -R")
 
 
@@ -87,7 +90,7 @@ def inspect(words: list[str], places: Places, in_test: bool, nested: bool) -> bo
 
 def _plain(word: str) -> str:
     """A word without its quotes, to know a name by."""
-    return re.sub(r"[\"'\\]", "", word.replace("\\\n", ""))
+    return word.replace("\\\n", "").translate(_QUOTES)
 
 
 def _program(word: str) -> str:
@@ -96,7 +99,7 @@ def _program(word: str) -> str:
 
 def _computed(name: str) -> bool:
     """Whether a value could decide what a name is."""
-    return has_mark(name) or bool(re.search(r"[$*?{~\[]", re.sub(r"^(\$HOME|~)/", "", name)))
+    return has_mark(name) or bool(_COMPUTED.search(_HOME.sub("", name)))
 
 
 def _after_reserved(words: list[str], places: Places, nested: bool) -> list[str]:

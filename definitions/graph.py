@@ -122,6 +122,18 @@ class Graph:
         return held
 
     @cached_property
+    def possible(self) -> dict[str, int]:
+        """What may have run in the list before each step of it."""
+        found = dict.fromkeys(self.index, 0)
+        for index in self.walked[0]:
+            step_id = self.steps[index].id
+            inside = reduce(or_, [graph.holds for graph in self.inner.get(index, ())], 0)
+            for edge in self.edges[index]:
+                if edge.target in found:
+                    found[edge.target] |= found[step_id] | self._own(index, edge) | inside
+        return found
+
+    @cached_property
     def entering(self) -> dict[str, list[tuple[int, Edge]]]:
         """The edges that lead to each step, and to `end` and `fail`, with the step they come from."""
         found: dict[str, list[tuple[int, Edge]]] = {}

@@ -1,6 +1,7 @@
 """Text from outside made fit to look at: terminal codes gone, hidden characters made visible.
 
-The one such rule, for pages and command line alike. HTML escaping is Jinja's and is not done here.
+The one such rule, for pages, Prefect's forms and command line alike. HTML escaping is Jinja's and is not
+done here.
 Pure: no I/O, no HTML.
 """
 
@@ -59,6 +60,14 @@ class _Shown(dict[int, str]):
 
 _USUAL = 0x2100
 _SHOWN = _Shown()
+
+
+_MARKDOWN = str.maketrans({character: "\\" + character for character in "\\`*_{}[]<>()#+!|~&"})
+
+
+def markdown(text: object) -> str:
+    """The text as one line of Markdown that shows it as it is."""
+    return " ".join(visible(text).translate(_MARKDOWN).split())
 
 
 def terminal_text(text: str) -> str:

@@ -131,9 +131,10 @@ class References:
         return "text"
 
     def _check(self, reference: Reference, pointer: str, before: Before, field: str) -> Problem | None:
+        step_id = reference.step_id
+        if step_id is not None:
+            return self._check_step_reference(reference, step_id, pointer, before)
         root, rest = reference.root, reference.path[1:]
-        if reference.step_id is not None:
-            return self._check_step_reference(reference, pointer, before)
         if root == "inputs":
             if len(rest) == 1 and rest[0] in self.inputs:
                 return _secret(reference, pointer) if rest[0] in self.secrets else None
@@ -154,8 +155,9 @@ class References:
             return _blocked(reference, pointer, field == "condition")
         return None
 
-    def _check_step_reference(self, reference: Reference, pointer: str, before: Before) -> Problem | None:
-        step_id = reference.step_id or ""
+    def _check_step_reference(
+        self, reference: Reference, step_id: str, pointer: str, before: Before
+    ) -> Problem | None:
         step = self.steps.get(step_id)
         if step is None:
             known = [f"step_{other}" for other in self.steps]

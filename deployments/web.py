@@ -21,7 +21,9 @@ def create_app(db: Database, settings: WebSettings) -> FastAPI:
     a program with a page.
     """
     app = create_api(db, settings)
-    app.router.default = _behind(app.router.default, create_pages(db, settings, app.state.events))
+    pages = create_pages(db, settings, app.state.events)
+    app.router.default = _behind(app.router.default, pages)
+    app.state.prefect = pages.state.prefect
     return app
 
 
@@ -56,4 +58,6 @@ async def serve(settings: WebSettings) -> None:
         )
         await uvicorn.Server(config).serve()
     finally:
+        if app.state.prefect is not None:
+            await app.state.prefect.close()
         await db.close()

@@ -5,19 +5,13 @@ Only names, ids, counts and a gate's own title enter Prefect; its description ma
 
 from prefect.input import RunInput
 
+from definitions.harmless import markdown
 from definitions.lifecycles.approval import ApprovalStatus
 from flows.process import EngineProcess
 from flows.suspend import GateForm, NoteForm
 from store.engine import facts
 from store.engine.situation import Situation
 from tasks.step_run import Waiting
-
-_ESCAPED = str.maketrans({character: "\\" + character for character in "\\`*_{}[]<>()#+!|~"})
-
-
-def _plain(text: str) -> str:
-    """Text of a user's, shown in Markdown as it is."""
-    return " ".join(text.translate(_ESCAPED).split())
 
 
 async def form_for(
@@ -26,7 +20,7 @@ async def form_for(
     """The form of a gate if one is open, else the note; with its Markdown description."""
     link = f"{process.settings.public_url}/instances/{situation.instance_id}"
     if not any(wait.kind == "gate" for wait in waits):
-        sentence = " ".join(_plain(wait.sentence) for wait in waits)
+        sentence = " ".join(markdown(wait.sentence) for wait in waits)
         return (
             NoteForm,
             f"{sentence} It goes on by itself; resuming only makes it look again. [Open in Opsgate]({link})",
@@ -42,14 +36,14 @@ async def form_for(
         until = gate.deadline.isoformat(timespec="minutes") if gate.deadline else "no deadline"
         where = f"{process.settings.public_url}/approvals/{gate.request_id}"
         lines += [
-            f"**{_plain(gate.title)}**",
+            f"**{markdown(gate.title)}**",
             f"Until: {until}",
             f"Decide in Opsgate: [approval {gate.request_id}]({where}).",
         ]
     lines += [
-        f"Workflow {_plain(situation.workflow.name)}, instance {situation.instance_id}, "
-        f"started by {_plain(situation.started_by_name)}.",
-        "Hosts: " + ", ".join(_plain(row["name"]) for row in hosts),
+        f"Workflow {markdown(situation.workflow.name)}, instance {situation.instance_id}, "
+        f"started by {markdown(situation.started_by_name)}.",
+        "Hosts: " + ", ".join(markdown(row["name"]) for row in hosts),
         "A resume that reaches Prefect without Opsgate's sign-in is no vote: the run suspends again.",
     ]
     return GateForm, "\n\n".join(line for line in lines if line)

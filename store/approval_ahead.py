@@ -7,9 +7,9 @@ import json
 from typing import Any
 
 from definitions import ahead, variables
-from definitions.ahead import ScriptAhead
+from definitions.ahead import Piece, ScriptAhead, StepAhead
 from definitions.errors import Invalid
-from definitions.parameters import Value
+from definitions.parameters import Value, text_of
 from definitions.references import references
 from definitions.step_documents import write_step
 from definitions.steps import JobStep, ScriptStep, Step
@@ -34,11 +34,11 @@ async def freeze(tx: Tx, instance: Row, gate: str) -> list[Value]:
     later = beside | {step.id for step, _ in reached}
     frozen: list[Value] = []
     for step, when in reached:
+        described = ahead.describe(step, when, scope, later)
         more: dict[str, Any] = await _hosts(tx, instance, step) if isinstance(step, JobStep) else {}
         if isinstance(step, ScriptStep):
-            step, more["script"] = await _script(tx, instance, step)
-        described = ahead.describe(step, when, scope, later).model_copy(update=more)
-        frozen.append(described.model_dump(mode="json", exclude_defaults=True))
+            more |= await _script(tx, instance, step, described)
+        frozen.append(described.model_copy(update=more).model_dump(mode="json", exclude_defaults=True))
     return frozen
 
 
@@ -73,16 +73,12 @@ async def _hosts(tx: Tx, instance: Row, step: JobStep) -> dict[str, Any]:
     return {"hosts": tuple(host.name for host in found), "hosts_note": note}
 
 
-async def _script(tx: Tx, instance: Row, step: ScriptStep) -> tuple[ScriptStep, ScriptAhead | None]:
-    """The step with every parameter of its script, defaults too; and the script at its pinned version."""
+async def _script(tx: Tx, instance: Row, step: ScriptStep, described: StepAhead) -> dict[str, Any]:
+    """The script at its pinned version, and the value of each of its parameters, defaults too."""
     version = instance["pinned_scripts"].get(str(step.script))
     if version is None:
-        return step, None
+        return {}
     script = await scripts.load_version(tx, int(step.script), version)
-    given = {
-        each.name: each.default if step.parameters.get(each.name) is None else step.parameters[each.name]
-        for each in script.parameters
-    }
     pins = instance["pinned_libraries"]
     found = ScriptAhead(
         id=int(step.script),
@@ -91,4 +87,10 @@ async def _script(tx: Tx, instance: Row, step: ScriptStep) -> tuple[ScriptStep, 
         libraries={name: pins[name]["version"] for name in script.libraries if name in pins},
         requires_elevation=script.requires_elevation,
     )
-    return step.model_copy(update={"parameters": given}), found
+    literal = {each.name: each.default for each in script.parameters} | {"run as": script.run_as}
+    values = {
+        name: described.values.get(name, (Piece(text=ahead.shown(text_of(value))),))
+        for name, value in literal.items()
+        if name in described.values or value is not None
+    }
+    return {"script": found, "values": values | described.values}

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import tempfile
-import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from store.connection import Database
 from store.migrate import migrate
+from tests.live.fresh_database import FreshDatabases
 from tests.live.stack import LiveStack
 from tests.live.vault import LiveVault, VaultThread
 
@@ -59,15 +59,19 @@ def migrated_template(postgres: str) -> str:
     return "opsgate_template"
 
 
+@pytest.fixture(scope="session")
+def databases(postgres: str, migrated_template: str) -> Iterator[FreshDatabases]:
+    """Where each test's database comes from."""
+    fresh = FreshDatabases(postgres, migrated_template)
+    yield fresh
+    asyncio.run(fresh.drop())
+
+
 @pytest.fixture
-async def database_url(postgres: str, migrated_template: str) -> AsyncIterator[str]:
+async def database_url(databases: FreshDatabases) -> AsyncIterator[str]:
     """The URL of a fresh, migrated, empty database."""
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
-    try:
-        yield postgres.replace("/postgres?", f"/{name}?")
-    finally:
-        await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    yield await databases.take()
+    await databases.give_back()
 
 
 @pytest.fixture

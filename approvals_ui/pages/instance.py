@@ -8,6 +8,7 @@ from agent_api.ids import Id
 from agent_api.problem_responses import status_of
 from approvals_ui import outlook
 from approvals_ui.forms import form, given_inputs, text
+from approvals_ui.prefect import places
 from approvals_ui.rendering import page
 from approvals_ui.settings import PagesSettings
 from approvals_ui.visitor import pages_router
@@ -83,9 +84,8 @@ async def _page(
 
 
 def _prefect_run(request: Request, flow_run_id: str | None) -> str | None:
-    """Where Prefect shows the run, if it has one and its pages are reachable."""
+    """Where the dashboards show the run, if it has one and there are dashboards."""
     settings: PagesSettings = request.app.state.settings
-    if settings.prefect_ui_url is None or flow_run_id is None:
+    if settings.prefect_api_url is None or flow_run_id is None:
         return None
-    # Of Prefect's two user interfaces the one that asks a stranger to sign in and then comes back here.
-    return f"{settings.prefect_ui_url.rstrip('/')}/v2/runs/flow-run/{flow_run_id}"
+    return places.run_page(flow_run_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
+from approvals_ui.prefect import places
 from definitions.errors import Unavailable
 from deployments.cli.apply import apply_folder
 from deployments.cli.connection import Connection, segment
@@ -185,9 +186,7 @@ async def _follow(demo: Demo, instance_id: int, on_approval: OnApproval, limited
             found: dict[str, Any] = await asyncio.to_thread(demo.connection.get, f"/instances/{instance_id}")
             if found["flow_run_id"] and not in_prefect:
                 in_prefect = True
-                prefect = demo.stack.prefect
-                say(f"  Prefect:  {prefect.url}/v2/runs/flow-run/{found['flow_run_id']}")
-                say(f"            (its key: {prefect.auth_file})")
+                say(f"  Prefect:  {places.run_page(found['flow_run_id'], demo.stack.url)}")
             for line in changes(found, seen):
                 say(line)
             for request in found["approvals"]:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 
+from approvals_ui.prefect import places
 from definitions.errors import Unavailable
 
 
@@ -20,7 +21,7 @@ async def _up() -> None:
     try:
         async with running(DataFolder.default(), second_person=False, say=say) as stack:
             say(f"Opsgate:  {stack.url}")
-            say(f"Prefect:  {stack.prefect.url}  (its key: {stack.prefect.auth_file})")
+            say(f"Prefect:  {places.home(stack.url)}")
             say("Stop with Ctrl-C. `opsgate` commands in this folder use this stack.")
             raise given_up(await stack.processes.gave_up)
     except asyncio.CancelledError:

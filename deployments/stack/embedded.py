@@ -98,7 +98,6 @@ async def _start(
         "OPSGATE_WEB_TLS_CERT": "",
         "OPSGATE_WEB_TLS_KEY": "",
         "OPSGATE_PREFECT_API_URL": prefect.api_url,
-        "OPSGATE_PREFECT_UI_URL": prefect.url,
         "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),
         **({"OPSGATE_ENGINE_STEPS": "true"} if engine_steps else {}),
     }

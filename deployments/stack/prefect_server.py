@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from approvals_ui.prefect import places
 from deployments.stack.data_folder import DataFolder, write_private
 from deployments.stack.processes import Child, Processes
 
@@ -22,6 +23,9 @@ SERVER_SETTINGS = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+    # People reach its pages through ours, under our sign-in.
+    "PREFECT_UI_SERVE_BASE": places.BASE,
+    "PREFECT_UI_API_URL": places.API,
     "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     # Task runs and events are written one by one by default: batches halve the server's cost of a run.
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
@@ -52,7 +56,7 @@ class PrefectServer:
 
     @property
     def url(self) -> str:
-        """Where people look at the dashboards."""
+        """Where it listens; people look at it through our pages."""
         return f"http://127.0.0.1:{self._port}"
 
     @property
@@ -62,7 +66,7 @@ class PrefectServer:
 
     @property
     def auth_file(self) -> Path:
-        """The file with the one auth string; Prefect's own UI asks for its content."""
+        """The file with the one auth string, which programs of ours read."""
         return self._auth
 
     @property

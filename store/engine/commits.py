@@ -126,6 +126,17 @@ async def note_task_run(db: Database, lease: Lease, active: Active, task_run_id:
     )
 
 
+_CLOSE_STEP = """
+INSERT INTO step_results AS r (instance_id, step_id, visit, kind, name, input, status, outcome,
+       facts, reason, routed_to, task_run_id, ended_at)
+   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now())
+   ON CONFLICT (instance_id, step_id, visit) DO UPDATE SET
+       status = EXCLUDED.status, outcome = EXCLUDED.outcome, facts = EXCLUDED.facts,
+       reason = EXCLUDED.reason, routed_to = EXCLUDED.routed_to,
+       task_run_id = coalesce(EXCLUDED.task_run_id, r.task_run_id), ended_at = now()
+"""
+
+
 async def close_step(
     db: Database,
     lease: Lease,
@@ -154,13 +165,7 @@ async def close_step(
             advance = Advance((), InstanceStatus.CANCELLED, CANCELLED, "")
             status = StepStatus.CANCELLED if status == StepStatus.FAILED else status
         await tx.execute(
-            """INSERT INTO step_results AS r (instance_id, step_id, visit, kind, name, input, status, outcome,
-                   facts, reason, routed_to, task_run_id, ended_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, now())
-               ON CONFLICT (instance_id, step_id, visit) DO UPDATE SET
-                   status = EXCLUDED.status, outcome = EXCLUDED.outcome, facts = EXCLUDED.facts,
-                   reason = EXCLUDED.reason, routed_to = EXCLUDED.routed_to,
-                   task_run_id = coalesce(EXCLUDED.task_run_id, r.task_run_id), ended_at = now()""",
+            _CLOSE_STEP,
             lease.instance_id,
             row.active.step,
             row.active.visit,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.live import databases
 from tests.live.stack import LiveStack, until
 
 NOT_PICKED_UP = "Agent did not pick up job"
@@ -105,8 +106,10 @@ def test_twice_the_timeout_ends_a_job_whose_agent_says_nothing(live: LiveStack) 
 
 def test_a_job_nobody_picks_up_fails_with_the_manuals_words(live: LiveStack) -> None:
     live.call(live.stack.processes.remove(live.add_agent("host-deaf")))
-    due = datetime.now(UTC) - timedelta(minutes=31)
-    number = dispatch(live, "true", "host-deaf", scheduled_at=due.isoformat())
+    number = dispatch(live, "true", "host-deaf")
+    databases.execute(
+        live, "UPDATE jobs SET scheduled_at = now() - interval '31 minutes' WHERE id = $1", number
+    )
     ended = wait(live, number, "failed")
     assert (ended["reason"], ended["attempts"][0]["reason"]) == (NOT_PICKED_UP, NOT_PICKED_UP)
     assert ended["agent_last_seen_at"] is not None

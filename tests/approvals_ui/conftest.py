@@ -205,7 +205,7 @@ class Browser:
 @pytest.fixture
 async def browser(db: Database) -> AsyncIterator[Callable[[], Browser]]:
     """Opens fresh browsers on the pages."""
-    settings = PagesSettings(public_url=ORIGIN, prefect_ui_url="http://prefect.test:4200")
+    settings = PagesSettings(public_url=ORIGIN, prefect_api_url="http://prefect.test:4200/api")
     transport = httpx2.ASGITransport(create_pages(db, settings, Events()), raise_app_exceptions=False)
     opened: list[httpx2.AsyncClient] = []
 

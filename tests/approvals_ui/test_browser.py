@@ -256,8 +256,7 @@ PAGES = (
 )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1200])
+@pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1200, "light")])
 async def test_every_page_is_accessible_and_fits(chromium, site, seed, db, scheme, width):
     await seed_with_changes(seed, db)
     await end(db, 2)

@@ -44,7 +44,9 @@ async def test_an_address_of_any_shape_has_an_answer_in_words(db, browser, seed)
             continue
         for text in ("9" * 25, "9" * 5000, "-1", "0", "%00", "%ff"):
             asked = re.sub(r"\{[^}]+\}", text, path) if "{" in path else f"{path}?after={text}&status={text}"
-            assert (await olga.get(asked)).status_code < 500, asked[:60]
+            away = 503 if path.startswith("/prefect") else None  # there is no Prefect here
+            status = (await olga.get(asked)).status_code
+            assert status < 500 or status == away, asked[:60]
 
 
 @pytest.mark.parametrize("decision", ["approve", "reject"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from definitions.harmless import HIDDEN, TerminalText, terminal_text, visible
+from definitions.harmless import HIDDEN, TerminalText, markdown, terminal_text, visible
 
 
 @pytest.mark.parametrize(
@@ -85,3 +85,7 @@ def test_a_code_that_does_not_end_is_not_waited_for_for_ever():
 def test_nothing_hidden_is_left_in_what_is_shown_piece_by_piece(pieces):
     shown = "".join(piecewise(pieces))
     assert not [each for each in shown if each not in "\n\t" and unicodedata.category(each) in HIDDEN]
+
+
+def test_markdown_shows_text_as_it_is_and_in_one_line():
+    assert markdown("a *b*\n<c> & d\u200b") == r"a \*b\* \<c\> \& d⟨U\+200B⟩"

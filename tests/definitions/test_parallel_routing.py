@@ -197,7 +197,7 @@ def _walk(steps: list[dict[str, object]], seed: int) -> tuple[tuple[str, set[str
     return (end, seen), _run(workflow, fate, dice)
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(_lists("s", 2, "all"), _RANDOM)
 def test_in_any_order_the_same_steps_run_and_the_end_is_the_same(
     steps: list[dict[str, object]], seed: int
@@ -206,7 +206,7 @@ def test_in_any_order_the_same_steps_run_and_the_end_is_the_same(
     assert found == expected
 
 
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @given(_lists("s", 2, None), _RANDOM)
 def test_with_any_the_end_is_the_same_and_nothing_else_runs(
     steps: list[dict[str, object]], seed: int

@@ -71,7 +71,7 @@ def _with_reference(steps: list[dict[str, object]], reader: str, read: str) -> W
     return workflow
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(_lists("s", 2), st.data())
 def test_a_reference_is_refused_exactly_when_the_step_may_not_have_run(
     steps: list[dict[str, object]], data: st.DataObject

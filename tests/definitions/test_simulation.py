@@ -111,8 +111,8 @@ def test_a_step_fails_by_its_exit_code_on_any_host_or_when_the_scenario_says_so(
     ("kind", "votes", "status", "words"),
     [
         ("one_of_many", ["reject", "approve"], "completed", "Approved: 1 of 3"),
-        ("all", ["approve", "reject"], "failed", "Rejected: 1 of 3"),
-        ("two_of_many", ["approve"], "paused", "1 more approval is needed"),
+        ("all", ["approve", "reject"], "failed", "Rejected: approval can no longer be reached"),
+        ("two_of_many", ["approve"], "paused", "1 of 2, one more needed"),
         ("singular", ["approve"], "failed", "exactly one person"),
     ],
 )

@@ -70,9 +70,12 @@ def test_the_main_job_crosses_its_gate_and_everything_ends(place: Path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"admin, password \S{16}", done.stdout)
-    assert re.search(r"health_check +script +completed +\S+ exit 0: {", done.stdout)
+    assert re.search(r"Prefect: +http://127\.0\.0\.1:\d+/prefect/v2/runs/flow-run/", done.stdout)
+    assert re.search(r"health_check +script +completed +[\d.]+ s +\S+ exit 0: {", done.stdout)
     assert re.search(r"approve +approval +completed", done.stdout)
-    assert re.search(r"go_on +command +completed +\S+ exit 0: Disk at \d+ percent, approved", done.stdout)
+    assert re.search(
+        r"go_on +command +completed +[\d.]+ s +\S+ exit 0: Disk at \d+ percent, approved", done.stdout
+    )
     assert left_behind(place) == []
 
 

@@ -20,4 +20,4 @@ def test_a_host_that_has_not_begun_is_named(capsys: pytest.CaptureFixture[str]) 
 def test_a_further_attempt_says_its_number_and_when_it_begins(capsys: pytest.CaptureFixture[str]) -> None:
     waits = "Attempt 2 begins soon."
     job = {"host": "web-1", "status": "queued", "attempt": 2, "exit_code": None, "stdout": "", "waits": waits}
-    assert f"web-1 attempt 2: {waits}" in shown(capsys, jobs=[job])
+    assert f"web-1 attempt 2 queued: {waits}" in shown(capsys, jobs=[job])

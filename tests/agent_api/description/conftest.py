@@ -74,8 +74,9 @@ def world(fresh_database: str) -> Iterator[World]:
 def _probes(world: World) -> None:
     for path in ("/healthz", "/readyz"):
         world.call(f"GET {path}", who="nobody")
-    for path in ("me", "audit"):
+    for path in ("me", "audit", "audit/export", "audit/checkpoints"):
         world.call(f"GET /api/v1/{path}")
+    world.call("POST /api/v1/audit/verify")
 
 
 def _people(world: World) -> None:
@@ -93,6 +94,20 @@ def _people(world: World) -> None:
     world.real |= {"user_id": [eve["id"]], "token_id": [token["id"]]}
     spare = world.call("POST /api/v1/tokens", body={"name": "spare"})
     world.call("DELETE /api/v1/tokens/{token_id}", path={"token_id": spare["id"]})
+
+
+def _notices(world: World) -> None:
+    body = {"name": "pager", "url": "json://hooks.example.org/x"}
+    channel = {"channel_id": world.call("POST /api/v1/notice-channels", body=body)["id"]}
+    world.call("GET /api/v1/notice-channels")
+    world.call("POST /api/v1/notice-channels/{channel_id}/test", path=channel)
+    world.run(world.db.execute("UPDATE notice_deliveries SET dead_at = now(), last_error = 'no answer'"))
+    (given_up,) = world.call("GET /api/v1/notice-deliveries")["items"]
+    delivery = {"delivery_id": given_up["id"]}
+    world.call("POST /api/v1/notice-deliveries/{delivery_id}/retry", path=delivery)
+    spare = world.call("POST /api/v1/notice-channels", body={**body, "name": "spare"})["id"]
+    world.call("DELETE /api/v1/notice-channels/{channel_id}", path={"channel_id": spare})
+    world.real |= {name: [value] for name, value in {**channel, **delivery}.items()}
 
 
 def _hosts(world: World) -> None:
@@ -194,6 +209,17 @@ def _workflows(world: World) -> None:
     world.call("POST /api/v1/workflows/{ref}/publish", path=ref)
     for rest in ("", "/{ref}", "/{ref}/versions"):
         world.call(f"GET /api/v1/workflows{rest}", path=ref if rest else None)
+    scenario = {"inputs": {"n": 1}, "hosts": ["web-1"]}
+    world.call("POST /api/v1/workflows/simulate", body={"workflow": WORKFLOW, "scenario": scenario})
+    world.call("POST /api/v1/workflows/{ref}/simulate", path=ref, body=scenario)
+    again = world.call("GET /api/v1/workflows/{ref}", path=ref)
+    seen = {"If-Match": f'"{again["revision"]}"'}
+    shorter = {**WORKFLOW, "description": "Another."}
+    world.call("PUT /api/v1/workflows/{ref}", path=ref, body=shorter, headers=seen)
+    world.call("POST /api/v1/workflows/{ref}/publish", path=ref)
+    versions = {**ref, "old": 1, "new": 2}
+    world.call("GET /api/v1/workflows/{ref}/versions/{old}/diff/{new}", path=versions)
+    world.call("POST /api/v1/workflows/{ref}/rollback", path=ref, body={"version": 1})
     world.call("POST /api/v1/workflows", body={**WORKFLOW, "name": "spare"})
     world.call("DELETE /api/v1/workflows/{ref}", path={"ref": "spare"})
     world.real |= {"ref": ["deploy", "tidy", "greetings"], "name": ["deploy", "tidy", "greetings"]}
@@ -211,6 +237,8 @@ def _instances(world: World) -> None:
     world.call("POST /api/v1/instances/{instance_id}/cancel", path=about, body={"reason": "tried"})
     world.call("GET /api/v1/instances/{instance_id}/events", path=about)
     world.call("POST /api/v1/instances/{instance_id}/rerun", path=about)
+    world.run(_stop(world, first))
+    world.call("POST /api/v1/instances/{instance_id}/resume", path=about)
     requests = [world.run(_open_gate(world, second)), world.run(_open_gate(world, second, visit=2))]
     world.call("GET /api/v1/approvals")
     request = {"request_id": requests[0]}
@@ -218,6 +246,17 @@ def _instances(world: World) -> None:
     vote = {"decision": "approve", "digest": shown["digest"]}
     world.call("POST /api/v1/approvals/{request_id}/vote", who="approver", path=request, body=vote)
     world.real |= {"instance_id": [first, second], "request_id": requests}
+
+
+async def _stop(world: World, instance: int) -> None:
+    """As the engine does with one that is to be cancelled, at its first step."""
+    await world.db.execute(
+        """WITH ended AS (UPDATE instances SET status = 'cancelled', started_at = now(), ended_at = now()
+                          WHERE id = $1 RETURNING id)
+           INSERT INTO step_results (instance_id, step_id, visit, kind, name, input, status, ended_at)
+           SELECT id, 'gate', 1, 'approval', 'Go?', '{}', 'cancelled', now() FROM ended""",
+        instance,
+    )
 
 
 async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
@@ -228,8 +267,19 @@ async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
         assert isinstance(step, ApprovalStep)
         await tx.execute("UPDATE instances SET status = 'running' WHERE id = $1", instance)
         about = {"instance_id": instance, "step_id": "gate", "visit": visit, "step": step}
-        texts = {"title": "Go?", "description": "", "frozen": {}, "started_by": row["started_by"]}
+        texts = {"title": "Go?", "description": "", "started_by": row["started_by"]}
         return await approvals.open_request(tx, **about, **texts)
 
 
-TOUR = (_probes, _people, _hosts, _scripts, _libraries, _credentials, _jobs, _workflows, _instances)
+TOUR = (
+    _probes,
+    _people,
+    _notices,
+    _hosts,
+    _scripts,
+    _libraries,
+    _credentials,
+    _jobs,
+    _workflows,
+    _instances,
+)

@@ -68,7 +68,11 @@ async def test_a_script_is_shown_with_its_libraries_its_parameters_and_their_def
 ) -> None:
     library = libraries.LIBRARIES.model(name="lib", language="bash", content="f() { true; }")
     await libraries.LIBRARIES.put(org.db, org.ana, library)
-    parameters = [{"name": "threshold", "type": "integer", "default": 90}, {"name": "note"}]
+    parameters = [
+        {"name": "threshold", "type": "integer", "default": 90},
+        {"name": "note"},
+        {"name": "literal", "default": "{{inputs.note}}"},
+    ]
     await save_script(libraries=["lib"], parameters=parameters, requires_elevation=True)
     run = {
         "id": "run",
@@ -78,7 +82,7 @@ async def test_a_script_is_shown_with_its_libraries_its_parameters_and_their_def
     }
     await org.publish([LOOK, GATE, run])
     (step,) = (await asked(org, "deploy")).plan.steps
-    assert values(step) == {"threshold": "90", "note": "41 %"}
+    assert values(step) == {"threshold": "90", "note": "41 %", "literal": "{{inputs.note}}"}
     assert step.script is not None
     assert (step.script.name, step.script.version, step.script.libraries) == ("disk-check", 1, {"lib": 1})
     assert step.script.requires_elevation

@@ -2,7 +2,7 @@
 
 from store.migrations.sql_file import run_beside
 
-revision = "0008"
+revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
