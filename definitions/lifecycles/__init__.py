@@ -9,4 +9,4 @@ LIFECYCLES: dict[str, tuple[Move, ...]] = {
     "approval": approval.MOVES,
     "checkout": checkout.MOVES,
 }
-"""Every table of moves by the name SQL knows it by (checkouts have no table there yet)."""
+"""Every table of moves by the name SQL knows it by."""

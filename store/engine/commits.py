@@ -15,7 +15,7 @@ from definitions.permissions import SYSTEM
 from definitions.routing import Active, Advance, Outcome
 from definitions.steps.step import CANCELLED
 from definitions.variables import StepFacts
-from store import audit, channels, instance_cancel, notices, visits
+from store import audit, channels, checkouts, instance_cancel, notices, visits
 from store.connection import Database, Tx
 from store.engine.leases import Glance, Lease, fence
 from store.sealed_values import ERASE_OF_INSTANCE
@@ -241,6 +241,7 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str
         outputs if status == InstanceStatus.COMPLETED else None,
     )
     await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
+    await checkouts.end_of_instance(tx, lease.instance_id, f"The instance is {status}.")
     await audit.record(
         tx, SYSTEM, "instance.end", "instance", lease.instance_id, status=status, reason=reason
     )

@@ -7,7 +7,7 @@ from definitions.lifecycles import LIFECYCLES, approval, checkout, instance, job
 from definitions.lifecycles.moves import allows, check, find, terminal
 from store.connection import Database
 
-GUARDED = ("job", "instance", "approval")
+GUARDED = ("job", "instance", "approval", "checkout")
 
 
 async def test_sql_guards_the_moves_of_the_code(db: Database) -> None:

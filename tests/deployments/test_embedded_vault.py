@@ -1,6 +1,7 @@
 """The embedded vault: on loopback, itself again after every end, and narrow towards Opsgate."""
 
 import asyncio
+import json
 import os
 import signal
 import stat
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from definitions.errors import Unavailable
+from deployments.stack.data_folder import DataFolder, write_private
+from deployments.stack.postgres import Postgres
+from deployments.stack.processes import Processes
+from tests.deployments.test_embedded_postgres import ask
 from tests.live.vault import LiveVault, running_vault
 
 
@@ -20,6 +25,20 @@ async def killed(vault: LiveVault, part: str) -> None:
     async with asyncio.timeout(30):
         while vault.processes.pid(part) in (None, before):
             await asyncio.sleep(0.05)
+
+
+async def test_a_data_folder_from_before_gets_one(tmp_path: Path):
+    folder = DataFolder(tmp_path / "data")
+    write_private(folder.path / "ports.json", json.dumps({"web": 1, "prefect": 2}))
+    processes, postgres = Processes(), Postgres(folder)
+    try:
+        await postgres.start(processes)
+        await ask(postgres.url("postgres"), "DROP DATABASE openbao")
+        await ask(postgres.url("postgres"), "DROP ROLE openbao")
+    finally:
+        await processes.stop()
+    async with running_vault(folder.path) as vault:
+        assert vault.answers()
 
 
 async def test_what_is_in_it_outlives_a_stop_and_the_death_of_itself_and_of_its_database(tmp_path: Path):

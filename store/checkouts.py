@@ -1,0 +1,220 @@
+"""Checkouts: an instance may run things as an identity, from a moment on and until another.
+
+Holds who, why and which identity at which version, never a secret. Every change locks the identity's
+row: so an exclusive one is held once at most, and its queue moves in order. A checkout ends by a step,
+a person, its time, or with its instance, whichever comes first; whatever waits for its turn comes in
+then. Locks are taken in the order instance, identity; so an instance whose checkout somebody else has
+changed is woken afterwards, by `tell`.
+"""
+
+from dataclasses import dataclass
+
+from definitions.errors import Conflict, NotPermitted
+from definitions.identity import Identity
+from definitions.lifecycles.checkout import ENDED, CheckoutStatus
+from definitions.permissions import SYSTEM, Actor, require
+from store import audit, identities, references
+from store.connection import Database, Row, Tx
+from store.identities import IDENTITIES
+from store.wakes import wake_instance
+
+MANAGE = "pam_vaults.manage"
+TIME_OVER = "Its time is over."
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a step asks for."""
+
+    instance_id: int
+    step_id: str
+    visit: int
+    identity: int | str
+    variable_name: str | None = None
+    reason: str = ""
+    minutes: int | None = None
+    """None, or more than the identity allows: as long as it allows."""
+
+
+@dataclass(frozen=True)
+class Requested:
+    """A checkout, and whether the identity takes an approval before it becomes active."""
+
+    id: int
+    status: CheckoutStatus
+    identity: Identity
+    needs_approval: bool
+
+
+async def request(tx: Tx, wanted: Wanted) -> Requested:
+    """Ask for an identity in the name of who started the instance, or find what the visit has asked for
+    already. Active at once if it needs no approval and nobody else holds it. The caller holds the
+    instance's lock. `NotPermitted`: the identity is not for that person."""
+    row = await IDENTITIES.find(tx, wanted.identity, lock=True)
+    known = await tx.fetchrow(
+        """SELECT id, status, identity_version, ready FROM checkouts
+           WHERE instance_id = $1 AND step_id = $2 AND visit = $3""",
+        wanted.instance_id,
+        wanted.step_id,
+        wanted.visit,
+    )
+    if known is not None:
+        identity = await IDENTITIES.load_version(tx, row["id"], known["identity_version"])
+        return Requested(known["id"], CheckoutStatus(known["status"]), identity, not known["ready"])
+    if row["archived_at"] is not None:
+        raise Conflict(f"The identity {row['name']} is archived.")
+    identity = await IDENTITIES.load_version(tx, row["id"], row["version"])
+    person = await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", wanted.instance_id)
+    await _refuse_strangers(tx, identity, person)
+    checkout_id: int = await tx.fetchval(
+        """INSERT INTO checkouts (identity_id, identity_version, exclusive, ready, instance_id, step_id,
+               visit, variable_name, reason, minutes, for_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id""",
+        row["id"],
+        row["version"],
+        identity.exclusive,
+        not identity.requires_approval,
+        wanted.instance_id,
+        wanted.step_id,
+        wanted.visit,
+        wanted.variable_name,
+        wanted.reason[:2000],
+        min(wanted.minutes or identity.max_checkout_minutes, identity.max_checkout_minutes),
+        person,
+    )
+    await _note(tx, SYSTEM, "request", checkout_id)
+    await _let_in(tx, row["id"])
+    status = await tx.fetchval("SELECT status FROM checkouts WHERE id = $1", checkout_id)
+    return Requested(checkout_id, CheckoutStatus(status), identity, identity.requires_approval)
+
+
+async def _refuse_strangers(tx: Tx, identity: Identity, person: int | None) -> None:
+    if person is None:
+        refusal: str | None = f"Nobody has started this instance for whom {identity.name} is."
+        refusal = refusal if identity.used_by else None
+    else:
+        refusal = await identities.why_not_use(tx, identity, person)
+    if refusal is not None:
+        raise NotPermitted(refusal)
+
+
+async def approve(tx: Tx, checkout_id: int) -> None:
+    """Its approval was given: it is active as soon as it is its turn."""
+    row = await _lock(tx, checkout_id)
+    if row["status"] == CheckoutStatus.REQUESTED:
+        await tx.execute("UPDATE checkouts SET ready = true WHERE id = $1", checkout_id)
+        await _let_in(tx, row["identity_id"])
+
+
+async def refuse(tx: Tx, checkout_id: int, status: CheckoutStatus, reason: str) -> None:
+    """Its approval was denied (`DENIED`), or the vault could not give it (`FAILED`)."""
+    row = await _lock(tx, checkout_id)
+    if row["status"] == CheckoutStatus.REQUESTED:
+        await _end(tx, SYSTEM, row, status, reason)
+
+
+async def check_in(tx: Tx, actor: Actor, checkout_id: int, reason: str) -> bool:
+    """End one, if it has not ended; says whether it had not."""
+    row = await _lock(tx, checkout_id)
+    if row["status"] in ENDED:
+        return False
+    await _end(tx, actor, row, CheckoutStatus.ENDED, reason)
+    return True
+
+
+async def end_by_hand(db: Database, actor: Actor, checkout_id: int) -> None:
+    """A person ends a checkout, whatever its workflow does."""
+    require(actor, MANAGE)
+    async with db.transaction() as tx:
+        if not await check_in(tx, actor, checkout_id, f"Ended by {actor.name}."):
+            raise Conflict(f"Checkout {checkout_id} has ended already.")
+
+
+async def end_of_instance(tx: Tx, instance_id: int, reason: str) -> int:
+    """Check in whatever an instance that ends still holds or asks for; returns how many. The caller holds
+    the instance's lock."""
+    rows = await tx.fetch(
+        """SELECT id FROM checkouts WHERE instance_id = $1 AND status IN ('requested', 'active')
+           ORDER BY identity_id, id""",
+        instance_id,
+    )
+    return sum([await check_in(tx, SYSTEM, row["id"], reason) for row in rows])
+
+
+async def end_overdue(db: Database) -> int:
+    """Check in what has been out for as long as it may; returns how many. Called by the keeper."""
+    rows = await db.fetch(
+        f"SELECT id FROM checkouts WHERE status = 'active' AND deadline <= now() ORDER BY id LIMIT {BATCH}"
+    )
+    ended = 0
+    for row in rows:
+        async with db.transaction() as tx:
+            ended += await check_in(tx, SYSTEM, row["id"], TIME_OVER)
+    return ended
+
+
+async def tell(db: Database) -> int:
+    """Wake the instances whose checkouts have changed; returns how many changes. Called by the keeper."""
+    rows = await db.fetch(
+        f"""SELECT c.id, c.instance_id, i.ended_at IS NULL AS goes_on FROM checkouts c
+            JOIN instances i ON i.id = c.instance_id WHERE c.news ORDER BY c.id LIMIT {BATCH}"""
+    )
+    for row in rows:
+        async with db.transaction() as tx:
+            if row["goes_on"]:
+                await wake_instance(tx, row["instance_id"])
+            await tx.execute("UPDATE checkouts SET news = false WHERE id = $1", row["id"])
+    return len(rows)
+
+
+async def _lock(tx: Tx, checkout_id: int) -> Row:
+    """The checkout, with its identity's row locked."""
+    identity = await tx.fetchval("SELECT identity_id FROM checkouts WHERE id = $1", checkout_id)
+    if identity is None:
+        raise references.missing("checkout", checkout_id)
+    await tx.execute("SELECT FROM identities WHERE id = $1 FOR UPDATE", identity)
+    row = await tx.fetchrow("SELECT * FROM checkouts WHERE id = $1", checkout_id)
+    assert row is not None
+    return row
+
+
+async def _end(tx: Tx, actor: Actor, row: Row, status: CheckoutStatus, reason: str) -> None:
+    await tx.execute(
+        "UPDATE checkouts SET status = $2, ended_at = now(), end_reason = $3, news = true WHERE id = $1",
+        row["id"],
+        status,
+        reason,
+    )
+    await _note(tx, actor, status, row["id"], reason=reason)
+    await _let_in(tx, row["identity_id"])
+
+
+async def _let_in(tx: Tx, identity_id: int) -> None:
+    """Make active what waits for its turn alone: all of it, of an exclusive identity the first when nobody
+    holds it. The caller has locked the identity's row."""
+    rows = await tx.fetch(
+        """UPDATE checkouts c SET status = 'active', active_at = now(), news = true,
+                  deadline = now() + minutes * interval '1 minute'
+           WHERE identity_id = $1 AND status = 'requested' AND ready AND (NOT exclusive OR (
+               NOT EXISTS (SELECT FROM checkouts h WHERE h.identity_id = $1 AND h.status = 'active')
+               AND id = (SELECT min(f.id) FROM checkouts f
+                         WHERE f.identity_id = $1 AND f.status = 'requested' AND f.ready)))
+           RETURNING id""",
+        identity_id,
+    )
+    for row in rows:
+        await _note(tx, SYSTEM, "active", row["id"])
+
+
+async def _note(tx: Tx, actor: Actor, what: str, checkout_id: int, **more: str) -> None:
+    """Who, why, which identity, for which instance and person."""
+    row = await tx.fetchrow(
+        """SELECT i.name AS identity, c.identity_version, c.instance_id, c.step_id, c.reason AS asked_because,
+                  u.name AS person
+           FROM checkouts c JOIN identities i ON i.id = c.identity_id LEFT JOIN users u ON u.id = c.for_id
+           WHERE c.id = $1""",
+        checkout_id,
+    )
+    assert row is not None
+    await audit.record(tx, actor, f"checkout.{what}", "checkout", checkout_id, **{**row, **more})
