@@ -17,6 +17,7 @@ NOUNS = {
     "job": "Work for a host: run, types, list, show, logs, cancel, retry, delete.",
     "vault": "Where credentials are kept: list, show, test, versions, diff, rollback, archive.",
     "identity": "Privileged accounts: list, show, versions, diff, rollback, archive.",
+    "checkout": "Who holds which identity: list, show, checkin.",
     "host": "Hosts: list, show, tag, group, decommission.",
     "user": "People: create, list.",
     "role": "Roles and their permissions: list.",

@@ -13,7 +13,8 @@ import pytest
 from agent_api import job_events
 from agent_api.routes import instances as instance_routes
 from definitions.steps import ApprovalStep
-from store import approvals, workflows
+from store import approvals, checkouts, workflows
+from store.checkouts import Wanted
 from tests.live.served_api import World
 
 SCRIPT = {"name": "tidy", "language": "bash", "content": "true"}
@@ -246,6 +247,20 @@ def _instances(world: World) -> None:
     vote = {"decision": "approve", "digest": shown["digest"]}
     world.call("POST /api/v1/approvals/{request_id}/vote", who="approver", path=request, body=vote)
     world.real |= {"instance_id": [first, second], "request_id": requests}
+    _checkouts(world, second)
+
+
+def _checkouts(world: World, instance: int) -> None:
+    async def ask() -> int:
+        """As the engine does when it reaches such a step."""
+        async with world.db.transaction() as tx:
+            return (await checkouts.request(tx, Wanted(instance, "out", 1, "db_admin"))).id
+
+    about = {"checkout_id": world.run(ask())}
+    world.call("GET /api/v1/checkouts")
+    world.call("GET /api/v1/checkouts/{checkout_id}", path=about)
+    world.call("POST /api/v1/checkouts/{checkout_id}/checkin", path=about)
+    world.real |= {"checkout_id": [about["checkout_id"]]}
 
 
 async def _stop(world: World, instance: int) -> None:

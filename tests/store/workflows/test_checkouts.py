@@ -8,7 +8,7 @@ import pytest
 from definitions.errors import Conflict, NotPermitted
 from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM
-from store import checkouts
+from store import checkout_lists, checkouts
 from store.checkouts import Requested, Wanted
 from store.connection import Tx
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
@@ -129,3 +129,17 @@ async def test_a_person_with_the_permission_ends_one(org: Any, instance: int) ->
     await checkouts.end_by_hand(org.db, SYSTEM, one.id)
     with pytest.raises(Conflict, match="has ended already"):
         await checkouts.end_by_hand(org.db, SYSTEM, one.id)
+
+
+async def test_lists_say_who_holds_what_why_and_how_it_ended(org: Any, instance: int) -> None:
+    one, other = await ask(org, instance, reason="look at it"), await ask(org, instance, 2)
+    await check_in(org, one)
+    with pytest.raises(NotPermitted):
+        await checkout_lists.listing(org.db, org.ana)
+    active = await checkout_lists.listing(org.db, SYSTEM, status=[CheckoutStatus.ACTIVE])
+    assert [row.id for row in active.items] == [other.id]
+    of_it = await checkout_lists.listing(org.db, SYSTEM, identity="db_admin", instance=instance, limit=1)
+    assert ([row.id for row in of_it.items], of_it.next) == ([other.id], str(other.id))
+    assert (await checkout_lists.listing(org.db, SYSTEM, identity="nobody")).items == []
+    shown = await checkout_lists.show(org.db, SYSTEM, one.id)
+    assert (shown.person, shown.reason, shown.end_reason) == ("ana", "look at it", "Done.")

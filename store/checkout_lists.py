@@ -1,0 +1,80 @@
+"""Lists of checkouts: who holds which identity, why, until when, and how it ended. Changes nothing."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from definitions.lifecycles.checkout import CheckoutStatus
+from definitions.permissions import Actor, require
+from store import references
+from store.connection import Database
+from store.pages import Page, before, bounded, cut
+
+VIEW = "pam_vaults.view"
+_ROWS = """SELECT c.id, c.status, i.name AS identity, c.identity_version, c.instance_id, c.step_id, c.visit,
+    c.variable_name, c.reason, c.minutes, u.name AS person, c.created_at, c.active_at, c.deadline,
+    c.ended_at, c.end_reason
+FROM checkouts c JOIN identities i ON i.id = c.identity_id LEFT JOIN users u ON u.id = c.for_id"""
+
+
+class CheckoutView(BaseModel):
+    """A checkout."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    status: CheckoutStatus
+    identity: str
+    identity_version: int
+    instance_id: int
+    step_id: str
+    visit: int
+    variable_name: str | None
+    reason: str
+    minutes: int
+    """How long it may last, at most."""
+    person: str | None
+    """Who started the instance."""
+    created_at: datetime
+    active_at: datetime | None
+    deadline: datetime | None
+    ended_at: datetime | None
+    end_reason: str
+
+
+async def listing(
+    db: Database,
+    actor: Actor,
+    *,
+    status: Sequence[CheckoutStatus] = (),
+    identity: str | None = None,
+    instance: int | None = None,
+    limit: int = 50,
+    after: str | None = None,
+) -> Page[CheckoutView]:
+    """Checkouts, newest first; those of some statuses, an identity by name or id, an instance."""
+    require(actor, VIEW)
+    number, name = (None, None) if identity is None else references.split(identity)
+    rows = await db.fetch(
+        f"""{_ROWS} WHERE c.id < $1 AND ($2::text[] = '{{}}' OR c.status = ANY ($2))
+              AND ($3::bigint IS NULL OR i.id = $3) AND ($4::text IS NULL OR i.name = $4)
+              AND ($5::bigint IS NULL OR c.instance_id = $5)
+            ORDER BY c.id DESC LIMIT $6""",
+        before(after),
+        [str(each) for each in status],
+        number,
+        name,
+        instance,
+        bounded(limit) + 1,
+    )
+    return cut([CheckoutView(**row) for row in rows], limit, lambda checkout: checkout.id)
+
+
+async def show(db: Database, actor: Actor, checkout_id: int) -> CheckoutView:
+    """One checkout."""
+    require(actor, VIEW)
+    row = await db.fetchrow(f"{_ROWS} WHERE c.id = $1", checkout_id)
+    if row is None:
+        raise references.missing("checkout", checkout_id)
+    return CheckoutView(**row)
