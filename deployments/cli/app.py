@@ -16,7 +16,7 @@ NOUNS = {
     "library": "What scripts have in common: list, show, versions, diff, rollback, archive.",
     "job": "Work for a host: run, types, list, show, logs, cancel, retry, delete.",
     "vault": "Where credentials are kept: list, show, test, versions, diff, rollback, archive.",
-    "identity": "Privileged accounts: list, show, versions, diff, rollback, archive.",
+    "identity": "Privileged accounts: list, show, rotate, versions, diff, rollback, archive.",
     "checkout": "Who holds which identity: list, show, checkin.",
     "host": "Hosts: list, show, tag, group, decommission.",
     "user": "People: create, list.",

@@ -2,8 +2,21 @@
 
 from cyclopts import App
 
-from deployments.cli.versioned import add_verbs
+from definitions.harmless import terminal_text
+from deployments.cli.connection import Connection, segment
+from deployments.cli.output import Json, print_json
+from deployments.cli.versioned import Name, add_verbs
 
 app = App(name="identity", help_format="plaintext")
 
 add_verbs(app, "/identities")
+
+
+@app.command
+def rotate(name: Name, /, *, json: Json = False) -> None:
+    """Let its vault give it a new credential; refused while it is checked out."""
+    found = Connection.find().post(f"/identities/{segment(name)}/rotate")
+    if json:
+        print_json(found)
+    else:
+        print(terminal_text(found["message"]))

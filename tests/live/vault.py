@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx2
 
 from deployments.stack.data_folder import DataFolder
@@ -37,6 +38,21 @@ class LiveVault:
         """Keep a secret of KV v2."""
         answer = self.ask("POST", f"/secret/data/{path}", {"data": secret})
         assert answer.status_code == 200, answer.text
+
+    async def static_role(self, role: str) -> None:
+        """A role of the vault's own cluster, whose password the vault looks after from now on."""
+        connection = await asyncpg.connect(self.postgres.url("postgres"))
+        try:
+            await connection.execute(f"CREATE ROLE {role} LOGIN")
+        finally:
+            await connection.close()
+        config = {"plugin_name": "postgresql-database-plugin", "allowed_roles": "*"}
+        config["connection_url"] = self.postgres.url("postgres")
+        made = self.ask("POST", "/database/config/cluster", config)
+        assert made.status_code in (200, 204), made.text
+        asked = {"db_name": "cluster", "username": role, "rotation_period": "24h"}
+        made = self.ask("POST", f"/database/static-roles/{role}", asked)
+        assert made.status_code in (200, 204), made.text
 
     def signed_in(self) -> str:
         """The token that Opsgate's AppRole gets."""

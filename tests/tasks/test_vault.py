@@ -12,9 +12,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from definitions.errors import Unavailable
+from definitions.errors import Conflict, NotPermitted, Unavailable
 from definitions.identity import Identity, parse_identity
+from definitions.permissions import SYSTEM, Actor
 from definitions.vault import Vault, parse_vault
+from store.connection import Database
+from store.identities import IDENTITIES
+from store.vaults import VAULTS
+from tasks import rotation
 from tasks import vault as tasks_vault
 from tasks.secret_places import read_place
 from tasks.vault import VaultClient, VaultRefusal
@@ -60,7 +65,7 @@ async def test_a_password_and_an_ssh_key_are_read(vault: LiveVault, client: Vaul
 async def test_a_static_role_of_a_database_is_read_and_rotated_for_real(
     vault: LiveVault, client: VaultClient
 ):
-    await static_role(vault, "app_t2")
+    await vault.static_role("app_t2")
     asked = identity("database_static", "database/app_t2", "app_t2")
     first = await client.read(asked)
     assert await verifies(vault, "app_t2", first.secret)
@@ -73,20 +78,27 @@ async def test_a_static_role_of_a_database_is_read_and_rotated_for_real(
     assert (await refusal(client, other)).kind == "unfit"
 
 
-async def static_role(vault: LiveVault, role: str) -> None:
-    """A role of the cluster, whose password the vault looks after from now on."""
-    connection = await asyncpg.connect(vault.postgres.url("postgres"))
-    try:
-        await connection.execute(f"CREATE ROLE {role} LOGIN")
-    finally:
-        await connection.close()
-    config = {"plugin_name": "postgresql-database-plugin", "allowed_roles": "*"}
-    url = {"connection_url": vault.postgres.url("postgres")}
-    made = vault.ask("POST", "/database/config/cluster", {**config, **url})
-    assert made.status_code in (200, 204), made.text
-    asked = {"db_name": "cluster", "username": role, "rotation_period": "24h"}
-    made = vault.ask("POST", f"/database/static-roles/{role}", asked)
-    assert made.status_code in (200, 204), made.text
+async def test_an_identity_is_rotated_by_who_may_and_the_trail_says_so(vault: LiveVault, db: Database):
+    await vault.static_role("app_t4")
+    asked = identity("database_static", "database/app_t4", "app_t4")
+    secret_id = f"file:{vault.bao.secret_id_file}"
+    auth = {"method": "approle", "role_id": "opsgate", "secret_id": secret_id}
+    await VAULTS.put(db, SYSTEM, vault_at(vault.bao.address, **auth))
+    await IDENTITIES.put(db, SYSTEM, asked)
+    client = VaultClient(vault_at(vault.bao.address, **auth))
+    before = (await client.read(asked)).secret
+    with pytest.raises(NotPermitted):
+        await rotation.rotate(db, Actor("user", 1, "vi", frozenset({"pam_vaults.view"})), "it")
+    assert "has a new password" in (await rotation.rotate(db, SYSTEM, "it")).message
+    assert not await verifies(vault, "app_t4", before)
+    await IDENTITIES.put(db, SYSTEM, identity("database_static", "database/none", "none"))
+    with pytest.raises(VaultRefusal):
+        await rotation.rotate(db, SYSTEM, "it")
+    await IDENTITIES.put(db, SYSTEM, identity("kv_password", "secret/x"))
+    with pytest.raises(Conflict):
+        await rotation.rotate(db, SYSTEM, "it")
+    rows = await db.fetch("SELECT action FROM audit WHERE action LIKE 'identity.rotate%' ORDER BY id")
+    assert [row["action"] for row in rows] == ["identity.rotate", "identity.rotate_failed"]
 
 
 async def verifies(vault: LiveVault, role: str, password: str) -> bool:

@@ -16,19 +16,15 @@ from definitions.steps import ApprovalStep
 from store import approvals, checkouts, workflows
 from store.checkouts import Wanted
 from tests.live.served_api import World
+from tests.live.vault import LiveVault
 
 SCRIPT = {"name": "tidy", "language": "bash", "content": "true"}
-VAULT = {
-    "name": "main",
-    "address": "http://127.0.0.1:9",
-    "auth": {"method": "token", "token": "env:NO_SUCH_TOKEN"},
-}
 IDENTITY = {
     "name": "db_admin",
     "vault": "main",
     "source": "database_static",
-    "path": "database/app",
-    "username": "app",
+    "path": "database/tour",
+    "username": "tour",
 }
 LIBRARY = {"name": "greetings", "language": "bash", "content": "hello() { echo hello; }"}
 GATE = {"id": "gate", "type": "approval", "title": "Go?", "approvers": ["role:approver"]}
@@ -56,7 +52,7 @@ def fresh_database(postgres: str, migrated_template: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def world(fresh_database: str) -> Iterator[World]:
+def world(fresh_database: str, vault: LiveVault) -> Iterator[World]:
     """The served API after a tour of all of it."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (instance_routes, job_events):  # streams of what goes on for ever end soon
@@ -65,6 +61,16 @@ def world(fresh_database: str) -> Iterator[World]:
         found = World(fresh_database)
         found.start()
         try:
+            found.run(vault.static_role("tour"))
+            found.vault = {
+                "name": "main",
+                "address": vault.bao.address,
+                "auth": {
+                    "method": "approle",
+                    "role_id": "opsgate",
+                    "secret_id": f"file:{vault.bao.secret_id_file}",
+                },
+            }
             for part in TOUR:
                 part(found)
             yield found
@@ -163,9 +169,10 @@ def _libraries(world: World) -> None:
 
 
 def _credentials(world: World) -> None:
-    _versioned(world, "vaults", VAULT, namespace="team")
+    _versioned(world, "vaults", world.vault, namespace="team")
     world.call("POST /api/v1/vaults/{ref}/test", path={"ref": "main"})
     _versioned(world, "identities", IDENTITY, exclusive=True)
+    world.call("POST /api/v1/identities/{ref}/rotate", path={"ref": "db_admin"})
 
 
 def _jobs(world: World) -> None:

@@ -11,6 +11,7 @@ from definitions.permissions import SYSTEM
 from store import checkout_lists, checkouts
 from store.checkouts import Requested, Wanted
 from store.connection import Tx
+from tasks import rotation
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 
@@ -143,3 +144,9 @@ async def test_lists_say_who_holds_what_why_and_how_it_ended(org: Any, instance:
     assert (await checkout_lists.listing(org.db, SYSTEM, identity="nobody")).items == []
     shown = await checkout_lists.show(org.db, SYSTEM, one.id)
     assert (shown.person, shown.reason, shown.end_reason) == ("ana", "look at it", "Done.")
+
+
+async def test_what_is_checked_out_is_not_rotated_under_its_holder(org: Any, instance: int) -> None:
+    await ask(org, instance)
+    with pytest.raises(Conflict, match="is checked out"):
+        await rotation.rotate(org.db, SYSTEM, "db_admin")
