@@ -116,7 +116,7 @@ async def change(
 
 async def authenticate(db: Database, name: str, password: str, address: str = "") -> UserView:
     """The person with this name and password; every try counts against the throttle, by the address it
-    comes from (the connection's own)."""
+    comes from."""
     name = normalise(name)[:255]
     await passwords.note_try(db, name, address)
     row = await db.fetchrow("SELECT id, password_hash, disabled_at FROM users WHERE name = $1", name)
