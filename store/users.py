@@ -67,8 +67,7 @@ async def create(
                 password_hash,
             )
         except asyncpg.UniqueViolationError as error:
-            taken = "name" if error.constraint_name == "users_name_key" else "e-mail address"
-            raise Conflict(f"There is already a person with this {taken}.") from None
+            raise _taken(error) from None
         await _set_roles(tx, user_id, role_ids)
         await audit.record(tx, actor, "user.create", "user", user_id, name=name, roles=sorted(role_names))
         return await _load(tx, user_id)
@@ -92,7 +91,10 @@ async def change(
         await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('users.change', 0))")
         await _load(tx, user_id)
         if email is not None:
-            await tx.execute("UPDATE users SET email = $2 WHERE id = $1", user_id, email or None)
+            try:
+                await tx.execute("UPDATE users SET email = $2 WHERE id = $1", user_id, email or None)
+            except asyncpg.UniqueViolationError as error:
+                raise _taken(error) from None
         if role_names is not None:
             await _set_roles(tx, user_id, await roles.ids_of(tx, role_names))
         if disabled is not None:
@@ -170,6 +172,11 @@ async def _load(tx: Tx, user_id: int) -> UserView:
     if row is None:
         raise NotFound(f"There is no person {user_id}.")
     return UserView(**row)
+
+
+def _taken(error: asyncpg.UniqueViolationError) -> Conflict:
+    taken = "name" if error.constraint_name == "users_name_key" else "e-mail address"
+    return Conflict(f"There is already a person with this {taken}.")
 
 
 async def _set_roles(tx: Tx, user_id: int, role_ids: list[int]) -> None:

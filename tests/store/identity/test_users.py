@@ -152,6 +152,15 @@ async def test_a_change_leaves_the_rest_as_it_is(db, admin):
     assert (changed.email, changed.roles) == ("bob@example.org", ["operator"])
 
 
+async def test_two_people_never_share_an_e_mail_address(db, admin, viewer):
+    await users.create(db, admin, "bob", "bob@example.org", None, [])
+    with pytest.raises(Conflict, match="already a person with this e-mail address"):
+        await users.create(db, admin, "eve", "bob@example.org", None, [])
+    with pytest.raises(Conflict, match="already a person with this e-mail address"):
+        await users.change(db, admin, viewer.id, email="bob@example.org")
+    assert (await users.show(db, admin, viewer.id)).email is None
+
+
 async def test_the_last_who_may_manage_people_stays(db, admin):
     with pytest.raises(Conflict, match="Nobody would be left"):
         await users.change(db, admin, admin.id, disabled=True)
