@@ -7,7 +7,7 @@ import pytest
 from agent.payloads import CommandPayload
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.permissions import Actor
-from store import hosts, jobs
+from store import hosts, instances, jobs
 
 NOBODY = Actor("user", None, "nobody")
 VIEWER = Actor("user", None, "vera", frozenset({"jobs.view"}))
@@ -184,11 +184,27 @@ async def test_an_unfinished_job_cannot_be_deleted(db, web1, queued, admin, stat
         await jobs.delete(db, admin, job_id)
 
 
-async def test_a_job_of_an_instance_stays_in_its_record(db, web1, instance, step_job, admin):
-    job_id = await step_job(await instance())
-    await web1.run(job_id)
-    with pytest.raises(Conflict, match="record of instance"):
+async def test_a_job_of_an_instance_is_deleted_once_that_has_ended_and_the_step_stays_as_it_went(
+    db, web1, instance, step_job, admin
+):
+    instance_id = await instance()
+    job_id = await step_job(instance_id)
+    await web1.run(job_id, exit_code=1)
+    await db.execute(
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, host_ids, facts,
+                                     ended_at)
+           VALUES ($1, 's', 1, 'command', 's', 'failed', $2, '{"hosts": []}', now())""",
+        instance_id,
+        [web1.actor.host_id],
+    )
+    with pytest.raises(Conflict, match="which has not ended"):
         await jobs.delete(db, admin, job_id)
+    await db.execute("UPDATE instances SET status = 'failed', ended_at = now() WHERE id = $1", instance_id)
+    await jobs.delete(db, admin, job_id)
+    with pytest.raises(NotFound):
+        await jobs.show(db, admin, job_id)
+    (step,) = (await instances.show(db, admin, instance_id)).steps
+    assert (step.status, step.jobs, step.not_started) == ("failed", [], [])
 
 
 async def test_cancelling_an_instance_stops_its_jobs(db, web1, instance, step_job):
