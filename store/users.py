@@ -22,7 +22,9 @@ ACTOR_COLUMNS = """u.id, u.name, coalesce((
     WHERE user_id = u.id), '{}') AS permissions"""
 """Columns from which `actor_from` makes an actor; `u` is the users row."""
 
-_VIEW = """SELECT u.id, u.name, u.email, u.disabled_at, u.created_at, coalesce((
+_VIEW = """SELECT u.id, u.name, u.email, u.disabled_at, u.created_at, (
+    SELECT count(*) FROM tokens t WHERE t.user_id = u.id AND t.revoked_at IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > now())) AS tokens, coalesce((
     SELECT array_agg(r.name ORDER BY r.name) FROM user_roles JOIN roles r ON r.id = role_id
     WHERE user_id = u.id), '{}') AS roles FROM users u"""
 
@@ -38,6 +40,8 @@ class UserView(BaseModel):
     roles: list[str]
     disabled_at: datetime | None
     created_at: datetime
+    tokens: int
+    """How many tokens of theirs are good now: a password of their own choice leaves them be."""
 
 
 def actor_from(row: Row) -> Actor:
@@ -83,7 +87,8 @@ async def change(
     disabled: bool | None = None,
     password: str | None = None,
 ) -> UserView:
-    """Change what is given. A new password or disabling ends the person's sessions."""
+    """Change what is given. A new password or disabling ends the person's sessions; a password that somebody
+    else gives them, who may do so because it was lost or stolen, their tokens too."""
     require(actor, "users.manage")
     password_hash = await passwords.hashed(password) if password is not None else None
     async with db.transaction() as tx:
@@ -108,6 +113,10 @@ async def change(
             await tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
         if disabled or password_hash is not None:
             await tx.execute("DELETE FROM sessions WHERE user_id = $1", user_id)
+        if password_hash is not None and actor.person != user_id:
+            await tx.execute(
+                "UPDATE tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL", user_id
+            )
         await _keep_an_administrator(tx)
         changed = {"roles": role_names, "disabled": disabled, "password": password is not None or None}
         await audit.record(
