@@ -1,5 +1,6 @@
 """What people do to jobs: dispatch, cancel, retry, delete, look."""
 
+import asyncio
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from agent.payloads import CommandPayload
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.permissions import Actor
 from store import hosts, instances, jobs
+from store.hosts import LabelChange
 
 NOBODY = Actor("user", None, "nobody")
 VIEWER = Actor("user", None, "vera", frozenset({"jobs.view"}))
@@ -246,6 +248,20 @@ async def test_targets_by_tag_and_group_reach_each_host_once(db, web1, enrolled,
     await hosts.label(db, admin, "web-2", tags=["web"])
     ids = await jobs.dispatch(db, admin, "command", ["group:north", "tag:web"], {"command": "true"})
     assert [(await jobs.show(db, admin, job_id)).host for job_id in ids] == ["web-1", "web-2"]
+
+
+async def test_labels_are_added_and_removed_side_by_side_and_none_is_lost(db, web1, admin):
+    await hosts.label(db, admin, "web-1", tags=["old", "web"], groups=["north"])
+    changes = [LabelChange(add=[f"t{number}"], remove=["old"]) for number in range(8)]
+    await asyncio.gather(*(hosts.label(db, admin, "web-1", tags=change) for change in changes))
+    host = await hosts.show(db, admin, "web-1")
+    assert (host.tags, host.groups) == ([*(f"t{number}" for number in range(8)), "web"], ["north"])
+    with pytest.raises(Invalid) as refused:
+        await hosts.label(db, admin, "web-1", tags=LabelChange(add=["a b"]))
+    assert refused.value.problems[0].pointer == "/tags/add/0"
+    with pytest.raises(Invalid, match="at most 100"):
+        await hosts.label(db, admin, "web-1", tags=LabelChange(add=[f"u{number}" for number in range(95)]))
+    assert await hosts.show(db, admin, "web-1") == host
 
 
 async def test_a_decommissioned_host_is_no_target_and_its_jobs_fail(db, web1, queued, admin):
