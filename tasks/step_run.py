@@ -1,7 +1,7 @@
 """One visit of one step as its task sees it, and what the task may answer."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from definitions.lifecycles.instance import StepStatus
@@ -57,9 +57,7 @@ class StepRun:
     def row(self, input: dict[str, Any], title: str = "") -> StepRow:
         """The step's row with its input as sent; `title` names a step that has no name of its own."""
         step = self.step
-        limit = None
-        if step.timeout_minutes is not None and not isinstance(step, ApprovalStep):  # its request has its own
-            limit = timedelta(minutes=float(step.timeout_minutes))
+        limit = None if isinstance(step, ApprovalStep) else step.limit  # a gate's request has its own
         return StepRow(self.active, step.type, step.name or title or step.id, input, limit)
 
     def scope(self, ended: StepFacts | None = None) -> Scope:

@@ -167,6 +167,24 @@ async def test_of_branches_only_the_failed_one_goes_on(org: Any) -> None:
     assert view.resumes[0].steps == ["y"]
 
 
+async def test_a_parallel_step_that_goes_on_has_its_time_anew(org: Any) -> None:
+    branches = [{"steps": [command(name)]} for name in ("x", "y")]
+    await org.publish([{"id": "p", "type": "parallel", "timeout_minutes": 1.5, "branches": branches}])
+    instance = (await org.start("deploy")).id
+    engine = await Engine.take(org, instance)
+    both = (Active("p", 1), Active("x", 1), Active("y", 1))
+    row = commits.StepRow(both[0], "parallel", "Both", {"join": "all"})
+    await commits.open_step(org.db, engine.lease, row, status=StepStatus.RUNNING, frontier=both)
+    for step in ("y", "x", "p"):
+        await engine.end(step, Outcome.FAILURE)
+    await instances.resume(org.db, org.ana, instance)
+    left = await org.db.fetchval(
+        "SELECT extract(epoch FROM deadline - now()) FROM step_results WHERE step_id = 'p' AND visit = 2"
+    )
+    assert left is not None
+    assert 60 < left <= 90
+
+
 async def test_secret_inputs_are_given_again_for_they_are_not_kept(org: Any) -> None:
     org.db.keys = SealingKeys([os.urandom(32)])
     await org.publish([command("a")], inputs=[{"name": "key", "type": "secret"}, {"name": "plain"}])
