@@ -155,6 +155,7 @@ async def close_step(
 
     `cause`: the instance's reason, should it fail or complete here; else it is the step's own.
     `outputs`: what it gives back, should it complete here.
+    What the step has left unfinished is stopped: nothing of it runs beside what comes after it.
     Returns what follows (`advance`, or the end if cancelling was asked for meanwhile) and what the
     fence saw. Cancelling ends the jobs, so the step has often failed just because of it: that must
     not take its failure route.
@@ -185,6 +186,9 @@ async def close_step(
             lease.instance_id,
             _rows(advance.frontier),
         )
+        if advance.ended is None:  # a person may have retried a job since the step was found to be over
+            over = f"Step {row.active.step} is over: {status}."
+            await instance_cancel.stop_work(tx, lease.instance_id, over, SYSTEM, [row.active])
         if advance.dropped and advance.ended is None:
             won = f"Another branch of {row.active.step} came first."
             await _drop(tx, lease, won if outcome == Outcome.SUCCESS else reason, advance.dropped)
