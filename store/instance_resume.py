@@ -83,7 +83,8 @@ def _with_secrets(
 async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
     """The newest visit of every step."""
     rows = await tx.fetch(
-        """SELECT step_id, visit, status, outcome, routed_to, input -> $2::text IS NOT NULL AS goes_on
+        """SELECT step_id, visit, status, outcome, routed_to,
+               CASE WHEN kind = 'parallel' THEN input -> $2::text IS NOT NULL ELSE false END AS goes_on
            FROM step_results WHERE instance_id = $1 ORDER BY visit""",
         instance_id,
         GOES_ON,

@@ -88,6 +88,12 @@ async def test_it_goes_on_at_the_failed_step_and_keeps_every_result(org: Any) ->
     assert [(step.step_id, step.visit) for step in shown.steps] == [("a", 1), ("b", 1), ("b", 2), ("c", 2)]
 
 
+async def test_what_a_step_was_sent_keeps_no_instance_from_going_on(org: Any) -> None:
+    instance = await failed_at_b(org)
+    await org.db.execute("UPDATE step_results SET input = $1", {"title": "a\0b"})
+    assert (await instances.resume(org.db, org.bo, instance)).status == "running"
+
+
 async def test_who_resumed_it_and_how_it_had_ended_stays_to_be_seen(org: Any) -> None:
     instance = await failed_at_b(org)
     await instances.resume(org.db, org.bo, instance)
