@@ -110,7 +110,7 @@ async def settle(run: StepRun, planner: Planner) -> Settled | Waiting:
             await commits.amend_step(run.db, run.lease, run.active, change)
         except OpsgateError as error:
             return await _left_off(run, work, refused(error, {}))
-        failpoint("worker.retry_queued" if decision.again else "worker.wave_dispatched")
+        failpoint(_passed(work, decision))
         work, decision = await _look(run)
     if decision.over:
         return await _result(run, work, decision)
@@ -172,6 +172,13 @@ async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> Non
         branch=run.situation.workflow.branch(run.active.step),
         keys=run.db.keys,
     )
+
+
+def _passed(work: StepWork, decision: Decision) -> str:
+    """The failpoint for what has just been carried out."""
+    if work.expired:
+        return "worker.deadline_passed"
+    return "worker.retry_queued" if decision.again else "worker.wave_dispatched"
 
 
 def _waiting(work: StepWork, decision: Decision) -> Waiting:

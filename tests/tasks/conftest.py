@@ -48,6 +48,16 @@ class Bench:
             task_run_id=None,
         )
 
+    async def taken_over(self) -> "Bench":
+        """The same step in the hands of another worker, which knows what the store has."""
+        db, about = self.run.db, self.run.situation
+        await db.execute("UPDATE workers SET stopped_at = now()")
+        worker = uuid4()
+        await workers.register(db, worker, "test")
+        lease = await leases.take(db, about.instance_id, worker)
+        found = await situation.load(db, lease, about.workflow)
+        return Bench(StepRun(db, lease, found, self.run.active), self.agents)
+
     async def jobs(self) -> dict[str, tuple[str, int]]:
         """Status and attempt of each host that has a job."""
         rows = await self.run.db.fetch(

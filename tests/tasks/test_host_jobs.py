@@ -9,7 +9,7 @@ from definitions.errors import Invalid
 from definitions.permissions import Actor
 from store import hosts, instances, jobs
 from store.engine import commits, leases
-from tasks import command
+from tasks import command, host_jobs
 from tasks.step_run import Settled, Waiting
 from tests.tasks.conftest import MakeBench
 
@@ -264,6 +264,34 @@ async def test_at_its_deadline_a_steps_jobs_are_cancelled_and_it_fails_for_that_
     assert await step.jobs() == {"web-1": ("running", 1), "web-2": ("cancelled", 1)}
     told = await step.agents["web-1"].poll(holding=[(job.job_id, 1)])
     assert [each.job_id for each in told.cancel] == [job.job_id]
+    await step.agents["web-1"].complete(job.job_id, outcome="cancelled", exit_code=None)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert settled.reason == "It was not over within 5 minutes. Not started on web-3."
+
+
+async def test_a_worker_that_dies_at_a_deadline_loses_nothing(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = await bench(max_parallel=2, timeout_minutes=5)
+    await step.begin()
+    (job,) = (await step.agents["web-1"].poll()).jobs
+    await step.agents["web-1"].start(job.job_id)
+    await step.pass_time(minutes=5)
+
+    class Killed(BaseException):
+        pass
+
+    def die(point: str) -> None:
+        if point == "worker.deadline_passed":
+            raise Killed
+
+    monkeypatch.setattr(host_jobs, "failpoint", die)
+    with pytest.raises(Killed):
+        await step.settle()
+    step = await step.taken_over()
+    assert isinstance(await step.settle(), Waiting)
+    assert await step.jobs() == {"web-1": ("running", 1), "web-2": ("cancelled", 1)}
     await step.agents["web-1"].complete(job.job_id, outcome="cancelled", exit_code=None)
     settled = await step.settle()
     assert isinstance(settled, Settled)
