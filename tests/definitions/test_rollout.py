@@ -1,5 +1,6 @@
 """Waves, further attempts and deadlines of a step on several hosts: what is decided from how they stand."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -136,3 +137,8 @@ def test_pauses_stay_within_a_year_whatever_the_factor() -> None:
 )
 def test_a_limit_in_words(minutes: float, words: str) -> None:
     assert limit_in_words(step(timeout_minutes=minutes)) == words
+
+
+def test_a_limit_is_in_minutes_and_need_not_be() -> None:
+    assert step(timeout_minutes=1.5).limit == timedelta(seconds=90)
+    assert step().limit is None
