@@ -6,12 +6,13 @@ A request freezes what a person says yes to, and the digest of it. Voting is `st
 from collections.abc import Iterable
 from datetime import datetime
 
-from definitions import ahead, quorum
+from definitions import quorum
 from definitions.errors import Conflict, Invalid
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.steps.approval import ApprovalStep
+from definitions.storable import storable
 from store import (
     approval_plans,
     approval_views,
@@ -118,7 +119,7 @@ async def open_request(
 
 def _fitting(text: str, most: int) -> str:
     """Text that resolved templates may have filled with a job's output: storable, and of bounded length."""
-    text = ahead.storable(text)
+    text = storable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
