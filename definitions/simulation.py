@@ -6,7 +6,7 @@ a clock of its own: of branches side by side the one that takes less time comes 
 
 import heapq
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -28,7 +28,9 @@ from definitions.variables import HostFacts, Scope, StepFacts
 from definitions.workflow import Workflow
 
 MAX_SENT = 4 * 1024 * 1024
-"""Characters of all that is sent in one simulation."""
+"""Characters of all that one simulation tells: what is sent, what hosts leave, what is put out."""
+_OF_A_HOST = 64
+"""Characters that a host's result takes beside what it printed."""
 _NO_WAY = frozenset(["unknown-target", "cycle"])
 """Problems with which a walk would not come to an end."""
 
@@ -133,7 +135,7 @@ class _Walk:
         self.began = world.scenario.begins(now)
         self.going_on = going_on
         self.clock = 0.0
-        self.sent = 0
+        self.told = 0
         self.frontier = routing.start(workflow).frontier
         self.routed: dict[str, str] = {}
         self.results: dict[str, StepFacts | None] = {}
@@ -181,9 +183,8 @@ class _Walk:
         return True
 
     def _enter(self, active: Active, step: Step, planned: Plan) -> None:
-        self.sent += len(json.dumps(planned.sent))
-        if self.sent > MAX_SENT:
-            raise Invalid(f"What the steps are sent comes to more than {MAX_SENT} characters.")
+        self._count(len(json.dumps(planned.sent)))
+        self._count_hosts(planned.facts.hosts if planned.facts else ())
         waits = planned.outcome is None and not isinstance(step, ParallelStep)
         self.path[active] = SimulatedStep(
             step=step.id,
@@ -196,6 +197,20 @@ class _Walk:
             began=self.clock,
             reason=planned.reason if waits else "",
         )
+
+    def _count(self, characters: int) -> None:
+        self.told += characters
+        if self.told > MAX_SENT:
+            raise Invalid(f"What the steps are sent and leave comes to more than {MAX_SENT} characters.")
+
+    def _count_hosts(self, hosts: Sequence[HostFacts]) -> None:
+        """What one prints the scenario says once, and the path tells of each host."""
+        sizes: dict[tuple[str, str], int] = {}
+        for host in hosts:
+            printed = (host.stdout, host.stderr)
+            if printed not in sizes:
+                sizes[printed] = len(json.dumps(printed))
+            self._count(_OF_A_HOST + len(host.host) + sizes[printed])
 
     def _join(self) -> bool:
         """Close a parallel step whose branches have joined; whether there was one."""

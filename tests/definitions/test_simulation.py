@@ -281,3 +281,11 @@ def test_a_simulation_ends_when_nobody_waits_or_it_says_too_much() -> None:
     many = [{"id": f"s{n}", **GATE, "title": "{{inputs.x}}"} for n in range(80)]
     with pytest.raises(Invalid, match="comes to more"):
         _simulate(many, {"inputs": {"x": "x" * 60_000}}, inputs=[{"name": "x"}])
+
+
+def test_what_every_host_prints_counts_once_for_each_host() -> None:
+    told = {"hosts": [f"h{n}" for n in range(1000)], "steps": {"a": {"stdout": "x" * 20_000}}}
+    with pytest.raises(Invalid, match="comes to more"):
+        _simulate([{"id": "a", **COMMAND}], told)
+    few = _simulate([{"id": "a", **COMMAND}], {**told, "hosts": ["h1", "h2"]})
+    assert few.status == "completed"
