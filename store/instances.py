@@ -84,6 +84,9 @@ async def rerun(
             raise Invalid(problems[0].message, problems)
         try:
             hosts = before["host_ids"]
+            started = await workflows.load_version(tx, row["id"], version)
+            if open_ones := secret_values.laid_open(pinned.inputs, started.inputs, inputs):
+                raise Invalid(open_ones[0].message, open_ones)
             again = await _start(db, tx, actor, row, version, hosts, inputs, rerun_of=instance_id)
         except Invalid as refusal:
             if version == ran:
