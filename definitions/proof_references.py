@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from definitions import secret_values
-from definitions.conditions import check
+from definitions.conditions import check, shape
 from definitions.delays import instant
 from definitions.errors import Invalid
 from definitions.graph import checked_out, names_of
@@ -42,6 +42,8 @@ INPUT_KINDS = {
     "number": "number",
     "boolean": "boolean",
 }
+MAX_CONDITIONS = 40_000
+"""Characters of all the different conditions of a workflow: to parse these takes about a second."""
 _NO_TEXTS = frozenset(["branches", "id", "type", "on_success", "on_failure", "on_true", "on_false"])
 """Words of ours, whose form leaves no room for a reference."""
 
@@ -56,6 +58,11 @@ class References:
         self.steps = {step.id: step for step in all_steps(workflow.steps)}
         self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
         self.secrets = secret_values.names(workflow.inputs)
+        texts = [step.condition for step in self.steps.values() if isinstance(step, ConditionStep)]
+        self.long = sum(map(len, texts)) > MAX_CONDITIONS
+        """Whether there is so much text that it has to be counted what of it is parsed."""
+        self.shapes: set[str] = set()
+        self.parsed = 0
         self.checkouts: dict[str, str] = {}
         """By the name of the identity: the first step that checks it out."""
         for step in self.steps.values():
@@ -99,6 +106,11 @@ class References:
 
     def _check_kind(self, step: Step, where: str) -> Iterator[Problem]:
         if isinstance(step, ConditionStep):
+            if self._too_many(step.condition):
+                message = f"The different conditions of a workflow are longer than {MAX_CONDITIONS} together."
+                fix = "Leave the rest to script steps, and use their answers."
+                yield _problem(f"{where}/condition", "too-much-work", message, fix)
+                return
             for problem in check(step.condition, self.kind):
                 yield problem.model_copy(update={"pointer": f"{where}/condition"})
         elif isinstance(step, CommandStep):
@@ -116,6 +128,14 @@ class References:
                 if isinstance(name, str) and (name in RESERVED_ROOTS or name.startswith("step_")):
                     message = f"`{name}` means something else in references."
                     yield _problem(f"{where}/{field}", "reserved-name", message, "Choose another name.")
+
+    def _too_many(self, condition: str) -> bool:
+        """Whether the conditions up to this one are more than a proof takes on."""
+        found = shape(condition) if self.long else ""
+        if found not in self.shapes:
+            self.shapes.add(found)
+            self.parsed += len(found)
+        return self.parsed > MAX_CONDITIONS
 
     def kind(self, reference: Reference) -> str | None:
         """What a reference will hold, as far as the definition says."""

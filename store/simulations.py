@@ -5,7 +5,6 @@ What the actor may not see, scripts or hosts, is left out of what is known.
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -29,15 +28,15 @@ async def of_document(
 ) -> Simulation:
     """What a definition would do under a scenario; `Invalid` with every problem of either."""
     require(actor, "workflows.view")
-    reading = read_workflow(document)
+    workflows.check_size(document)
+    reading = await asyncio.to_thread(read_workflow, document)  # other requests go on meanwhile
     async with db.connection() as tx:
         known = Catalogue() if reading.provable is None else await catalogue.load(tx, reading.provable)
-        if may(actor, "scripts.view") is not None:
-            known = replace(known, scripts=None)
+        known = catalogue.seen_by(actor, known)
         named = {} if may(actor, "hosts.view") else await _targets(tx, reading, scenario.get("hosts"))
         now: datetime = await tx.fetchval("SELECT now()")
     until = time.monotonic() + LIMIT_SECONDS
-    return await asyncio.to_thread(  # other requests go on meanwhile
+    return await asyncio.to_thread(
         simulate,
         reading,
         {"started_by": actor.name, **scenario},

@@ -63,7 +63,7 @@ async def test_an_instance_without_its_secret_can_be_run_again(org: Any) -> None
 
 async def test_a_secret_is_not_given_to_a_version_for_which_it_is_none(org: Any, started: Any) -> None:
     await org.publish(STEPS, inputs=[{"name": "key"}, {"name": "plain"}])
-    with pytest.raises(Invalid, match="`key` was a secret.*version 1, which can be run again") as refused:
+    with pytest.raises(Invalid, match=r"`key` was a secret.*version 1, which can be run again") as refused:
         await instances.rerun(org.db, org.ana, started.id, {"key": MARKER})
     assert [problem.pointer for problem in refused.value.problems] == ["/inputs/key"]
     assert MARKER not in await org.db.fetchval("SELECT string_agg(i::text, '') FROM instances i")
