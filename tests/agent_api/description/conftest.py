@@ -176,6 +176,7 @@ def _workflows(world: World) -> None:
     world.call("POST /api/v1/workflows/{ref}/publish", path=ref)
     for rest in ("", "/{ref}", "/{ref}/versions"):
         world.call(f"GET /api/v1/workflows{rest}", path=ref if rest else None)
+    world.call("GET /api/v1/workflows/{ref}/versions/{version}", path={**ref, "version": 1})
     world.call("POST /api/v1/workflows", body={**WORKFLOW, "name": "spare"})
     world.call("DELETE /api/v1/workflows/{ref}", path={"ref": "spare"})
     world.real |= {"ref": ["deploy", "tidy", "greetings"], "name": ["deploy", "tidy", "greetings"]}
