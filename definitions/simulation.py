@@ -7,17 +7,19 @@ a clock of its own: of branches side by side the one that takes less time comes 
 import heapq
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 from pydantic import BaseModel
 
 from definitions import parameters, routing, secret_values, variables
 from definitions.catalogue import Catalogue
+from definitions.delays import later
 from definitions.errors import Invalid
 from definitions.examination import Reading
 from definitions.lifecycles.instance import InstanceStatus, StepStatus
 from definitions.nearest import pointer_to
+from definitions.outputs import outputs_of
 from definitions.parameters import Value
 from definitions.problems import Problem
 from definitions.routing import Active, Outcome
@@ -176,7 +178,7 @@ class _Walk:
             labels: list[Value] = [*step.branch_labels()]
             self._enter(active, step, Plan({"join": step.join, "branches": labels}, None))
             return True
-        planned = plan(step, self._scope(), self.began + timedelta(seconds=self.clock), self.world)
+        planned = plan(step, self._scope(), later(self.began, self.clock), self.world)
         self._enter(active, step, planned)
         if planned.outcome is not None:
             heapq.heappush(self.ends, (self.clock + planned.seconds, len(self.path), active, planned))
@@ -258,16 +260,15 @@ class _Walk:
 
     def _put_out(self) -> None:
         """Resolve the outputs; what has no value is a problem of its own."""
-        scope = self._scope()
-        for name, template in self.workflow.outputs.items():
-            try:
-                self.outputs[name] = variables.resolve(template, scope)
-            except Invalid as error:
-                fix = "Refer to what is always there."
-                where = pointer_to("/outputs", name)
-                self.problems.append(
-                    Problem(pointer=where, code="output-without-value", message=error.message, fix=fix)
-                )
+        self.outputs, missing = outputs_of(self.workflow, self._scope())
+        self._count(len(json.dumps(self.outputs)))
+        fix = "Refer to what is always there."
+        self.problems += [
+            Problem(
+                pointer=pointer_to("/outputs", name), code="output-without-value", message=message, fix=fix
+            )
+            for name, message in missing.items()
+        ]
 
     def _scope(self) -> Scope:
         return variables.scope(

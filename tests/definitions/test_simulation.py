@@ -251,7 +251,7 @@ def test_a_delay_that_is_told_to_fail_or_has_come() -> None:
 
 def test_an_output_without_a_value_is_told() -> None:
     found = _simulate([{"id": "a", **COMMAND}], outputs={"ip": "{{step_a.json.ip}}"})
-    assert found.outputs == {}
+    assert found.outputs == {"ip": None}
     assert [(problem.code, problem.pointer) for problem in found.problems] == [
         ("output-without-value", "/outputs/ip")
     ]
@@ -289,3 +289,14 @@ def test_what_every_host_prints_counts_once_for_each_host() -> None:
         _simulate([{"id": "a", **COMMAND}], told)
     few = _simulate([{"id": "a", **COMMAND}], {**told, "hosts": ["h1", "h2"]})
     assert few.status == "completed"
+
+
+def test_no_moment_lies_beyond_the_calendar() -> None:
+    last = {"id": "last", "type": "delay", "until": "9999-12-31T23:59:00Z"}
+    far = _simulate([last, {"id": "nap", "type": "delay", "hours": 100}])
+    assert (far.status, "after the year 9999" in far.reason) == ("failed", True)
+    with pytest.raises(Invalid, match="after the year 9999"):
+        _simulate([last, {"id": "ask", **GATE}, {"id": "b", **COMMAND}], {"steps": {"ask": {"seconds": 90}}})
+    with pytest.raises(Invalid) as caught:
+        _simulate([last], {"now": "9999-12-31T00:00:00Z"})
+    assert [problem.pointer for problem in caught.value.problems] == ["/scenario/now"]
