@@ -114,8 +114,7 @@ class References:
             for problem in check(step.condition, self.kind):
                 yield problem.model_copy(update={"pointer": f"{where}/condition"})
         elif isinstance(step, CommandStep):
-            for problem in lint_command(step.command, step.shell or "bash"):
-                yield problem.model_copy(update={"pointer": f"{where}/command"})
+            yield from _unsafe(step, where)
         elif isinstance(step, DelayStep) and step.until is not None and "{{" not in step.until:
             try:
                 instant(step.until)
@@ -206,6 +205,20 @@ class References:
         where = "There is no host" if meant is None else f"`{step.id}` does not run on a host"
         fix = nearest(named[0], sorted(known)) or f"Name one of: {', '.join(sorted(known)[:10])}."
         return _problem(pointer, "unknown-host", f"{reference.text}: {where} `{named[0]}`.", fix)
+
+
+def _unsafe(step: CommandStep, where: str) -> Iterator[Problem]:
+    """References in unsafe positions. Where the host decides on the shell it may be either: what would be
+    refused on Windows alone is a warning."""
+    pointer = f"{where}/command"
+    problems = lint_command(step.command, step.shell or "bash")
+    yield from (problem.model_copy(update={"pointer": pointer}) for problem in problems)
+    if step.shell is None and not problems:
+        for problem in lint_command(step.command, "powershell"):
+            message = f"On Windows, where PowerShell runs it: {problem.message}"
+            fix = f"Set `shell` if it runs on no such host. {problem.fix}"
+            told = {"pointer": pointer, "message": message, "fix": fix, "severity": "warning"}
+            yield problem.model_copy(update=told)
 
 
 def _own_hosts(step: JobStep) -> frozenset[str] | None:

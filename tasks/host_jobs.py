@@ -61,6 +61,8 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
 
     async def create(tx: Tx) -> None:
         hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids, of_step=True)
+        for system in {host.os: host for host in hosts}.values():
+            plan.payload_for(system)  # a payload that can't be made is found out before any host begins
         meant = [host.id for host in hosts]
         deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)
         first = rollout.decide(step, [Standing()] * len(hosts), expired=False).start

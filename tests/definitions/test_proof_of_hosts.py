@@ -84,3 +84,21 @@ def test_what_a_step_makes_use_of_is_no_problem(step: dict[str, object]) -> None
 def test_a_field_that_changes_nothing_is_a_warning(step: dict[str, object], field: str) -> None:
     found = [(found.code, found.severity, found.pointer) for found in prove(workflow(step), KNOWN)]
     assert found == [("unused-field", "warning", f"/steps/0/{field}")]
+
+
+COPY = {"id": "a", "type": "command", "command": "cp {{instance.id}}.log /tmp"}
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        (COPY, [("unsafe-position", "warning")]),
+        ({**COPY, "shell": "bash"}, []),
+        ({**COPY, "shell": "powershell"}, [("unsafe-position", "error")]),
+        ({**COPY, "command": "echo '{{instance.id}}'"}, [("unsafe-position", "error")]),
+    ],
+)
+def test_where_the_host_decides_on_the_shell_what_powershell_would_refuse_is_a_warning(
+    step: dict[str, object], found: list[tuple[str, str]]
+) -> None:
+    assert [(one.code, one.severity) for one in prove(workflow(step), KNOWN)] == found
