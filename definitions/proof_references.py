@@ -52,9 +52,9 @@ class References:
     """What references of one workflow may speak of."""
 
     def __init__(self, workflow: Workflow, hosts: frozenset[str] | None = None) -> None:
-        """`hosts`: the names of those there are, if that is known."""
+        """`hosts`: what a step may name, if that is known; references only know hosts by their names."""
         self.workflow = workflow
-        self.hosts = hosts
+        self.hosts = None if hosts is None else frozenset(host for host in hosts if is_name(host))
         self.steps = {step.id: step for step in all_steps(workflow.steps)}
         self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
         self.secrets = secret_values.names(workflow.inputs)
@@ -77,7 +77,7 @@ class References:
             value = getattr(step, field)
             if not value or not isinstance(value, str | dict | list | tuple) or field in _NO_TEXTS:
                 continue
-            for text, pointer in _texts(value, pointer_to(where, field)):
+            for text, pointer in texts(value, pointer_to(where, field)):
                 if field == "parameters" and secret_values.input_of(text) in self.secrets:
                     continue  # whether the parameter is a secret too, the catalogue knows
                 if field in allowed:
@@ -198,7 +198,7 @@ class References:
     def _check_host(self, reference: Reference, pointer: str, step: JobStep) -> Problem | None:
         """Whether the step runs on the host a reference names; of a tag or the instance's hosts only the
         start decides, but the host has to be there."""
-        meant, named = _own_hosts(step), _host_names(reference.path)
+        meant, named = _own_hosts(step), host_names(reference.path)
         known = self.hosts if meant is None else meant
         if known is None or not named or not known.isdisjoint(named):
             return None
@@ -224,11 +224,15 @@ def _unsafe(step: CommandStep, where: str) -> Iterator[Problem]:
 def _own_hosts(step: JobStep) -> frozenset[str] | None:
     """The names of the hosts a step runs on, if it names each of them by its name."""
     names = {str(host).strip().rstrip(".").lower() for host in step.hosts}
-    plain = all(not name.isdigit() and not name.startswith(("tag:", "group:")) for name in names)
-    return frozenset(names) if names and plain else None
+    return frozenset(names) if names and all(map(is_name, names)) else None
 
 
-def _host_names(path: tuple[str, ...]) -> list[str]:
+def is_name(host: str) -> bool:
+    """Whether it is a host's name, and not an id, a tag or a group."""
+    return not host.isdigit() and not host.startswith(("tag:", "group:"))
+
+
+def host_names(path: tuple[str, ...]) -> list[str]:
     """The hosts a reference may mean: a host's name may have dots, and a part called like a property."""
     if path[1:2] != ("hosts",):
         return []
@@ -246,16 +250,16 @@ def _property(path: tuple[str, ...]) -> str | None:
     return None
 
 
-def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+def texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
     """Every text in a field, with its pointer."""
     if isinstance(value, str):
         yield value, pointer
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _texts(inner, pointer_to(pointer, key))
+            yield from texts(inner, pointer_to(pointer, key))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _texts(inner, pointer_to(pointer, index))
+            yield from texts(inner, pointer_to(pointer, index))
 
 
 def _unknown(reference: Reference, pointer: str, word: str, known: list[str], message: str) -> Problem:

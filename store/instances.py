@@ -7,7 +7,7 @@ The engine's own moves (lease, frontier, results) are in `store.engine`, never h
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from definitions import routing, secret_values
+from definitions import host_references, routing, secret_values
 from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
@@ -132,6 +132,7 @@ async def _start(
     found: list[HostRef] = []
     try:
         found = await targets.resolve(tx, hosts)
+        problems += host_references.unmet(workflow, frozenset(host.name for host in found))
     except Invalid as refused:
         problems += refused.problems
     scripts, libraries, missing = await _pins(tx, workflow)

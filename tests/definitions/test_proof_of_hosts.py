@@ -3,6 +3,7 @@
 import pytest
 
 from definitions.catalogue import Catalogue
+from definitions.host_references import unmet
 from definitions.proof import prove
 from definitions.workflow import Workflow, parse
 
@@ -33,6 +34,8 @@ def codes(*steps: dict[str, object]) -> list[tuple[str, str]]:
         ([7], "web.1", []),
         ([], "web-1", []),
         ([], "web-2", [("unknown-host", "/steps/1/command")]),
+        ([], "7", [("unknown-host", "/steps/1/command")]),
+        ([7], "7", [("unknown-host", "/steps/1/command")]),
     ],
 )
 def test_a_host_that_a_reference_names_must_be_one_of_the_steps(
@@ -102,3 +105,25 @@ def test_where_the_host_decides_on_the_shell_what_powershell_would_refuse_is_a_w
     step: dict[str, object], found: list[tuple[str, str]]
 ) -> None:
     assert [(one.code, one.severity) for one in prove(workflow(step), KNOWN)] == found
+
+
+def test_a_host_that_a_reference_names_must_be_one_of_the_instances() -> None:
+    told = {
+        "id": "b",
+        **COMMAND,
+        "command": "echo {{step_a.hosts.web-1.stdout}} {{step_c.hosts.web-1.stdout}}",
+    }
+    made, _ = parse(
+        {
+            "name": "w",
+            "steps": [{"id": "a", **COMMAND}, {"id": "c", **COMMAND, "hosts": ["web-1"]}, told],
+            "outputs": {"x": "{{step_a.hosts.db.json.n}}", "y": "{{step_a.stdout}}"},
+        }
+    )
+    assert made is not None
+    assert unmet(made, frozenset({"web-1", "db"})) == []
+    found = [(one.pointer, one.fix) for one in unmet(made, frozenset({"web-2"}))]
+    assert found == [
+        ("/steps/2/command", "Did you mean `web-2`?"),
+        ("/outputs/x", "Start it on that host too."),
+    ]
