@@ -15,7 +15,12 @@ def due_at(step: DelayStep, now: datetime, scope: Scope) -> datetime:
     """The end of a delay that begins now; raises `Invalid` when `until` is no instant, or it never ends."""
     if step.until is not None:
         return instant(str(resolve(step.until, scope)))
-    return later(now, (step.seconds or 0) + 60 * (step.minutes or 0) + 3600 * (step.hours or 0))
+    return later(now, length(step))
+
+
+def length(step: DelayStep) -> float:
+    """Seconds of a delay that has no `until`."""
+    return (step.seconds or 0) + 60 * (step.minutes or 0) + 3600 * (step.hours or 0)
 
 
 def later(moment: datetime, seconds: float) -> datetime:

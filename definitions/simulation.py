@@ -22,9 +22,10 @@ from definitions.nearest import pointer_to
 from definitions.outputs import outputs_of
 from definitions.parameters import Value
 from definitions.problems import Problem
+from definitions.rollout import not_in_time
 from definitions.routing import Active, Outcome
 from definitions.scenario import Scenario, read_scenario
-from definitions.simulated_steps import Plan, World, plan
+from definitions.simulated_steps import Plan, World, limit_of, plan
 from definitions.steps import ParallelStep, Step
 from definitions.variables import HostFacts, Scope, StepFacts
 from definitions.workflow import Workflow
@@ -33,6 +34,8 @@ MAX_SENT = 4 * 1024 * 1024
 """Characters of all that one simulation tells: what is sent, what hosts leave, what is put out."""
 _OF_A_HOST = 64
 """Characters that a host's result takes beside what it printed."""
+_LAST = 1_000_000
+"""Of what happens at one moment a deadline comes last."""
 _NO_WAY = frozenset(["unknown-target", "cycle"])
 """Problems with which a walk would not come to an end."""
 
@@ -83,12 +86,14 @@ def simulate(
     *,
     known: Catalogue | None = None,
     targets: Mapping[str, tuple[str, ...]] | None = None,
+    starter: int | None = None,
     going_on: Callable[[], bool] = lambda: True,
 ) -> Simulation:
     """Walk the workflow that was read under the scenario's document.
 
-    `targets`: the hosts a target names, where a server knows. `going_on` is asked at every step whether
-    somebody still waits. Raises `Invalid` with every problem when there is nothing to walk.
+    `targets`: the hosts a target names, and `starter`: who starts it, where a server knows. `going_on` is
+    asked at every step whether somebody still waits. Raises `Invalid` with every problem when there is
+    nothing to walk.
     """
     problems = reading.prove(known)
     workflow = reading.workflow
@@ -100,7 +105,7 @@ def simulate(
         inputs, wrong = _bound(workflow, given)
     if given is None or wrong:
         raise Invalid("The scenario does not fit the workflow.", wrong)
-    walk = _Walk(workflow, World(given, known or Catalogue(), targets or {}), inputs, now, going_on)
+    walk = _Walk(workflow, World(given, known or Catalogue(), targets or {}, starter), inputs, now, going_on)
     walk.run()
     return Simulation(
         status=walk.status,
@@ -177,6 +182,10 @@ class _Walk:
             self.frontier = routing.fork(self.workflow, self.frontier, active)
             labels: list[Value] = [*step.branch_labels()]
             self._enter(active, step, Plan({"join": step.join, "branches": labels}, None))
+            limit = limit_of(step)
+            if limit is not None:
+                late = Plan({}, Outcome.FAILURE, not_in_time(step))
+                heapq.heappush(self.ends, (self.clock + limit, _LAST + len(self.path), active, late))
             return True
         planned = plan(step, self._scope(), later(self.began, self.clock), self.world)
         self._enter(active, step, planned)

@@ -15,7 +15,7 @@ from definitions.permissions import Actor, may, require
 from definitions.simulation import Simulation, simulate
 from definitions.steps import JobStep
 from definitions.workflow import all_steps
-from store import catalogue, targets, workflows
+from store import catalogue, people, targets, workflows
 from store.connection import Database, Tx
 
 LIMIT_SECONDS = 5.0
@@ -34,6 +34,7 @@ async def of_document(
         known = Catalogue() if reading.provable is None else await catalogue.load(tx, reading.provable)
         known = catalogue.seen_by(actor, known)
         named = {} if may(actor, "hosts.view") else await _targets(tx, reading, scenario.get("hosts"))
+        starter = await _starter(tx, actor, scenario.get("started_by"))
         now: datetime = await tx.fetchval("SELECT now()")
     until = time.monotonic() + LIMIT_SECONDS
     return await asyncio.to_thread(
@@ -43,6 +44,7 @@ async def of_document(
         now,
         known=known,
         targets=named,
+        starter=starter,
         going_on=lambda: time.monotonic() < until,
     )
 
@@ -55,6 +57,15 @@ async def of_draft(
     async with db.connection() as tx:
         row = await workflows.find(tx, workflow_ref)
     return await of_document(db, actor, row["draft"], scenario)
+
+
+async def _starter(tx: Tx, actor: Actor, name: object) -> int | None:
+    """Who starts it: the actor, unless the scenario names somebody else."""
+    if not isinstance(name, str) or name == actor.name:
+        return actor.person
+    reference = f"user:{name[:200]}"
+    found = await people.resolve(tx, {reference})
+    return next(iter(found.get(reference, ())), None)
 
 
 async def _targets(tx: Tx, reading: Reading, hosts: object) -> dict[str, tuple[str, ...]]:

@@ -17,7 +17,7 @@ GATE: dict[str, Any] = {"type": "approval", "approvers": ["user:ann", "user:bob"
 
 
 def _simulate(steps: list[dict[str, Any]], scenario: Any = None, **more: Any) -> Simulation:
-    world = {key: more.pop(key) for key in ("known", "targets", "going_on") if key in more}
+    world = {key: more.pop(key) for key in ("known", "targets", "starter", "going_on") if key in more}
     reading = read_workflow({"name": "w", "steps": steps, **more})
     return simulate(reading, {} if scenario is None else scenario, NOW, **world)
 
@@ -139,6 +139,22 @@ def test_a_server_knows_how_many_may_vote() -> None:
     assert _simulate([{"id": "ask", **GATE}], {"steps": {"ask": "failure"}}).reason.startswith(
         "ask: Rejected"
     )
+
+
+def test_who_starts_it_decides_at_no_gate_that_does_not_say_so() -> None:
+    known = Catalogue(people={"role:admin": frozenset({1, 2, 3})})
+    gate = {"id": "ask", "type": "approval", "approvers": ["role:admin"], "approval_type": "all"}
+    told = {"steps": {"ask": {"votes": ["approve", "approve"]}}}
+    assert "2 of 2 said yes" in _simulate([gate], told, known=known, starter=3).reason
+    for more in ({"starter": 9}, {"starter": None}):
+        assert _simulate([gate], told, known=known, **more).status == "paused"
+    assert _simulate([{**gate, "allow_self": True}], told, known=known, starter=3).status == "paused"
+
+
+def test_without_a_server_a_role_holds_as_many_as_the_gate_needs() -> None:
+    gate = {"id": "ask", "type": "approval", "approvers": ["role:admin"], "approval_type": "two_of_many"}
+    found = _simulate([gate], {"steps": {"ask": {"votes": ["approve"]}}})
+    assert (found.status, "1 of 2, one more needed" in found.reason) == ("paused", True)
 
 
 def test_a_script_the_server_knows_gets_the_parameters_it_declares() -> None:
