@@ -7,7 +7,7 @@ The engine's own moves (lease, frontier, results) are in `store.engine`, never h
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from definitions import routing, secret_values
+from definitions import host_references, routing, secret_values
 from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
@@ -84,6 +84,9 @@ async def rerun(
             raise Invalid(problems[0].message, problems)
         try:
             hosts = before["host_ids"]
+            started = await workflows.load_version(tx, row["id"], version)
+            if open_ones := secret_values.laid_open(pinned.inputs, started.inputs, inputs):
+                raise Invalid(open_ones[0].message, open_ones)
             again = await _start(db, tx, actor, row, version, hosts, inputs, rerun_of=instance_id)
         except Invalid as refusal:
             if version == ran:
@@ -129,6 +132,7 @@ async def _start(
     found: list[HostRef] = []
     try:
         found = await targets.resolve(tx, hosts)
+        problems += host_references.unmet(workflow, frozenset(host.name for host in found))
     except Invalid as refused:
         problems += refused.problems
     scripts, libraries, missing = await _pins(tx, workflow)

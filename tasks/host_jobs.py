@@ -61,6 +61,8 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
 
     async def create(tx: Tx) -> None:
         meant, there = await _meant(tx, run)
+        for system in {host.os: host for host in there.values()}.values():
+            plan.payload_for(system)  # a payload that can't be made is found out before any host begins
         deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)
         standings = [Standing(gone=host not in there) for host in meant]
         first = rollout.decide(step, standings, expired=False).start

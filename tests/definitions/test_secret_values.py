@@ -30,7 +30,8 @@ def test_the_values_to_seal_are_the_secret_ones_that_were_given() -> None:
 
 def test_what_was_not_kept_is_given_again_and_nothing_else() -> None:
     shown = masked(DECLARED, VALUES)
-    assert given_again(DECLARED, shown, {"api-key": "new"}) == ({**shown, "api-key": "new"}, [])
+    assert given_again(DECLARED, shown, {"api-key": "new"}) == ({"plain": "shown", "api-key": "new"}, [])
+    assert given_again(DECLARED, {"plain": None}, {}) == ({}, [])
     _, problems = given_again(DECLARED, shown, {"plain": "other", "other": "x"})
     found = {(problem.pointer, problem.code) for problem in problems}
     assert found == {

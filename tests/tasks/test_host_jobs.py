@@ -337,3 +337,12 @@ async def test_no_wave_begins_in_a_branch_that_was_given_up(bench: MakeBench) ->
     with pytest.raises(commits.Dropped):
         await step.settle()
     assert list(await step.jobs()) == ["web-1"]
+
+
+async def test_a_command_that_one_hosts_shell_refuses_begins_on_no_host(bench: MakeBench) -> None:
+    step = await bench(command="cp {{instance.id}}.log /tmp", max_parallel=1)
+    await step.run.db.execute("UPDATE hosts SET os = 'windows' WHERE name = 'web-3'")
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert (settled.status, "{{instance.id}} stands" in settled.reason) == ("failed", True)
+    assert await step.jobs() == {}

@@ -191,6 +191,7 @@ def _workflows(world: World) -> None:
     world.call("POST /api/v1/workflows/{ref}/publish", path=ref)
     for rest in ("", "/{ref}", "/{ref}/versions"):
         world.call(f"GET /api/v1/workflows{rest}", path=ref if rest else None)
+    world.call("GET /api/v1/workflows/{ref}/versions/{version}", path={**ref, "version": 1})
     scenario = {"inputs": {"n": 1}, "hosts": ["web-1"]}
     world.call("POST /api/v1/workflows/simulate", body={"workflow": WORKFLOW, "scenario": scenario})
     world.call("POST /api/v1/workflows/{ref}/simulate", path=ref, body=scenario)
