@@ -20,7 +20,7 @@ from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
-from store import jobs, targets
+from store import approval_ahead, jobs, targets
 from store.connection import Tx
 from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
@@ -61,6 +61,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
 
     async def create(tx: Tx) -> None:
         hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids, of_step=True)
+        await approval_ahead.confirm_hosts(tx, run.situation.instance_id, step, hosts)
         meant = [host.id for host in hosts]
         deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)
         first = rollout.decide(step, [Standing()] * len(hosts), expired=False).start

@@ -99,15 +99,28 @@ async def test_a_secret_input_is_no_more_than_a_mark(org: Any, save_script: Any)
     assert values(step) == {"key": "***"}
 
 
-async def test_hosts_that_a_tag_names_may_still_change(org: Any) -> None:
+async def test_hosts_that_a_tag_names_are_said_to_be_fixed(org: Any) -> None:
     await org.db.execute("UPDATE hosts SET tags = '{web}'")
     tagged = {"id": "tagged", "type": "command", "command": "true", "hosts": ["tag:web"]}
     await org.publish([LOOK, GATE, tagged])
     (step,) = (await asked(org, "deploy")).plan.steps
     assert (step.hosts, step.hosts_note) == (
         ("web-1", "web-2"),
-        "tag:web: looked up again when the step runs",
+        "tag:web: if this means other hosts when the step begins, the step fails",
     )
+
+
+async def test_a_step_on_the_engine_host_says_so(org: Any) -> None:
+    engine = await org.db.fetchval("INSERT INTO hosts (name, os) VALUES ('@engine', 'linux') RETURNING id")
+    await org.db.execute(
+        """INSERT INTO agents (host_id, token_sha256, public_key, version, last_seen_at)
+           VALUES ($1, '', decode(repeat('00', 32), 'hex'), '1', now())""",
+        engine,
+    )
+    here = {"id": "here", "type": "command", "command": "true", "hosts": ["@engine"]}
+    await org.publish([LOOK, GATE, here])
+    (step,) = (await asked(org, "deploy")).plan.steps
+    assert (step.hosts, step.hosts_note) == (("@engine",), "")
 
 
 async def test_hosts_that_are_gone_are_said_to_be(org: Any) -> None:
