@@ -88,6 +88,7 @@ async def open_request(
         "title": title,
         "description": description,
         "approval_type": step.approval_type,
+        "approvers": list[Value](step.approvers),
         "eligible": list[Value](sorted(eligible)),
         "quorum": needed,
         "deadline": deadline.isoformat() if deadline is not None else None,
