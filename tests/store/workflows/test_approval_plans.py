@@ -181,11 +181,17 @@ async def test_who_may_not_see_scripts_sees_the_plan_without_their_text(org: Any
     await save_script()
     await org.publish([LOOK, GATE, {"id": "run", "type": "script", "script": "disk-check"}])
     await approved(org, await asked(org, "deploy"))
+    await save_script(parameters=[{"name": "greeting", "default": "of the script alone"}])
     request = await asked(org, "deploy")
     bare = Actor("user", org.bo.id, "bo", frozenset({"workflows.view", "workflows.manage"}))
     (step,) = (await approvals.show(org.db, bare, request.id)).plan.steps
     assert (step.content, step.change and step.change.content) == (None, None)
     assert "scripts.view" in (step.content_hidden or "")
+    assert step.change is not None
+    assert step.change.settings == ""
+    (seen,) = request.plan.steps
+    assert seen.change is not None
+    assert "of the script alone" in seen.change.settings, "the control"
 
 
 async def test_a_decided_request_still_shows_all_of_it_when_its_workflow_is_archived(
