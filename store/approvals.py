@@ -210,7 +210,8 @@ async def listing(
             actor,
             """WHERE r.id < $1 AND ($2::text IS NULL OR r.status = $2)
                  AND ($3::bool IS NULL OR $3 = (
-                      r.status = 'pending' AND coalesce($4 = ANY (r.eligible), false) AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
+                      r.status = 'pending' AND coalesce($4 = ANY (r.eligible), false)
+                      AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
                  AND (NOT $5 OR i.started_by = $4) AND (NOT $6 OR r.status <> 'pending')
                ORDER BY r.id DESC LIMIT $7""",
             pages.before(after),
