@@ -152,7 +152,8 @@ async def try_out(db: Database, actor: Actor, channel_id: int) -> None:
 async def _not_too_often(tx: Tx, actor: Actor) -> None:
     await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"notice tests {actor.person}")
     made = await tx.fetchval(
-        """SELECT count(*) FROM audit WHERE action = 'notice_channel.test' AND actor_kind = 'user'
+        """SELECT count(*) FROM audit
+           WHERE subject_kind = 'notice_channel' AND action = 'notice_channel.test' AND actor_kind = 'user'
              AND actor_id = $1 AND at > now() - $2::interval""",
         actor.person,
         TEST_WINDOW,

@@ -2,10 +2,10 @@
 
 Reads one JSON document from standard input: `{"allowed": ["10.1.0.0/16"], "seconds": 15, "notices": [{"id",
 "url", "title", "body"}]}`. Writes `{"id", "begun": true}` when it takes one up, and `{"id", "error"}` when it
-is done with it; error null: the service has taken it. What it says of an error never holds an address. Apprise and
-what it loads stay out of the worker, one that takes longer than `seconds` holds up none of the others, and no
-connection is made to this machine or to a network that is not the public one unless `allowed`: judged by the
-address that is connected to, so that no name can lie about it.
+is done with it; error null: the service has taken it. What it says of an error never holds an address.
+Apprise and what it loads stay out of the worker; one that takes longer than `seconds` holds up none of the
+others; and no connection is made to this machine, or to a network that is not the public one, unless
+`allowed`: judged by the address that is connected to, so that no name can lie about it.
 """
 
 import ipaddress
