@@ -210,7 +210,7 @@ async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
         assert isinstance(step, ApprovalStep)
         await tx.execute("UPDATE instances SET status = 'running' WHERE id = $1", instance)
         about = {"instance_id": instance, "step_id": "gate", "visit": visit, "step": step}
-        texts = {"title": "Go?", "description": "", "frozen": {}, "started_by": row["started_by"]}
+        texts = {"title": "Go?", "description": "", "started_by": row["started_by"]}
         return await approvals.open_request(tx, **about, **texts)
 
 
