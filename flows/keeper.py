@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun
 from flows import notices, prefect_runs
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
-from store import approvals, audit_chain, channels, jobs, outbox
+from store import approval_reach, approvals, audit_chain, channels, jobs, outbox
 from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
@@ -142,6 +142,8 @@ class Keeper:
     async def deadlines(self, number: int) -> None:
         """Everything that time alone brings about; safe to run beside another keeper's."""
         await self._try("approvals", lambda: approvals.expire_due(self.db))
+        if number % 15 == 0:
+            await self._try("approvals out of reach", lambda: approval_reach.reject_unreachable(self.db))
         if number % 5 == 0:
             await self._try("stale jobs", lambda: jobs.fail_stale(self.db))
             await self._try("running jobs", lambda: jobs.time_out_running(self.db))

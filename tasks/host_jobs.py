@@ -20,7 +20,7 @@ from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
-from store import jobs, targets
+from store import approval_ahead, jobs, targets
 from store.connection import Tx
 from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
@@ -61,6 +61,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
 
     async def create(tx: Tx) -> None:
         meant, there = await _meant(tx, run)
+        await approval_ahead.confirm_hosts(tx, run.situation.instance_id, step, list(there.values()))
         for system in {host.os: host for host in there.values()}.values():
             plan.payload_for(system)  # a payload that can't be made is found out before any host begins
         deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)

@@ -95,6 +95,31 @@ async def test_the_hosts_are_those_meant_when_the_step_began(bench: MakeBench) -
     assert list(await step.jobs()) == ["web-1", "web-2"]
 
 
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_tag_that_means_other_hosts_than_were_approved_fails_the_step(
+    bench: MakeBench, changed: bool
+) -> None:
+    step = await bench(hosts=["tag:web"])
+    db = step.run.db
+    await db.execute("UPDATE hosts SET tags = '{web}' WHERE name <> 'web-3'")
+    approval = await db.fetchval(
+        """INSERT INTO approval_requests (instance_id, step_id, visit, title, approval_type, quorum, eligible,
+               frozen, digest, status)
+           VALUES ($1, 'gate', 1, 'Go?', 'one_of_many', 1, '{1}', $2, '', 'approved') RETURNING id""",
+        step.run.situation.instance_id,
+        {"ahead": [{"step": "a", "hosts": ["web-1", "web-2"]}]},
+    )
+    if changed:
+        await db.execute("UPDATE hosts SET tags = '{web}' WHERE name = 'web-3'")
+    begun = await step.begin()
+    assert (begun.reason if isinstance(begun, Settled) else "") == (
+        f"The hosts of tag:web have changed since it was approved (approval {approval}): +web-3."
+        if changed
+        else ""
+    )
+    assert list(await step.jobs()) == ([] if changed else ["web-1", "web-2"])
+
+
 async def test_a_host_that_is_decommissioned_before_its_turn_fails_the_step(
     bench: MakeBench, admin: Actor
 ) -> None:
