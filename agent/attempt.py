@@ -8,24 +8,20 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import interpreters, processes, redaction, runner, sealed, tree, workplace
+from agent import processes, tree, work
 from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
 from agent.output import StreamOutput
-from agent.payloads import JobPayload, ScriptPayload
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
-from agent.runner import Ending, Stop
+from agent.runner import CANCEL_GRACE_SECONDS, Ending, Stop
 from agent.sealed import Unsealer
 from agent.spool import Spool
 
 log = logging.getLogger(__name__)
-
-CANCEL_GRACE_SECONDS = 0.5
-"""Between SIGTERM and SIGKILL when a person cancels: the tree is gone within a second."""
 
 
 @dataclass(frozen=True)
@@ -146,31 +142,14 @@ class Attempt:
         if job.payload is None:
             return Ending("refused", reason=job.problem)
         self._shop.record(self._entry("started"))
-        folder = self._shop.work_folder(self.key)
-        try:
-            secrets = await self._secrets(job, job.payload)
-            folder.mkdir(mode=0o700, parents=True)
-            launch = replace(await interpreters.prepare(job.payload, folder), secrets=secrets)
-            started = await tree.start(launch, self._shop.launcher)
-            self._shop.record(self._entry("started", started))
-            return await runner.run(started, self._outputs, job.payload.timeout_seconds, self._stop)
-        except (sealed.CannotOpen, interpreters.CannotRun, tree.CannotStart) as error:
-            return Ending("refused", reason=str(error))
-        except OSError as error:
-            return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")
-        finally:
-            workplace.clear(folder)
-
-    async def _secrets(self, job: Delivered, payload: JobPayload) -> dict[str, str]:
-        """The job's secret values; from now on no output of it is kept with one of them in it."""
-        names = payload.secrets if isinstance(payload, ScriptPayload) else ()
-        values = self._shop.unsealer.open(self.ref, job.sealed, names)
-        if values:
-            # Not on the loop: large values take a while, and other attempts' output is read meanwhile.
-            forms = await asyncio.to_thread(redaction.forms_of_all, values.values())
-            for out in self._outputs:
-                out.redact(forms)
-        return values
+        due = work.Work(self.ref, job.payload, job.sealed, self._shop.work_folder(self.key), self._outputs)
+        return await work.carry_out(
+            due,
+            self._shop.unsealer,
+            self._shop.launcher,
+            self._stop,
+            lambda tree: self._shop.record(self._entry("started", tree)),
+        )
 
     def _complete(self, ending: Ending) -> CompletedReport:
         """Put the result on disk."""

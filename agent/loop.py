@@ -27,6 +27,7 @@ from agent.connection import (
     VersionTooOld,
     Wishes,
 )
+from agent.host import host_os
 from agent.identity import Identity
 from agent.journal import Entry, Journal, Key
 from agent.protocol import POLL_WAIT_SECONDS, AttemptRef, CompletedReport, Held, PollRequest
@@ -74,7 +75,11 @@ class Agent:
             slots=asyncio.Semaphore(settings.slots),
             unsealer=Unsealer(identity.host_id, identity.agent_id, identity.private_key),
         )
-        self._news_of_host: dict[str, str] | None = facts.collect()
+        self._news_of_host: dict[str, Any] = {
+            "facts": facts.collect(),
+            "os": host_os(),
+            "arch": facts.architecture(),
+        }
         """Told until a poll is answered."""
         self._attempts: dict[Key, Attempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -195,7 +200,7 @@ class Agent:
             free_slots=free,
             wait_seconds=self._settings.wait_seconds,
             version=__version__,
-            facts=self._news_of_host,
+            **self._news_of_host,
         )
         reason_to_give_up = self._stopping if free else self._ask_again
         asking = asyncio.create_task(self._shop.connection.poll(request))
@@ -205,7 +210,7 @@ class Agent:
             if not asking.done():
                 return None
             wishes = asking.result()
-            self._news_of_host = None
+            self._news_of_host = {}
             return wishes
         finally:
             asking.cancel()

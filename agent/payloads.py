@@ -257,7 +257,7 @@ class UserControlPayload(ByAction):
         "delete": "user remove_home?",
         "enable": "user",
         "disable": "user",
-        "reset_password": "user",
+        "reset_password": "user secrets?",
     }
 
     type: Literal["user_control"] = "user_control"
@@ -268,6 +268,8 @@ class UserControlPayload(ByAction):
     no_home: bool = False
     system: bool = False
     remove_home: bool = False
+    secrets: list[Literal["PARAM_PASSWORD_FILE"]] = Field(default_factory=list, max_length=1)
+    """The name of the password, when it travels sealed, in `JobMessage.sealed`."""
 
 
 class GroupControlPayload(ByAction):

@@ -84,6 +84,9 @@ class PollRequest(Message):
     facts: dict[str, str] | None = None
     """What the host says about itself now: with the polls of a new process until one is answered, so
     that a new kernel or interpreter shows without enrolling again. None: nothing new."""
+    os: Literal["linux", "darwin", "windows"] | None = None
+    """With the facts, and so is the next; None: as enrolled."""
+    arch: str | None = None
 
 
 class JobMessage(Message):
@@ -95,6 +98,22 @@ class JobMessage(Message):
     sealed: str | None = None
     """`SEALED_SUITE`, a colon, and base64 of `{"values": {name: value}}` sealed to this agent's key with
     `sealed_info`: exactly the names of the payload's `secrets`. Sealed anew whenever the job is delivered."""
+
+
+class Order(Message):
+    """One job handed to `python -m agent.once`, which is told of it alone and speaks with no server."""
+
+    job: JobMessage
+    host_id: int
+    agent_id: int
+    private_key: str
+    """What the job's values are sealed to: the raw X25519 key, standard base64."""
+
+
+CANCEL = b"C"
+"""The letter that ends such a job as cancelled."""
+REPORT = "report.json"
+"""The file in which it leaves its `CompletedReport`."""
 
 
 def sealed_info(host_id: int, agent_id: int, job_id: int, attempt: int) -> bytes:

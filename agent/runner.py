@@ -17,6 +17,8 @@ from agent.tree import ProcessTree
 
 TERMINATE_SECONDS = 5.0
 """Between SIGTERM and SIGKILL after a timeout."""
+CANCEL_GRACE_SECONDS = 0.5
+"""The same when a person cancels: the tree is gone within a second."""
 _LINGER_SECONDS = 1.0
 """How long what the leader left behind may go on writing."""
 _EMPTY_SECONDS = 15.0

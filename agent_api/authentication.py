@@ -43,6 +43,15 @@ async def actor(request: Request) -> Actor:
     return found
 
 
+async def still_admitted(request: Request) -> Actor:
+    """The person, found and let in anew by the route's guard: for an answer that goes on for long.
+
+    Raises what the guard raises when the token, the session or the right was taken away meanwhile.
+    """
+    found: Actor = await request.state.admit(request)
+    return found
+
+
 Db = Annotated[Database, Depends(given_database)]
 Person = Annotated[Actor, Depends(actor)]
 Agent = Annotated[Actor, Depends(actor)]
@@ -68,6 +77,11 @@ async def session(request: Request) -> SessionActor | None:
         return None
     request.state.session = found
     return found
+
+
+def address_of(request: Request) -> str:
+    """Where the connection comes from. Forwarded headers are not read: whoever sends them chooses them."""
+    return request.client.host if request.client else ""
 
 
 def check_same_site(request: Request) -> None:
@@ -112,8 +126,9 @@ async def agent(request: Request) -> Actor:
 def log_refused_agent(request: Request, error: OpsgateError) -> None:
     """Note in the server's log why a host gets no work: the first place to look when jobs are not picked
     up. Never what the agent sent."""
-    address = request.client.host if request.client else ""
-    _log.warning("an agent was refused", address=address, path=request.url.path, reason=error.message)
+    _log.warning(
+        "an agent was refused", address=address_of(request), path=request.url.path, reason=error.message
+    )
 
 
 def set_session_cookie(response: Response, new: NewSession, *, secure: bool) -> None:

@@ -11,6 +11,7 @@ the first answer; with `secret=True` the answer is not kept, and a repeat is ref
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from agent_api import authentication, repeats
+from agent_api.description import GUARD
 from definitions.permissions import PERMISSIONS, Actor, require
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
@@ -65,14 +67,21 @@ class GuardedRoute(APIRoute):
             if guard.agent:
                 request.state.actor = await authentication.agent(request)
                 return await handle(request)
-            actor = request.state.actor = await authenticate(request)
-            if guard.permission is not None:
-                require(actor, guard.permission)
+            request.state.admit = partial(_admit, guard, authenticate)
+            actor = request.state.actor = await request.state.admit(request)
             if guard.creates:
                 return await repeats.once(request, actor, handle, keep=not guard.secret)
             return await handle(request)
 
         return guarded
+
+
+async def _admit(guard: Guard, authenticate: Authenticate, request: Request) -> Actor:
+    """The person asking, if the route is for them."""
+    actor = await authenticate(request)
+    if guard.permission is not None:
+        require(actor, guard.permission)
+    return actor
 
 
 class GuardedRouter(APIRouter):
@@ -98,7 +107,7 @@ class GuardedRouter(APIRouter):
                 raise TypeError(f"{endpoint.__name__} is already routed with another guard.")
             vars(endpoint)[_GUARD] = guard
             vars(endpoint)[_PERSON] = self._person
-            extra = {"x-opsgate-guard": describe(guard), **given.pop("openapi_extra", {})}
+            extra = {GUARD: describe(guard), **given.pop("openapi_extra", {})}
             self.add_api_route(path, endpoint, methods=list(methods), openapi_extra=extra, **given)
             return endpoint
 

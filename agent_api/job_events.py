@@ -3,6 +3,7 @@
 Every event carries the cursor of what was sent with it and before it: who comes back with the last
 one (`Last-Event-ID`) goes on there, without a gap or a repetition. Chunks are read a few at a time
 and only when the ones before were taken: a slow reader holds up nothing and fills no memory.
+Who loses the right to read, or the token or session, loses the stream too.
 """
 
 import re
@@ -14,10 +15,10 @@ from fastapi.sse import ServerSentEvent
 from pydantic import BaseModel, ConfigDict
 
 from agent.protocol import Stream
+from agent_api.admission import Admission
 from agent_api.events import Events
-from definitions.errors import Invalid, NotFound
+from definitions.errors import Invalid, NotAuthenticated, NotFound, NotPermitted
 from definitions.lifecycles.job import ENDED
-from definitions.permissions import Actor
 from store import job_output, jobs
 from store.connection import Database
 from store.job_output import OutputItem
@@ -77,7 +78,7 @@ class Printed(BaseModel):
 
 async def follow(
     db: Database,
-    actor: Actor,
+    admission: Admission,
     told: Events,
     job_id: int,
     streams: Sequence[Stream] = STREAMS,
@@ -92,9 +93,10 @@ async def follow(
     with told.subscribe([f"job:{job_id}"]) as subscription:
         while time.monotonic() < until:
             try:
+                actor = await admission.actor()
                 job = await jobs.row(db, actor, job_id)
-            except NotFound:
-                return  # deleted meanwhile: who comes back learns of it
+            except (NotFound, NotAuthenticated, NotPermitted):
+                return  # deleted or taken away meanwhile: who comes back learns of it
             cursor = cursor or Cursor(job.attempt)
             if (state := _state(job)) != shown:
                 shown = state

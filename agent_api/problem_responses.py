@@ -19,6 +19,7 @@ from definitions.errors import (
     NotPermitted,
     OpsgateError,
     RateLimited,
+    StaleEdit,
     Unavailable,
 )
 from definitions.problems import Problem
@@ -68,7 +69,9 @@ def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
 def of_error(error: OpsgateError) -> JSONResponse:
     """The problem document of one of our errors."""
     problems = error.problems if isinstance(error, Invalid) else ()
-    more = {"problems": [each.model_dump() for each in problems]} if problems else {}
+    more: dict[str, Any] = {"problems": [each.model_dump() for each in problems]} if problems else {}
+    if isinstance(error, StaleEdit):
+        more["diff"] = error.diff
     return problem(status_of(error), error.title, error.message, **more)
 
 

@@ -6,6 +6,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from definitions.errors import Invalid
+from definitions.parameters import Value
 
 MAX_FORM_BYTES = 512 * 1024
 MAX_FORM_FIELDS = 1000
@@ -23,6 +24,16 @@ def text(fields: FormData, name: str) -> str:
     """One field as text, with the line ends a person typed; empty when it is missing."""
     value = fields.get(name)
     return value.replace("\r\n", "\n") if isinstance(value, str) else ""
+
+
+INPUT = "input."
+"""Before the name of a workflow's input, in the name of a field."""
+
+
+def given_inputs(fields: FormData) -> dict[str, Value]:
+    """The inputs that were filled in."""
+    given = {name.removeprefix(INPUT): text(fields, name) for name in fields if name.startswith(INPUT)}
+    return {name: value for name, value in given.items() if value}
 
 
 def local_path(wanted: str) -> str:

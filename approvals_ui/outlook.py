@@ -10,26 +10,17 @@ from definitions import routing
 from definitions.lifecycles.instance import InstanceStatus
 from definitions.parameters import Value
 from definitions.routing import Active, Outcome
-from definitions.steps import CommandStep, ScriptStep, Step
+from definitions.steps import Step
 from definitions.steps.step import END
 from definitions.workflow import Workflow, all_steps
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """What comes after a decision."""
-
-    sentence: str
-    text: str = ""
-    """The command or script that comes next, as the definition writes it."""
-
-
-@dataclass(frozen=True)
 class Outlook:
-    """Both ways on from a gate."""
+    """Both ways on from a gate, each in a sentence."""
 
-    approved: Ahead
-    rejected: Ahead
+    approved: str
+    rejected: str
 
 
 ENDS = {
@@ -45,20 +36,13 @@ def of_gate(workflow: Workflow, step_id: str, visit: int = 1) -> Outlook:
     return Outlook(_ahead(workflow, gate, Outcome.SUCCESS), _ahead(workflow, gate, Outcome.FAILURE))
 
 
-def _ahead(workflow: Workflow, gate: Active, outcome: Outcome) -> Ahead:
+def _ahead(workflow: Workflow, gate: Active, outcome: Outcome) -> str:
     advance = routing.advance(workflow, (gate,), gate, outcome)
     if advance.ended is not None:
-        return Ahead(ENDS.get(advance.ended, advance.reason))
+        return ENDS.get(advance.ended, advance.reason)
     if not advance.frontier:
-        return Ahead("Its branch ends." if advance.target == END else "Its branch fails.")
-    step = workflow.step(advance.frontier[0].step)
-    return Ahead(f"Goes on with the step “{step.label}”.", _text(step))
-
-
-def _text(step: Step) -> str:
-    if isinstance(step, CommandStep):
-        return step.command
-    return f"script {step.script}" if isinstance(step, ScriptStep) else ""
+        return "Its branch ends." if advance.target == END else "Its branch fails."
+    return f"Goes on with the step “{workflow.step(advance.frontier[0].step).label}”."
 
 
 def in_order(workflow: Workflow, inputs: Mapping[str, Value]) -> dict[str, Value]:

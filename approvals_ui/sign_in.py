@@ -65,7 +65,8 @@ async def sign_in(request: Request, db: Db) -> Response:
         )
     name, next_path = text(fields, "name"), local_path(text(fields, "next"))
     try:
-        user = await users.authenticate(db, name, text(fields, "password"))
+        address = authentication.address_of(request)
+        user = await users.authenticate(db, name, text(fields, "password"), address)
     except (NotAuthenticated, RateLimited) as refused:
         return _form_page(request, next_path, name, refused)
     response = RedirectResponse(next_path, 303)

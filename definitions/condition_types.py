@@ -1,6 +1,6 @@
 """What a condition says about types before there are values: names nobody knows, unlike compared."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import lark
@@ -9,6 +9,8 @@ from definitions.references import Reference
 
 Kinds = Callable[[Reference], str | None]
 """What a reference will hold: number, text, boolean; None when that is not known."""
+Held = Mapping[str, str | None]
+"""The same by the name that a reference is bound to."""
 
 COMPARISONS = ("relation_lt", "relation_le", "relation_gt", "relation_ge", "relation_eq", "relation_ne")
 MACROS = frozenset(["all", "exists", "exists_one", "filter", "map", "reduce", "min"])
@@ -28,7 +30,7 @@ LITERALS = {
 Tree = lark.Tree[Any]
 
 
-def unknown_names(tree: Tree, bound: Mapping[str, Reference]) -> list[str]:
+def unknown_names(tree: Tree, bound: Iterable[str]) -> list[str]:
     """Names that are no reference, no variable of a macro and no type."""
     known = set(bound) | TYPE_NAMES | set(_macro_variables(tree))
     return list(dict.fromkeys(name for name in _names(tree) if name not in known))
@@ -68,25 +70,25 @@ def _innermost(tree: Tree) -> Tree:
     return tree
 
 
-def mismatches(tree: Tree, bound: Mapping[str, Reference], kinds: Kinds) -> list[str]:
+def mismatches(tree: Tree, held: Held) -> list[str]:
     """A sentence for every comparison of unlike types, and for an answer that is no boolean."""
     found: list[str] = []
     for node in nodes(tree):
         if node.data == "relation" and isinstance(node.children[0], lark.Tree):
-            found += _mismatch(node, bound, kinds)
-    whole = _kind(tree, bound, kinds)
+            found += _mismatch(node, held)
+    whole = _kind(tree, held)
     if whole is not None and whole != "boolean":
         found.append(f"The condition gives {_a(whole)}, not true or false.")
     return found
 
 
-def _mismatch(relation: Tree, bound: Mapping[str, Reference], kinds: Kinds) -> list[str]:
+def _mismatch(relation: Tree, held: Held) -> list[str]:
     """What is wrong with one comparison: `left <` and its right side are the node's children."""
     comparison = relation.children[0]
     if comparison.data not in COMPARISONS:
         return []
-    left = _kind(comparison.children[0], bound, kinds)
-    right = _kind(relation.children[1], bound, kinds)
+    left = _kind(comparison.children[0], held)
+    right = _kind(relation.children[1], held)
     ordered = comparison.data not in ("relation_eq", "relation_ne")
     if left and right and left != right and (ordered or "null" not in (left, right)):
         return [f"The condition compares {_a(left)} with {_a(right)}."]
@@ -99,14 +101,13 @@ def _a(kind: str) -> str:
     return kind if kind == "null" else f"a {kind}"
 
 
-def _kind(tree: Tree, bound: Mapping[str, Reference], kinds: Kinds) -> str | None:
+def _kind(tree: Tree, held: Held) -> str | None:
     node = _innermost(tree)
     if node.data == "literal":
         token = node.children[0]
         return LITERALS.get(token.type) if isinstance(token, lark.Token) else None
     if node.data == "ident":
-        reference = bound.get(str(node.children[0]))
-        return None if reference is None else kinds(reference)
+        return held.get(str(node.children[0]))
     if node.data in ("relation", "conditionalor", "conditionaland"):
         return "boolean"
     if node.data == "multiplication":

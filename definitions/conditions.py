@@ -8,6 +8,7 @@ value may be compared with null, and every other comparison of different types i
 import logging
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import celpy
@@ -28,6 +29,7 @@ _LITERAL = re.compile(
     r'[rR]?"(?:\\.|[^"\\\n])*"|' + r"[rR]?'(?:\\.|[^'\\\n])*'|//[^\n]*",
     re.DOTALL,
 )
+_LITERAL_OR_NUMBER = re.compile(rf"{_LITERAL.pattern}|(?<![\w.])[0-9]{{1,15}}(?![\w.])", re.DOTALL)
 # The evaluator logs operands, and an operand is a value.
 logging.getLogger("celpy").setLevel(logging.CRITICAL + 1)
 
@@ -82,9 +84,9 @@ def _bind(condition: str) -> _Expression:
     return _Expression("".join([*pieces, in_code(condition[done:])]), bound)
 
 
-def _compile(expression: _Expression) -> lark.Tree[Any]:
+def _compile(text: str) -> lark.Tree[Any]:
     try:
-        return celpy.Environment().compile(expression.text)
+        return celpy.Environment().compile(text)
     except (CELParseError, lark.exceptions.LarkError, RecursionError, ValueError):
         raise ConditionFailed("The condition is not a CEL expression.") from None
 
@@ -102,19 +104,42 @@ def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
         return [_problem("bad-reference", "The condition has braces that are no reference.", fix)]
     try:
         expression = _bind(condition)
-        tree = _compile(expression)
-        too_much = list(excess(tree))
-        unknown = unknown_names(tree, expression.bound)
-        wrong = mismatches(tree, expression.bound, kinds or (lambda reference: None))
+        held = {name: kinds(reference) if kinds else None for name, reference in expression.bound.items()}
+        return list(_check(_without_values(expression.text), tuple(held.items())))
     except ConditionFailed as failure:
         fix = "Write for example {{step_ID.exit_code}} == 0."
         return [_problem("bad-condition", failure.message, fix)]
+
+
+@lru_cache(maxsize=2048)
+def _check(text: str, held: tuple[tuple[str, str | None], ...]) -> tuple[Problem, ...]:
+    """The same of an expression whose names hold these kinds; a workflow asks most things many times."""
+    tree, kinds = _compile(text), dict(held)
+    too_much = list(excess(tree))
+    unknown = unknown_names(tree, kinds)
+    wrong = mismatches(tree, kinds)
     fix = "Leave the rest to a script step, and use its answer."
     problems = [_problem("too-much-work", message, fix) for message in too_much]
     fix = "Write a reference, or a text in quotes."
     problems += [_problem("unknown-name", f"`{name}` is not known in a condition.", fix) for name in unknown]
     fix = "Compare values of the same type; quotes make a text."
-    return problems + [_problem("type-mismatch", message, fix) for message in wrong]
+    return (*problems, *(_problem("type-mismatch", message, fix) for message in wrong))
+
+
+def _without_values(text: str) -> str:
+    """The expression with one and the same text and whole number everywhere: nothing that is checked
+    hangs on which one it is, and what differs in nothing else is parsed once."""
+
+    def plain(found: re.Match[str]) -> str:
+        literal, quote = found[0], found[0][0]
+        if literal.isdigit():
+            return "0"
+        before, after = text[max(0, found.start() - 1) : found.start()], text[found.end() : found.end() + 1]
+        joins = before.isalnum() or before in ("_", '"', "'") or after in ('"', "'")
+        simple = quote in "\"'" and len(literal) > 2 and literal[1] != quote and "\\" not in literal
+        return f"{quote}x{quote}" if simple and not joins else literal
+
+    return _LITERAL_OR_NUMBER.sub(plain, text)
 
 
 def evaluate(condition: str, scope: Scope) -> bool:
@@ -122,7 +147,7 @@ def evaluate(condition: str, scope: Scope) -> bool:
     if len(condition) > MAX_LENGTH:
         raise ConditionFailed(f"The condition is longer than {MAX_LENGTH}.")
     expression = _bind(condition)
-    tree = _compile(expression)
+    tree = _compile(expression.text)
     for refusal in excess(tree):
         raise ConditionFailed(refusal)
     values = {name: cel_value(value_of(reference, scope)) for name, reference in expression.bound.items()}

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from agent.payloads import CommandPayload, ScriptPayload
+from definitions import not_yet
 from definitions.errors import Invalid
-from definitions.library import Library
+from definitions.library import Library, unfit_links
 from definitions.parameters import Value, environment
 from definitions.prepending import prepend
 from definitions.script import Script
@@ -25,29 +26,19 @@ def script_payload(
 
     Of secret values it has the names; the values are `secret_values.by_variable`, to be sealed.
     """
-    if script.run_as is not None:
-        raise Invalid(f"The script {script.name} runs as {script.run_as}, and run_as is not available yet.")
+    problems = [not_yet.run_as("/run_as")] if script.run_as is not None else []
+    problems += unfit_links(script, {library.name: library.language for library in libraries})
+    if problems:
+        raise Invalid(f"The script {script.name!r} can't be run. {problems[0].message}", problems)
+    by_name = {library.name: library.content for library in libraries}
     return ScriptPayload(
         language=script.language,
-        content=prepend(script.language, script.content, _contents(script, libraries)),
+        content=prepend(script.language, script.content, [by_name[name] for name in script.libraries]),
         environment=environment(script.parameters, values),
         secrets=list(by_variable(script.parameters, values)),
         timeout_seconds=timeout_seconds or script.timeout_seconds,
         requires_elevation=script.requires_elevation,
     )
-
-
-def _contents(script: Script, libraries: Sequence[Library]) -> list[str]:
-    by_name = {library.name: library for library in libraries}
-    contents: list[str] = []
-    for name in script.libraries:
-        library = by_name.get(name)
-        if library is None:
-            raise Invalid(f"The script {script.name} needs the library {name}, which is not there.")
-        if library.language != script.language:
-            raise Invalid(f"The library {name} is {library.language}, the script {script.name} is not.")
-        contents.append(library.content)
-    return contents
 
 
 def command_payload(

@@ -4,7 +4,7 @@ A refused action raises one of these; `agent_api.problem_responses` maps each ki
 status in one place, the CLI to an exit code. A message names the thing and never a secret.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from definitions.problems import Problem
 
@@ -51,6 +51,14 @@ class Conflict(OpsgateError):
     """The thing is not in a state in which this can be done, or somebody was faster."""
 
     title = "Not possible now"
+
+
+class StaleEdit(Conflict):
+    """Somebody saved meanwhile; `diff` shows what is there now beside what was to be saved."""
+
+    def __init__(self, message: str, diff: Mapping[str, str]) -> None:
+        super().__init__(message)
+        self.diff = dict(diff)
 
 
 class RateLimited(OpsgateError):

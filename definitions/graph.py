@@ -1,17 +1,18 @@
 """The graph of a list of steps: edges, cycles, what is reached, what has run before what.
 
 Branches are lists of their own, and what ran in them for certain has run when they have joined.
-Linear in steps and edges, but for the sets of steps, which are one whole number each.
+Linear in steps and edges, but for the sets of steps, which are one whole number each. In such a set
+stand steps that ran, by their ids, and identities that are checked out, by `checked_out(name)`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import and_, or_
 
 from definitions.routing import declared_target, follow, outcomes
 from definitions.step_documents import walk
-from definitions.steps import ParallelStep, Step
+from definitions.steps import PamCheckoutStep, ParallelStep, Step
 from definitions.steps.step import END, FAIL, TARGET_WORDS
 
 
@@ -45,7 +46,7 @@ class Graph:
         self.steps = steps
         self.index = {step.id: index for index, step in enumerate(steps)}
         self.edges = [list(_edges(steps, index)) for index in range(len(steps))]
-        self._numbers = numbers or {step.id: number for number, (step, _) in enumerate(walk(steps, ""))}
+        self._numbers = numbers or _numbers(steps)
         self.inner = {
             index: [Graph(branch.steps, self._numbers) for branch in step.branches]
             for index, step in enumerate(steps)
@@ -98,7 +99,7 @@ class Graph:
         certain.before[0] = 0
         for index in order:
             for edge in self.edges[index]:
-                after = certain.before[index] | self.bit(self.steps[index].id) | self._joined(index, edge)
+                after = certain.before[index] | self.adds(index, edge)
                 if edge.target in self.index:
                     certain.before[self.index[edge.target]] &= after
                 elif edge.target == END:
@@ -107,27 +108,82 @@ class Graph:
                     certain.at_fail &= after
         return certain
 
-    def bit(self, step_id: str) -> int:
-        """The set of that one step."""
-        return 1 << self._numbers[step_id]
+    def bit(self, name: str) -> int:
+        """The set of that one step or identity."""
+        return 1 << self._numbers[name]
 
-    def among(self, ran: int) -> Callable[[str], bool]:
-        """Whether the step of an id is in that set."""
-        return lambda step_id: bool(ran & self.bit(step_id))
+    @cached_property
+    def holds(self) -> int:
+        """Everything that may run in the list and its branches."""
+        held = 0
+        for index, edges in enumerate(self.edges):
+            held |= reduce(or_, [graph.holds for graph in self.inner.get(index, ())], 0)
+            held |= reduce(or_, [self._own(index, edge) for edge in edges])
+        return held
 
-    def _joined(self, index: int, edge: Edge) -> int:
-        """What ran in the branches of a step that is left by this edge; see `routing.joined`."""
-        step, branches = self.steps[index], [graph.certain for graph in self.inner.get(index, ())]
+    @cached_property
+    def entering(self) -> dict[str, list[tuple[int, Edge]]]:
+        """The edges that lead to each step, and to `end` and `fail`, with the step they come from."""
+        found: dict[str, list[tuple[int, Edge]]] = {}
+        for index, edges in enumerate(self.edges):
+            for edge in edges:
+                found.setdefault(edge.target, []).append((index, edge))
+        return found
+
+    def adds(self, index: int, edge: Edge) -> int:
+        """What has run for certain once a step is left by that edge, beyond what had before it."""
+        step = self.steps[index]
         if not isinstance(step, ParallelStep):
-            return 0
+            return self._own(index, edge)
+        return self.bit(step.id) | self._joined(step, [graph.certain for graph in self.inner[index]], edge)
+
+    def _own(self, index: int, edge: Edge) -> int:
+        """The step itself, and the identity it has checked out."""
+        step = self.steps[index]
+        added = self.bit(step.id)
+        if isinstance(step, PamCheckoutStep) and edge.field == "on_success":
+            for name in names_of(step):
+                added |= self.bit(checked_out(name))
+        return added
+
+    @staticmethod
+    def _joined(step: ParallelStep, branches: list[Certain], edge: Edge) -> int:
+        """What ran in the branches of a step that is left by this edge; see `routing.joined`."""
         succeeded = edge.field == "on_success"
+        if step.timeout_minutes is not None and not succeeded:
+            return 0  # its deadline may come before the branches have done a thing
         if step.join == "any" and succeeded:
             return reduce(and_, [branch.at_end for branch in branches])
         if step.join == "any":
             return reduce(or_, [branch.at_fail for branch in branches])
-        return reduce(
-            or_, [branch.at_end if succeeded else branch.at_end & branch.at_fail for branch in branches]
-        )
+        if succeeded:
+            return reduce(or_, [branch.at_end for branch in branches])
+        failing = [branch for branch in branches if branch.at_fail != EVERYTHING]
+        return reduce(or_, [branch.at_fail & _at_end_beside(branch, failing) for branch in branches])
+
+
+def _at_end_beside(branch: Certain, failing: list[Certain]) -> int:
+    """What ran in a branch that ended well although the step failed: another one has to have failed."""
+    return branch.at_end if any(other is not branch for other in failing) else EVERYTHING
+
+
+def checked_out(name: str) -> str:
+    """What stands in a set for an identity; no step has such an id."""
+    return f"={name}"
+
+
+def names_of(step: PamCheckoutStep) -> list[str]:
+    """What references call the identity that a step checks out."""
+    return [name for name in (step.variable_name, step.identity) if isinstance(name, str)]
+
+
+def _numbers(steps: tuple[Step, ...]) -> dict[str, int]:
+    names: dict[str, None] = {}
+    for step, _ in walk(steps, ""):
+        names[step.id] = None
+        if isinstance(step, PamCheckoutStep):
+            names |= dict.fromkeys(map(checked_out, names_of(step)))
+    return {name: number for number, name in enumerate(names)}
 
 
 def _edges(steps: tuple[Step, ...], index: int) -> Iterator[Edge]:

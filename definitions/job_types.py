@@ -1,11 +1,13 @@
-"""The job types of the manual: their priorities, and how a payload is read."""
+"""The job types of the manual: their priorities, how a payload is read, and which secrets go beside it."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from agent.payloads import JobPayload, Payload, ScriptPayload
+from agent.payloads import JobPayload, Payload, ScriptPayload, UserControlPayload
+from definitions.parameters import Parameter, bind
 from definitions.problems import Problem, has_errors
 from definitions.reading import not_json, read
+from definitions.secret_values import SecretValues, by_variable
 
 CRITICAL, HIGH, NORMAL, LOW = range(4)
 PRIORITY_NAMES = ("critical", "high", "normal", "low")
@@ -55,7 +57,37 @@ def read_payload(type_: str, payload: Mapping[str, Any]) -> tuple[Payload | None
         problems.append(
             Problem(pointer="/payload/secrets", code="secrets-need-script", message=message, fix=fix)
         )
+    if isinstance(made, UserControlPayload) and made.secrets:
+        message = "What is secret does not stand in a payload, not by name either."
+        fix = "Give `password` in `secrets`, beside the payload."
+        problems.append(Problem(pointer="/payload/secrets", code="secrets-beside", message=message, fix=fix))
     return (None if has_errors(problems) else made), problems
+
+
+PASSWORD_BYTES = 511
+"""The longest password that crypt takes."""
+
+
+def take_secrets(payload: Payload, given: Mapping[str, Any]) -> tuple[Payload, SecretValues, list[Problem]]:
+    """The payload with the names of the secret values given beside it, these by variable, to be sealed, and
+    every problem. Only a password reset takes one, `password`; without it the host makes one up."""
+    resets = isinstance(payload, UserControlPayload) and payload.action == "reset_password"
+    parameters = [Parameter(name="password", type="secret")] if resets else []
+    values, problems = bind(parameters, given, "/secrets")
+    password = values.get("password")
+    if isinstance(password, str) and not _may_be_password(password):
+        message = f"A password is one line of at most {PASSWORD_BYTES} bytes, without control characters."
+        problems.append(
+            Problem(
+                pointer="/secrets/password", code="bad-password", message=message, fix="Choose another one."
+            )
+        )
+    secrets = by_variable(parameters, values)
+    return payload.model_copy(update={"secrets": list(secrets)} if secrets else {}), secrets, problems
+
+
+def _may_be_password(text: str) -> bool:
+    return 0 < len(text.encode("utf-8")) <= PASSWORD_BYTES and text.isprintable()
 
 
 def fields_of(type_: str) -> dict[str, str]:

@@ -167,6 +167,17 @@ def bind(
     return values, problems
 
 
+def bound(
+    parameters: Sequence[Parameter], given: Mapping[str, object], what: str, owner: str
+) -> dict[str, Value]:
+    """The value of every parameter, or `Invalid` with everything that is wrong. `what` they are called by
+    who gives them, parameters or inputs, and whose they are."""
+    values, problems = bind(parameters, given, f"/{what}")
+    if problems:
+        raise Invalid(f"The {what} of {owner!r} are not valid.", problems)
+    return values
+
+
 def unknown_names(
     parameters: Sequence[Parameter], given: Mapping[str, object], pointer: str
 ) -> list[Problem]:

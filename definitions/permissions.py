@@ -55,6 +55,11 @@ class Actor:
     host_id: int | None = None
     """With `agent`: the only host it may speak for."""
 
+    @property
+    def person(self) -> int | None:
+        """The id of the person, or None when none acts: what rows keep of who made them."""
+        return self.id if self.kind == "user" else None
+
 
 SYSTEM = Actor("system", None, "opsgate", frozenset(PERMISSIONS))
 """Opsgate itself: deadlines, the engine, the first set-up."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 
+from definitions import not_yet
 from definitions.catalogue import Catalogue, ScriptFacts
 from definitions.graph import Graph
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
-from definitions.proof_references import Ran, References
+from definitions.proof_references import References
 from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, Step
-from definitions.steps.step import CONTINUE, TARGET_WORDS
+from definitions.steps.step import CONTINUE, END, TARGET_WORDS
+from definitions.witness import Before, Effort
 from definitions.workflow import Workflow, all_steps
 
 __all__ = ["Catalogue", "ScriptFacts", "prove"]
@@ -18,14 +20,16 @@ __all__ = ["Catalogue", "ScriptFacts", "prove"]
 def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Problem]:
     """Every problem of the workflow: step by step, then the outputs'."""
     known = catalogue or Catalogue()
-    refs = References(workflow)
-    problems = _prove_list(Graph(workflow.steps), "/steps", 0, refs, known)
+    refs = References(workflow, known.hosts)
+    problems = _prove_list(Graph(workflow.steps), "/steps", None, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
 
 
-def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known: Catalogue) -> list[Problem]:
-    """One list of steps, the workflow's or a branch's; `outer` has run before it for certain."""
+def _prove_list(
+    graph: Graph, pointer: str, outer: Before | None, refs: References, known: Catalogue
+) -> list[Problem]:
+    """One list of steps, the workflow's or a branch's; `outer` is the parallel step around it."""
     order, cycles = graph.walked
     certain = graph.certain
     by_step: list[list[Problem]] = [[] for _ in graph.steps]
@@ -40,7 +44,8 @@ def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known:
         )
     for cycle in cycles:
         by_step[cycle[-2]].append(_cycle(graph, cycle, pointer))
-    reached = set(order)
+    reached, effort = set(order), outer.effort if outer else Effort()
+    ran = outer.ran if outer else 0
     for index, step in enumerate(graph.steps):
         where = pointer_to(pointer, index)
         if index not in reached:
@@ -48,32 +53,21 @@ def _prove_list(graph: Graph, pointer: str, outer: int, refs: References, known:
             by_step[index].append(
                 _problem(where, "dead-step", message, "Lead to it from another step, or remove it.")
             )
-        ran = certain.before[index] | outer
-        by_step[index] += _prove_step(step, where, graph.among(ran), refs, known)
+        before = Before(graph, step.id, certain.before[index] | ran, effort, outer)
+        by_step[index] += _prove_step(step, where, before, refs, known)
         for number, branch in enumerate(graph.inner.get(index, ())):
             inside = pointer_to(where, "branches", number, "steps")
-            by_step[index] += _prove_list(branch, inside, ran, refs, known)
+            by_step[index] += _prove_list(branch, inside, before, refs, known)
     problems = [problem for found in by_step for problem in found]
     if pointer == "/steps":
-        problems += refs.check_outputs(graph.among(certain.at_end))
+        problems += refs.check_outputs(Before(graph, END, certain.at_end, effort))
     return problems
 
 
-def _prove_step(step: Step, where: str, ran: Ran, refs: References, known: Catalogue) -> list[Problem]:
+def _prove_step(step: Step, where: str, before: Before, refs: References, known: Catalogue) -> list[Problem]:
     problems = list(_not_available(step, where))
-    if isinstance(step, ConditionStep) and step.on_success != CONTINUE:
-        message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
-        fix = "Use `on_true` and `on_false`."
-        problems.append(
-            Problem(
-                pointer=f"{where}/on_success",
-                code="unused-field",
-                message=message,
-                fix=fix,
-                severity="warning",
-            )
-        )
-    problems += refs.check_step(step, where, ran)
+    problems += _unused(step, where)
+    problems += refs.check_step(step, where, before)
     problems += check_against(step, where, known, refs.secrets)
     return problems
 
@@ -83,31 +77,36 @@ def _not_available(step: Step, where: str) -> Iterator[Problem]:
     if isinstance(step, PamCheckoutStep | PamCheckinStep):
         message = f"Steps of type {step.type} are not available yet."
         yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
-    if isinstance(step, JobStep):
-        if step.run_as is not None:
-            message = "Running as another identity is not available yet."
-            yield _problem(f"{where}/run_as", "not-available-yet", message, "Leave `run_as` out for now.")
-        for index, host in enumerate(step.hosts):
-            if host == "@engine":
-                message = "Steps on the engine host are not available yet."
-                where_host = pointer_to(where, "hosts", index)
-                yield _problem(where_host, "not-available-yet", message, "Name a host.")
-
-    for field, unset in _NOT_YET.items():
-        if getattr(step, field, unset) != unset and not (
-            field == "timeout_minutes" and step.type == "approval"
-        ):
-            message = f"`{field}` on a step of type {step.type} is not available yet."
-            yield _problem(f"{where}/{field}", "not-available-yet", message, f"Leave `{field}` out for now.")
+    if isinstance(step, JobStep) and step.run_as is not None:
+        yield not_yet.run_as(f"{where}/run_as")
 
 
-_NOT_YET: dict[str, object] = {
-    "retries": 0,
-    "timeout_minutes": None,
-    "max_parallel": None,
-    "max_failures": None,
+def _unused(step: Step, where: str) -> Iterator[Problem]:
+    """Fields that change nothing on this step."""
+    if isinstance(step, ConditionStep) and step.on_success != CONTINUE:
+        message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
+        yield _warning(f"{where}/on_success", message, "Use `on_true` and `on_false`.")
+    if isinstance(step, ConditionStep | PamCheckinStep) and step.timeout_minutes is not None:
+        message = f"A {step.type} step never waits, so it has no use for a deadline."
+        yield _warning(f"{where}/timeout_minutes", message, "Leave `timeout_minutes` out.")
+    if step.retries and not isinstance(step, JobStep):
+        message = f"A {step.type} step has no jobs that could be tried again."
+        yield _warning(f"{where}/retries", message, "Set `retries` on script and command steps.")
+    for field, unset in _OF_RETRIES.items():
+        if not step.retries and getattr(step, field) != unset:
+            message = f"`{field}` says how further attempts are made, and there are none."
+            yield _warning(f"{where}/{field}", message, "Set `retries` too.")
+    if isinstance(step, JobStep) and not (step.max_failures is None or step.max_parallel or step.retries):
+        message = "All hosts begin at once and only once: there is nothing that failures could stop."
+        yield _warning(f"{where}/max_failures", message, "Set `max_parallel`, and hosts begin in waves.")
+
+
+_OF_RETRIES: dict[str, object] = {
+    "retry_delay_seconds": 0,
+    "retry_backoff": 1,
+    "retry_max_delay_seconds": None,
 }
-"""Fields the engine does not act on yet, and their value when they are not set: never ignored silently."""
+"""Fields that mean something only together with `retries`, and their value when they are not set."""
 
 
 def _cycle(graph: Graph, cycle: tuple[int, ...], pointer: str) -> Problem:
@@ -120,3 +119,7 @@ def _cycle(graph: Graph, cycle: tuple[int, ...], pointer: str) -> Problem:
 
 def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
     return Problem(pointer=pointer, code=code, message=message, fix=fix)
+
+
+def _warning(pointer: str, message: str, fix: str) -> Problem:
+    return Problem(pointer=pointer, code="unused-field", message=message, fix=fix, severity="warning")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.catalogue import ENGINE, NO_ENGINE_STEPS, Catalogue, ScriptFacts
 from definitions.nearest import nearest, pointer_to
 from definitions.parameters import Parameter, Unfit, Value, coerce, missing, unknown_names
 from definitions.problems import Problem, Severity
@@ -83,14 +83,18 @@ def _check_parameter(
 
 def _check_hosts(step: JobStep, where: str, hosts: frozenset[str]) -> Iterator[Problem]:
     for index, host in enumerate(step.hosts):
-        if host == "@engine" or str(host).lower() in hosts or host in hosts:
+        pointer = pointer_to(where, "hosts", index)
+        if str(host).lower() in hosts or host in hosts:
+            continue
+        if host == ENGINE:
+            yield _problem(pointer, *NO_ENGINE_STEPS)
             continue
         if str(host).startswith(("tag:", "group:")):
             message = f"No host has `{host}`."
         else:
             message = f"There is no host `{host}`."
         fix = nearest(str(host), hosts) or "Enrol the host first, or name another."
-        yield _problem(pointer_to(where, "hosts", index), "unknown-host", message, fix)
+        yield _problem(pointer, "unknown-host", message, fix)
 
 
 def _check_people(step: ApprovalStep, where: str, known: Catalogue) -> Iterator[Problem]:

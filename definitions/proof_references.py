@@ -1,12 +1,13 @@
 """The part of the proof about `{{...}}`: each stands where it may, exists, and is defined by then."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from definitions import secret_values
 from definitions.conditions import check
 from definitions.delays import instant
 from definitions.errors import Invalid
+from definitions.graph import checked_out, names_of
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.references import RESERVED_ROOTS, Reference, malformed, references
@@ -19,6 +20,7 @@ from definitions.steps import (
     Step,
 )
 from definitions.variables import ALLOWED, PROPERTIES, lint_command
+from definitions.witness import Before
 from definitions.workflow import Workflow, all_steps
 
 TEMPLATES: dict[str, tuple[str, ...]] = {
@@ -40,56 +42,57 @@ INPUT_KINDS = {
     "number": "number",
     "boolean": "boolean",
 }
-Ran = Callable[[str], bool]
-"""Whether the step of an id has run on every path."""
+_NO_TEXTS = frozenset(["branches", "id", "type", "on_success", "on_failure", "on_true", "on_false"])
+"""Words of ours, whose form leaves no room for a reference."""
 
 
 class References:
     """What references of one workflow may speak of."""
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: Workflow, hosts: frozenset[str] | None = None) -> None:
+        """`hosts`: the names of those there are, if that is known."""
         self.workflow = workflow
+        self.hosts = hosts
         self.steps = {step.id: step for step in all_steps(workflow.steps)}
         self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
         self.secrets = secret_values.names(workflow.inputs)
-        self.checkouts: dict[str, list[str]] = {}
+        self.checkouts: dict[str, str] = {}
+        """By the name of the identity: the first step that checks it out."""
         for step in self.steps.values():
-            if isinstance(step, PamCheckoutStep):
-                for name in (step.variable_name, step.identity):
-                    if isinstance(name, str):
-                        self.checkouts.setdefault(name, []).append(step.id)
+            for name in names_of(step) if isinstance(step, PamCheckoutStep) else ():
+                self.checkouts.setdefault(name, step.id)
 
-    def check_step(self, step: Step, where: str, ran: Ran) -> list[Problem]:
+    def check_step(self, step: Step, where: str, before: Before) -> list[Problem]:
         """Every problem with the references of one step."""
         problems: list[Problem] = []
         allowed = TEMPLATES[step.type]
         for field in type(step).model_fields:
             value = getattr(step, field)
-            if field in ("branches", "id", "type") or value is None:
+            if not value or not isinstance(value, str | dict | list | tuple) or field in _NO_TEXTS:
                 continue
             for text, pointer in _texts(value, pointer_to(where, field)):
                 if field == "parameters" and secret_values.input_of(text) in self.secrets:
                     continue  # whether the parameter is a secret too, the catalogue knows
                 if field in allowed:
-                    problems += self.check_text(text, pointer, ran, in_condition=field == "condition")
+                    problems += self.check_text(text, pointer, before, field)
                 elif references(text):
                     problems.append(_not_here(pointer, field))
         return problems + list(self._check_kind(step, where))
 
-    def check_outputs(self, ran: Ran) -> list[Problem]:
+    def check_outputs(self, before: Before) -> list[Problem]:
         """Every problem with the workflow's outputs, which are read when it completes."""
         problems: list[Problem] = []
         for name, text in self.workflow.outputs.items():
-            problems += self.check_text(text, pointer_to("/outputs", name), ran)
+            problems += self.check_text(text, pointer_to("/outputs", name), before)
         return problems
 
-    def check_text(self, text: str, pointer: str, ran: Ran, in_condition: bool = False) -> list[Problem]:
+    def check_text(self, text: str, pointer: str, before: Before, field: str = "") -> list[Problem]:
         """Every problem with the references of one text."""
         if "{{" not in text:
             return []
-        problems = [] if in_condition else [_malformed(bad, pointer) for bad in malformed(text)]
+        problems = [] if field == "condition" else [_malformed(bad, pointer) for bad in malformed(text)]
         for reference in references(text):
-            problem = self._check(reference, pointer, ran, in_condition)
+            problem = self._check(reference, pointer, before, field)
             if problem is not None:
                 problems.append(problem)
         return problems
@@ -127,10 +130,10 @@ class References:
             return {"stdout": "text", "stderr": "text", "exit_code": "number"}.get(found or "")
         return "text"
 
-    def _check(self, reference: Reference, pointer: str, ran: Ran, in_condition: bool) -> Problem | None:
+    def _check(self, reference: Reference, pointer: str, before: Before, field: str) -> Problem | None:
         root, rest = reference.root, reference.path[1:]
         if reference.step_id is not None:
-            return self._check_step_reference(reference, pointer, ran)
+            return self._check_step_reference(reference, pointer, before)
         if root == "inputs":
             if len(rest) == 1 and rest[0] in self.inputs:
                 return _secret(reference, pointer) if rest[0] in self.secrets else None
@@ -142,13 +145,16 @@ class References:
         if root not in self.checkouts:
             known = [*(f"step_{step_id}" for step_id in self.steps), "inputs", "instance", *self.checkouts]
             return _unknown(reference, pointer, root, known, "Nothing is known by that name")
-        if not any(ran(step_id) for step_id in self.checkouts[root]):
-            return _not_on_every_path(reference, pointer, self.checkouts[root][0])
-        if rest and not (len(rest) == 1 and rest[0] in ALLOWED):
-            return _blocked(reference, pointer, in_condition)
+        if not before.has(checked_out(root)):
+            witness = before.witness(checked_out(root))
+            return _not_on_every_path(reference, pointer, self.checkouts[root], "succeeded", witness)
+        if not rest:
+            return None if field == "run_as" else _whole(reference, pointer)
+        if len(rest) > 1 or rest[0] not in ALLOWED:
+            return _blocked(reference, pointer, field == "condition")
         return None
 
-    def _check_step_reference(self, reference: Reference, pointer: str, ran: Ran) -> Problem | None:
+    def _check_step_reference(self, reference: Reference, pointer: str, before: Before) -> Problem | None:
         step_id = reference.step_id or ""
         step = self.steps.get(step_id)
         if step is None:
@@ -164,9 +170,34 @@ class References:
                 nearest(".".join(reference.path[1:2]), PROPERTIES) or f"Write {{{{step_{step_id}.stdout}}}}."
             )
             return _problem(pointer, "unknown-property", message, fix)
-        if not ran(step_id):
-            return _not_on_every_path(reference, pointer, step_id)
-        return None
+        if not before.has(step_id):
+            return _not_on_every_path(reference, pointer, step_id, "run", before.witness(step_id))
+        return self._check_host(reference, pointer, step)
+
+    def _check_host(self, reference: Reference, pointer: str, step: JobStep) -> Problem | None:
+        """Whether the step runs on the host a reference names; of a tag or the instance's hosts only the
+        start decides, but the host has to be there."""
+        meant, named = _own_hosts(step), _host_names(reference.path)
+        known = self.hosts if meant is None else meant
+        if known is None or not named or not known.isdisjoint(named):
+            return None
+        where = "There is no host" if meant is None else f"`{step.id}` does not run on a host"
+        fix = nearest(named[0], sorted(known)) or f"Name one of: {', '.join(sorted(known)[:10])}."
+        return _problem(pointer, "unknown-host", f"{reference.text}: {where} `{named[0]}`.", fix)
+
+
+def _own_hosts(step: JobStep) -> frozenset[str] | None:
+    """The names of the hosts a step runs on, if it names each of them by its name."""
+    names = {str(host).strip().rstrip(".").lower() for host in step.hosts}
+    plain = all(not name.isdigit() and not name.startswith(("tag:", "group:")) for name in names)
+    return frozenset(names) if names and plain else None
+
+
+def _host_names(path: tuple[str, ...]) -> list[str]:
+    """The hosts a reference may mean: a host's name may have dots, and a part called like a property."""
+    if path[1:2] != ("hosts",):
+        return []
+    return [".".join(path[2:at]) for at, part in enumerate(path) if at > 2 and part in PROPERTIES]
 
 
 def _property(path: tuple[str, ...]) -> str | None:
@@ -197,10 +228,19 @@ def _unknown(reference: Reference, pointer: str, word: str, known: list[str], me
     return _problem(pointer, "unknown-reference", f"{message}: {reference.text}.", fix)
 
 
-def _not_on_every_path(reference: Reference, pointer: str, step_id: str) -> Problem:
-    message = f"{reference.text} is not defined on every path that leads here: `{step_id}` may not have run."
+def _not_on_every_path(reference: Reference, pointer: str, step_id: str, lacks: str, witness: str) -> Problem:
+    message = (
+        f"{reference.text} is not defined on every path that leads here: `{step_id}` may not have {lacks}"
+    )
+    message += f", as on the path {witness}." if witness else "."
     fix = f"Lead every path, failures too, through `{step_id}` first, or refer to a step that always ran."
     return _problem(pointer, "not-on-every-path", message, fix)
+
+
+def _whole(reference: Reference, pointer: str) -> Problem:
+    message = f"{reference.text} is a whole identity, and stands for nothing outside `run_as`."
+    fix = f"Write for example {{{{{reference.root}.username}}}}."
+    return _problem(pointer, "identity-misplaced", message, fix)
 
 
 def _blocked(reference: Reference, pointer: str, in_condition: bool) -> Problem:

@@ -61,10 +61,11 @@ def tally(approval_type: ApprovalType, eligible: Collection[int], votes: Mapping
     if approved >= quorum:
         return Tally("approved", f"Approved: {approved} of {len(people)} said yes; {needs}.")
     if len(people) - rejected < quorum:
-        return Tally("rejected", f"Rejected: {rejected} of {len(people)} said no; {needs}.")
-    more = quorum - approved
-    missing = "1 more approval is needed" if more == 1 else f"{more} more approvals are needed"
-    return Tally("pending", f"{missing} ({approved} of {quorum}).")
+        how = f"{rejected} of {len(people)} said no; {needs}"
+        return Tally("rejected", f"Rejected: approval can no longer be reached. {how}.")
+    more = "one" if quorum - approved == 1 else str(quorum - approved)
+    against = f"; {rejected} said no" if rejected else ""
+    return Tally("pending", f"{approved} of {quorum}, {more} more needed{against}.")
 
 
 def digest(frozen: Mapping[str, Value]) -> str:

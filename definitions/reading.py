@@ -152,7 +152,7 @@ _PATTERNS = {
         "Write for example `PARAM_LIMIT`.",
     ),
     "approvers": (
-        "An approver is `role:NAME`, `user:NAME` or `user:ID`.",
+        "An approver is `role:NAME`, `user:ID`, `user:NAME`, or a person's name or e-mail address.",
         "Write for example `role:admin` or `user:5`.",
     ),
     "name": (

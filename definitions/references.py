@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 REFERENCE = re.compile(r"\{\{[ \t]*(?:variables\.)?([A-Za-z_][A-Za-z0-9_-]*(?:\.[\w@:-]+)*)[ \t]*\}\}")
 SUSPECT = re.compile(r"\{\{(?!\s*\.)[^{}\n]*(?:\}\}?)?")
@@ -31,6 +32,7 @@ class Reference:
         return self.root[5:] if self.root.startswith("step_") else None
 
 
+@lru_cache(maxsize=64)  # a step's texts are looked at several times in a row
 def references(text: str) -> tuple[Reference, ...]:
     """Every reference in a text, in order."""
     return tuple(

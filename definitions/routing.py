@@ -5,6 +5,7 @@ step stays in it while its branches run, each as a list of its own, and is over 
 """
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -134,6 +135,30 @@ def joined(
     if None in endings:
         return None
     return Outcome.SUCCESS if step.join == "all" and FAIL not in endings else Outcome.FAILURE
+
+
+def made_up_for(
+    workflow: Workflow, step_id: str, routed: Mapping[str, str], joined_well: AbstractSet[str]
+) -> bool:
+    """Whether what failed in a step went no further than a branch: the branch came to its end all the same,
+    or the parallel step around it did without the branch.
+
+    `routed`: as for `joined`, with every parallel step around the step over. `joined_well`: the parallel
+    steps that succeeded, or more steps.
+    """
+    for parallel, number in workflow.place(step_id).branches:
+        around = workflow.step(parallel)
+        assert isinstance(around, ParallelStep)
+        if parallel in joined_well or _ending(around.branches[number], routed) == END:
+            return True
+    return False
+
+
+def how_joined(step: ParallelStep, outcome: Outcome) -> str:
+    """A sentence on how its branches have joined."""
+    if outcome is Outcome.SUCCESS:
+        return "Its branches have joined."
+    return f"{'No branch' if step.join == 'any' else 'Not every branch'} came to its end."
 
 
 def _endings(

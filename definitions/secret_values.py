@@ -6,7 +6,9 @@ and nothing else. It stands in no payload, no scope of references and no text.
 
 from collections.abc import Mapping, Sequence
 
+from definitions.nearest import pointer_to
 from definitions.parameters import Parameter, Value, text_of, variable_of
+from definitions.problems import Problem
 from definitions.references import references
 
 MASK = "***"
@@ -35,6 +37,35 @@ def given(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> Secre
     """The secret ones of bound values that are set, by name."""
     set_ones = {name: values[name] for name in sorted(names(parameters)) if values.get(name) is not None}
     return SecretValues({name: text_of(value) for name, value in set_ones.items()})
+
+
+def given_again(
+    parameters: Sequence[Parameter], shown: Mapping[str, Value], anew: Mapping[str, Value]
+) -> tuple[dict[str, Value], list[Problem]]:
+    """The inputs of an instance that has ended, with its secret ones from `anew`, as they are not kept;
+    and what is wrong with that."""
+    secret = [name for name in sorted(names(parameters)) if shown.get(name) is not None]
+    problems = [
+        Problem(
+            pointer=pointer_to("/inputs", name),
+            code="secret-erased",
+            message=f"`{name}` was a secret, which is not kept once an instance has ended.",
+            fix="Give it again.",
+        )
+        for name in secret
+        if anew.get(name) is None
+    ]
+    problems += [
+        Problem(
+            pointer=pointer_to("/inputs", name),
+            code="not-given-again",
+            message=f"`{name}` was given when the instance was started, and stays so.",
+            fix="Leave it out, or start the workflow with other inputs.",
+        )
+        for name in anew
+        if name not in secret
+    ]
+    return {**shown, **{name: anew[name] for name in secret if name in anew}}, problems
 
 
 def by_variable(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> SecretValues:

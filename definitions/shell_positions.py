@@ -6,12 +6,14 @@ treat the value as one word of data. When unsure, refuse: the author can always 
 parameter. The scanners (`bash_positions`, `powershell_positions`) know their shell's grammar.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 FIRST, LAST = 0xE000, 0xF8FF
 """Private-use characters stand for the references while a command is scanned."""
+_MARK = re.compile(f"[{chr(FIRST)}-{chr(LAST)}]")
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def is_mark(char: str) -> bool:
 
 def has_mark(text: str) -> bool:
     """Whether any reference stands in a piece of the command."""
-    return any(is_mark(char) for char in text)
+    return _MARK.search(text) is not None
 
 
 def mark(command: str, spans: Sequence[tuple[int, int]]) -> str:
@@ -63,9 +65,8 @@ class Places:
 
     def refuse(self, text: str, reason: str) -> None:
         """Refuse every reference in a piece of the command."""
-        for char in text:
-            if is_mark(char):
-                self._places[ord(char) - FIRST] = Place("refused", reason)
+        for char in _MARK.findall(text):
+            self._places[ord(char) - FIRST] = Place("refused", reason)
 
     def all(self) -> list[Place]:
         """One place for each reference; one that no rule met is refused."""

@@ -2,7 +2,7 @@
 
 One pass: what a reference resolves to is never scanned again. Values stay data: nothing here puts a
 value into a text that will be run (`bind_command` binds names). Of an identity only `username`,
-`credential_type` and `domain` are ever given; every other property is the marker.
+`credential_type` and `domain` are ever given; every other property, and the whole of it, is the marker.
 """
 
 import json
@@ -35,6 +35,8 @@ __all__ = [
     "lint_command",
     "references",
     "resolve",
+    "resolve_run_as",
+    "resolve_text",
     "scope",
 ]
 
@@ -133,6 +135,22 @@ def resolve(template: Value, scope: Scope) -> Value:
     return REFERENCE.sub(lambda _: text_of(value_of(next(values), scope)), template)
 
 
+def resolve_text(template: str, scope: Scope) -> str:
+    """The same as text, whatever type the value of a whole template has."""
+    return text_of(resolve(template, scope))
+
+
+def resolve_run_as(template: str, scope: Scope) -> str:
+    """The identity that a step runs as: here, and only here, a whole identity stands for its name."""
+    found = references(template)
+    if len(found) == 1 and found[0].text == template and len(found[0].path) == 1:
+        root = found[0].root
+        if root in RESERVED_ROOTS or found[0].step_id is not None or root not in scope.identities:
+            raise _unresolved(found[0], "no identity of that name is checked out")
+        return root
+    return resolve_text(template, scope)
+
+
 def value_of(reference: Reference, scope: Scope) -> Value:
     """What one reference stands for; raises `Unresolved`."""
     root, rest = reference.root, reference.path[1:]
@@ -145,8 +163,6 @@ def value_of(reference: Reference, scope: Scope) -> Value:
         return _of_step(reference, scope.results.get(reference.step_id) or StepFacts())
     if root in RESERVED_ROOTS or root not in scope.identities:
         raise _unresolved(reference, f"nothing is known as `{root}`")
-    if not rest:
-        return root
     allowed = len(rest) == 1 and rest[0] in ALLOWED
     return scope.identities[root].get(rest[0]) if allowed else BLOCKED
 

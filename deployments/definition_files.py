@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from definitions.errors import Invalid
+from definitions.parameters import LARGEST_INTEGER
 from definitions.problems import Problem
 from deployments.definition_kinds import KINDS, Kind
 
@@ -78,10 +79,25 @@ def load(path: Path) -> object:
 
 def _load(path: Path, place: str) -> object:
     try:
-        return parse_text(_read(path, place), as_json=path.suffix == ".json")
+        return _as_kept(parse_text(_read(path, place), as_json=path.suffix == ".json"))
     except ValueError as error:
         fix = "Mend the file's YAML or JSON at that place."
         raise _refused(place, "not-readable", str(error), fix) from error
+
+
+def _as_kept(value: object) -> object:
+    """The same value; of a number like 1e17 the integer, as which the server's database gives it back."""
+    if isinstance(value, dict):
+        return {key: _as_kept(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_kept(inner) for inner in value]
+    if isinstance(value, float) and _WRITTEN_OUT_FROM <= abs(value) <= LARGEST_INTEGER:
+        return int(value)
+    return value
+
+
+_WRITTEN_OUT_FROM = 1e16
+"""Below, a float is written with its `.0`, and stays one."""
 
 
 def parse_text(text: str, *, as_json: bool) -> object:

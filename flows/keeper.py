@@ -3,8 +3,8 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts. Deadlines have rounds of their own: they need the
-store alone, and a call to Prefect may hang for a minute.
+the next one; it never stops the other parts. Deadlines, the audit chain and notices have rounds of their
+own: they don't need Prefect, and a call to it may hang for a minute.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ import asyncpg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows import prefect_runs
+from flows import notices, prefect_runs
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
-from store import approvals, channels, jobs, outbox
+from store import approvals, audit_chain, channels, jobs, outbox
 from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
@@ -86,7 +86,10 @@ class Keeper:
 
     async def _rounds(self, lock: Tx) -> None:
         log.info("this worker's keeper is active")
-        deadlines = asyncio.create_task(self._deadline_rounds(), name="opsgate-deadlines")
+        beside = [
+            asyncio.create_task(rounds(), name=f"opsgate-{rounds.__name__.strip('_')}")
+            for rounds in (self._deadline_rounds, self._audit_rounds, self._notice_rounds)
+        ]
         number, loop = 0, asyncio.get_running_loop()
         checked = loop.time()
         try:
@@ -103,8 +106,9 @@ class Keeper:
                 except TimeoutError:
                     continue
         finally:
-            deadlines.cancel()
-            await asyncio.gather(deadlines, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def round(self, number: int) -> None:
         """Everything that Prefect is to be told now."""
@@ -118,6 +122,21 @@ class Keeper:
         while True:
             await self.deadlines(number)
             number += 1
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _audit_rounds(self) -> None:
+        while True:
+            await self._try("audit chain", self._chain_audit)
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _chain_audit(self) -> None:
+        chained = audit_chain.BATCH
+        while chained == audit_chain.BATCH:
+            chained = await audit_chain.extend(self.db, self.process.signer)
+
+    async def _notice_rounds(self) -> None:
+        while True:
+            await self._try("notices", lambda: notices.round_of(self.process))
             await asyncio.sleep(TICK_SECONDS)
 
     async def deadlines(self, number: int) -> None:
@@ -140,7 +159,7 @@ class Keeper:
             )
 
     async def _errands(self) -> None:
-        for errand in await outbox.due(self.db):
+        for errand in await outbox.due(self.db, "deploy_workflow"):
             try:
                 await self._carry_out(errand)
             except Exception as error:
@@ -181,6 +200,10 @@ class Keeper:
             if flow_run is not None and not (here and self._take_up(flow_run)):
                 async with self.db.transaction() as tx:
                     await notify(tx, channels.RUNS)
+            if flow_run is not None and flow_run.id != idle.flow_run_id and self.process.settings.public_url:
+                # When it is on its way: nobody waits for the link.
+                page = f"{self.process.settings.public_url}/instances/{idle.instance_id}"
+                await self._try("the link back", partial(prefect_runs.link_back, self.client, flow_run, page))
 
     async def _close_runs(self) -> None:
         for ended in await attention.unclosed(self.db):

@@ -5,6 +5,7 @@ Settles nothing by itself: `flows.segment` commits what a member answers, one af
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,14 @@ _FIRST_LOOK_SECONDS, _LAST_LOOK_SECONDS = 0.25, 5.0
 
 DROPPED = Settled(Outcome.CANCELLED, StepStatus.CANCELLED, "Its branch was given up.")
 """The answer of a step that is in no frontier any more. Nothing is committed for it."""
+
+
+def _until(moment: datetime | None) -> float:
+    """Seconds until a moment that the database's clock decides about: ours may be wrong, so this is only when
+    to look again."""
+    if moment is None:
+        return _LAST_LOOK_SECONDS
+    return max(_FIRST_LOOK_SECONDS, (moment - datetime.now(UTC)).total_seconds())
 
 
 @dataclass
@@ -123,12 +132,12 @@ class Member:
         if waiting.kind == "jobs":
             failpoint("worker.waiting_hot")
         while True:
-            left = (
-                until - loop.time() if waiting.kind == "jobs" and not self.process.draining.is_set() else 0.0
-            )
+            hot = waiting.kind == "jobs" and not waiting.cold and not self.process.draining.is_set()
+            left = until - loop.time() if hot else 0.0
             self._tell(only_waits=left <= 0)
+            unrung = min(pause, _until(waiting.wake_at))
             try:
-                await asyncio.wait_for(self._bell.wait(), min(left, pause) if left > 0 else pause)
+                await asyncio.wait_for(self._bell.wait(), min(left, unrung) if left > 0 else unrung)
                 if waiting.kind == "jobs":
                     failpoint("worker.woken")
             except TimeoutError:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import httpx  # what Prefect's client raises
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import FlowRunCreate
+from prefect.client.schemas.actions import ArtifactCreate, FlowRunCreate
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State, StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Pending, Scheduled, to_state_create
@@ -21,9 +21,17 @@ from store.engine import attention
 from store.engine.attention import Idle, Unclosed
 
 _SETTABLE = frozenset(
-    {StateType.PAUSED, StateType.CRASHED, StateType.CANCELLED, StateType.RUNNING, StateType.PENDING}
+    {
+        StateType.PAUSED,
+        StateType.CRASHED,
+        StateType.CANCELLED,
+        StateType.FAILED,
+        StateType.RUNNING,
+        StateType.PENDING,
+    }
 )
-"""States from which Prefect takes `Scheduled` unforced (measured on 3.8.8)."""
+"""States from which Prefect takes `Scheduled` unforced (measured on 3.8.8). An instance that failed or
+was cancelled and is resumed goes on in the run it has, beside the steps it ran before."""
 
 
 _PATIENT_NUDGES = 3
@@ -122,6 +130,13 @@ async def set_going(db: Database, client: PrefectClient, idle: Idle, *, here: bo
         return await create_run(db, client, idle, here=here)
     await client.set_flow_run_state(flow_run.id, Scheduled(name="Resuming", message="Woken by Opsgate."))
     return await _read(client, flow_run.id)
+
+
+async def link_back(client: PrefectClient, flow_run: FlowRun, page: str) -> None:
+    """Put the address of an instance's page beside its run, under Artifacts."""
+    text = f"[Open in Opsgate]({page})"
+    link = ArtifactCreate(type="markdown", description=text, data=text, flow_run_id=flow_run.id)
+    await client.create_artifact(link)
 
 
 async def close(db: Database, client: PrefectClient, ended: Unclosed) -> None:

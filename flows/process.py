@@ -16,6 +16,7 @@ import structlog
 
 from flows.settings import EngineSettings
 from store import channels, log_output
+from store.audit_keys import Signer, read_signer
 from store.connection import Database, Listener
 from store.engine import leases, workers
 from store.sealing import read_keys
@@ -58,6 +59,8 @@ class EngineProcess:
     worker_id: UUID
     heart: Database
     """The heartbeat's one connection: it never waits for one of the pool that the segments share."""
+    signer: Signer | None = None
+    """Signs checkpoints of the audit chain."""
     bells: Doorbells = field(default_factory=Doorbells)
     hearing: dict[str, list[Callable[[str], None]]] = field(
         default_factory=lambda: {
@@ -108,11 +111,14 @@ async def engine_process(settings: EngineSettings, *, pool_size: int = 12) -> As
     """Open the store, register, beat and listen until the block ends."""
     log_output.configure()
     keys = None if settings.sealing_key_file is None else read_keys(settings.sealing_key_file)
+    signer = None if settings.audit_key_file is None else read_signer(settings.audit_key_file)
     db = await Database.connect(settings.database_url, max_size=pool_size, name="opsgate-worker", keys=keys)
     heart = await Database.connect(settings.database_url, max_size=1, name="opsgate-heartbeat")
-    process = EngineProcess(settings, db, uuid4(), heart)
+    process = EngineProcess(settings, db, uuid4(), heart, signer)
     await workers.register(db, process.worker_id, f"{socket.gethostname()}:{os.getpid()}")
     process.hearing[channels.INSTANCES].append(process.bells.ring)
+    if settings.engine_steps:
+        process.hearing[channels.JOBS] = []
     listener = Listener(
         db.dsn, {channel: partial(_tell, heard) for channel, heard in process.hearing.items()}
     )

@@ -16,6 +16,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from definitions import routing
 from definitions.lifecycles.instance import InstanceStatus, StepStatus
+from definitions.outputs import outputs_of
 from definitions.routing import Active
 from definitions.steps import ParallelStep
 from flows import forms
@@ -101,6 +102,8 @@ class Segment:
         """Step after step, branch beside branch, until the instance ends or only waits."""
         asked = {active for active, state in self.situation.results.items() if state.status == "waiting"}
         self.watch.glance = await leases.glance(self.process.db, self.lease)
+        if any(active.visit > 1 for active in self.situation.frontier):
+            failpoint("worker.resumed")
         try:
             while not self.watch.glance.cancel_requested:
                 waits: dict[Active, Waiting] = {}
@@ -120,8 +123,10 @@ class Segment:
                     await self._park(list(waits.values()), min(seen))
                     self.watch.glance = await leases.glance(self.process.db, self.lease)
             await self._leave()
+            failpoint("worker.cancelling")
             reason = self.watch.glance.cancel_reason or "Cancelled."
             await commits.end_cancelled(self.process.db, self.lease, reason)
+            failpoint("worker.ended")
             return final_state(InstanceStatus.CANCELLED)
         finally:
             await self._abandon()
@@ -172,7 +177,11 @@ class Segment:
                 return None  # its branch was given up
             run = StepRun(self.process.db, self.lease, situation, active)
             advance = routing.advance(situation.workflow, situation.frontier, active, answer.outcome)
-            cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
+            cause, outputs = "", None
+            if advance.ended is InstanceStatus.FAILED:
+                cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
+            elif advance.ended is InstanceStatus.COMPLETED:
+                outputs, cause = outputs_of(situation.workflow, run.scope(answer.facts))
             advance, self.watch.glance = await commits.close_step(
                 self.process.db,
                 self.lease,
@@ -184,8 +193,9 @@ class Segment:
                 advance=advance,
                 task_run_id=task_run_id,
                 cause=cause,
+                outputs=outputs,
             )
-            failpoint("worker.between_steps")
+            failpoint("worker.between_steps" if advance.ended is None else "worker.ended")
             situation.frontier = advance.frontier
             situation.results.pop(active, None)  # they stand in the order in which they ended
             situation.results[active] = StepState(
@@ -213,10 +223,11 @@ class Segment:
 
     async def _park(self, waits: list[Waiting], seen_seq: int) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""
+        # A gate's deadline wakes by itself: the request is decided then.
+        moments = [wait.wake_at for wait in waits if wait.kind != "gate" and wait.wake_at is not None]
         waits = [wait for wait in waits if wait.kind != "branches"]
         kinds = [wait.kind for wait in waits]
         kind = cast(commits.ParkKind, "jobs" if "jobs" in kinds else kinds[0])
-        moments = [wait.wake_at for wait in waits if wait.kind == "delay" and wait.wake_at is not None]
         number = await commits.park(
             self.process.db,
             self.lease,

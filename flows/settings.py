@@ -19,9 +19,15 @@ class EngineSettings(FileSettings):
     """A file with Prefect's auth string; never the string itself in an environment."""
     sealing_key_file: Path | None = None
     """The keys that seal secret values at rest; the same file as the web process has."""
+    audit_key_file: Path | None = None
+    """The key that signs checkpoints of the audit chain; None: it is chained and not signed."""
     public_url: str = ""
     """Where people reach our pages; linked from Prefect."""
+    notice_local: bool = False
+    """Whether notices may go to addresses of this machine and its link: a mail relay on it, say."""
     worker_limit: int = Field(default=200, ge=0)
     """Flow runs one worker process runs at once. 0: it only keeps, other workers run."""
+    engine_steps: bool = False
+    """Whether workflows may run steps on this worker's own host (`@engine`), with its user's rights."""
     hot_seconds: float = Field(default=30.0, ge=0)
     """How long a step waits for its jobs in memory before the flow run suspends (design section 4)."""

@@ -22,6 +22,7 @@ from prefect.settings import (
 )
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from flows.engine_host import EngineHost
 from flows.execute import Executor
 from flows.keeper import Keeper
 from flows.process import EngineProcess, engine_process, log
@@ -37,6 +38,9 @@ _QUIET = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
 
 DRAIN_SECONDS = 15.0
 """How long running segments may take to park when the worker is asked to end."""
+
+ENGINE_DRAIN_SECONDS = 5.0
+"""How long jobs of its own host may go on then; what still runs is killed, and reported as interrupted."""
 
 
 class _NormalPark(logging.Filter):
@@ -63,6 +67,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
         self._settings = settings or EngineSettings()
         self._executor: Executor | None = None
         self._process: EngineProcess | None = None
+        self._engine_host: EngineHost | None = None
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -124,6 +129,7 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                 super().start(run_once, with_healthcheck, printer), name="opsgate-poll"
             )
             keeping = asyncio.create_task(keeper.run(), name="opsgate-keeper")
+            hosting = self._host_engine_steps(self._process)
             self._process.hearing[channels.RUNS].append(lambda _: self._rung())
             self._cancel_start = None
             try:
@@ -131,12 +137,18 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
                     await asyncio.wait([work], timeout=0.2)
                 await self._drain()
             finally:
-                keeping.cancel()
-                work.cancel()
-                outcome = await asyncio.gather(keeping, work, return_exceptions=True)
+                for task in (keeping, hosting, work):
+                    task.cancel()
+                outcome = await asyncio.gather(keeping, hosting, work, return_exceptions=True)
             for result in outcome:
                 if isinstance(result, Exception):
                     raise result
+
+    def _host_engine_steps(self, process: EngineProcess) -> asyncio.Task[None]:
+        if not process.settings.engine_steps:
+            return asyncio.create_task(asyncio.sleep(0), name="opsgate-no-engine-host")
+        self._engine_host = EngineHost(process)
+        return asyncio.create_task(self._engine_host.run(), name="opsgate-engine-host")
 
     async def _drain(self) -> None:
         """Take nothing new; let what runs park, so that nothing has to crash."""
@@ -147,6 +159,9 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
             await asyncio.wait_for(self._idle.wait(), DRAIN_SECONDS)
         except TimeoutError:
             log.warning("the worker ends while segments still run; the keeper sets them going again")
+        if self._engine_host is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._engine_host.idle(), ENGINE_DRAIN_SECONDS)
 
     # -- taking runs ---------------------------------------------------------------------------
     def _has_room(self) -> bool:

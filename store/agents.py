@@ -27,7 +27,8 @@ async def enrol(db: Database, request: EnrolRequest) -> EnrolReply:
         if secret_id is None:
             raise NotAuthenticated("The organisation secret is not known, is used up, or has expired.")
         name = checked(request.hostname, "host")
-        host_id = await _host(tx, name, request)
+        host_id = await _host(tx, name, request.os)
+        await note_host(tx, host_id, request.facts, request.os, request.arch)
         agent_id: int = await tx.fetchval(
             """INSERT INTO agents (host_id, token_sha256, public_key, version)
                VALUES ($1, $2, $3, $4) RETURNING id""",
@@ -63,9 +64,18 @@ async def revoke_of_host(tx: Tx, host_id: int, why: str) -> list[int]:
     return [] if agent_id is None else await job_endings.release(tx, agent_id, (), why)
 
 
-def kept_facts(said: Mapping[str, str]) -> dict[str, str]:
-    """What is kept of a host's facts: an agent may say anything."""
-    return {_storable(key)[:100]: _storable(value)[:1000] for key, value in list(said.items())[:100]}
+async def note_host(
+    tx: Tx, host_id: int | None, facts: Mapping[str, str], os: str | None, arch: str | None
+) -> None:
+    """Keep what an agent says of its host, which may be anything; None: as it was."""
+    kept = {_storable(key)[:100]: _storable(value)[:1000] for key, value in list(facts.items())[:100]}
+    await tx.execute(
+        "UPDATE hosts SET facts = $2, os = coalesce($3, os), arch = coalesce($4, arch) WHERE id = $1",
+        host_id,
+        kept,
+        os,
+        None if arch is None else _storable(arch)[:100],
+    )
 
 
 def _storable(text: str) -> str:
@@ -73,15 +83,10 @@ def _storable(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-async def _host(tx: Tx, name: str, request: EnrolRequest) -> int:
-    facts = kept_facts(request.facts)
+async def _host(tx: Tx, name: str, os: str) -> int:
+    """The host of this name: a new one, or one that may enrol again."""
     created: int | None = await tx.fetchval(
-        """INSERT INTO hosts (name, os, arch, facts) VALUES ($1, $2, $3, $4)
-           ON CONFLICT (name) DO NOTHING RETURNING id""",
-        name,
-        request.os,
-        request.arch[:100],
-        facts,
+        "INSERT INTO hosts (name, os) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING RETURNING id", name, os
     )
     if created is not None:
         return created
@@ -94,14 +99,7 @@ async def _host(tx: Tx, name: str, request: EnrolRequest) -> int:
             f"There is already a host {name}. Somebody with hosts.manage must allow it to enrol again first."
         )
     host_id: int = row["id"]
-    await tx.execute(
-        """UPDATE hosts SET os = $2, arch = $3, facts = $4, reenrol_until = NULL, decommissioned_at = NULL
-           WHERE id = $1""",
-        host_id,
-        request.os,
-        request.arch[:100],
-        facts,
-    )
+    await tx.execute("UPDATE hosts SET reenrol_until = NULL, decommissioned_at = NULL WHERE id = $1", host_id)
     await revoke_of_host(tx, host_id, "The host was enrolled again while it ran.")
     return host_id
 

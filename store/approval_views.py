@@ -94,22 +94,30 @@ class VoteView(BaseModel):
     """'Your vote is counted: 1 of 2.' or 'Approved.'"""
 
 
-_SELECT = """
-SELECT r.*, coalesce(w.name, '') AS workflow_name, i.started_by,
-       coalesce(i.started_by_name, '') AS started_by_name,
-       coalesce(r.deadline <= clock_timestamp(), false) AS late
-FROM approval_requests r
-LEFT JOIN instances i ON i.id = r.instance_id
-LEFT JOIN workflows w ON w.id = i.workflow_id
-"""
+_ROW = """r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
+    r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name, i.started_by,
+    coalesce(i.started_by_name, '') AS started_by_name,
+    coalesce(r.deadline <= clock_timestamp(), false) AS late"""
+_FROM = """FROM approval_requests r
+    LEFT JOIN instances i ON i.id = r.instance_id
+    LEFT JOIN workflows w ON w.id = i.workflow_id"""
+
+
+async def rows(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalRow]:
+    """The requests that `condition` (SQL of ours, over `r` and `i`) picks, a line each."""
+    found = await tx.fetch(f"SELECT {_ROW} {_FROM} {condition}", *args)
+    votes = await votes_of(tx, [row["id"] for row in found])
+    return [ApprovalRow(**_line(row, votes.get(row["id"], []), actor)) for row in found]
 
 
 async def select(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalView]:
-    """The requests that `condition` (SQL of ours, over `r`) picks, as this person sees them."""
-    rows = await tx.fetch(f"{_SELECT} {condition}", *args)
-    votes = await votes_of(tx, [row["id"] for row in rows])
-    names = await people.names(tx, {user for row in rows for user in row["eligible"]})
-    return [_view(row, votes.get(row["id"], []), names, actor) for row in rows]
+    """The requests that `condition` (SQL of ours, over `r` and `i`) picks, as this person sees them."""
+    found = await tx.fetch(
+        f"SELECT {_ROW}, r.description, r.quorum, r.frozen, r.digest {_FROM} {condition}", *args
+    )
+    votes = await votes_of(tx, [row["id"] for row in found])
+    names = await people.names(tx, {user for row in found for user in row["eligible"]})
+    return [_view(row, votes.get(row["id"], []), names, actor) for row in found]
 
 
 async def one(tx: Tx, actor: Actor, request_id: int) -> ApprovalView:
@@ -160,18 +168,19 @@ def _why_not(row: Row, votes: Sequence[CastVote], actor: Actor) -> str | None:
     return not_asked(row, actor) or may(actor, people.VOTE)
 
 
-def _view(row: Row, votes: list[CastVote], names: dict[int, str], actor: Actor) -> ApprovalView:
+def _line(row: Row, votes: list[CastVote], actor: Actor) -> dict[str, Any]:
     why_not = _why_not(row, votes, actor)
     if row["status"] == ApprovalStatus.PENDING:
         sentence = tally(row, votes).sentence
     else:
         sentence = row["decision_reason"] or STATES[ApprovalStatus(row["status"])]
-    fields: dict[str, Any] = {
-        **row,
-        "eligible": [Person(id=user, name=names.get(user, f"user {user}")) for user in row["eligible"]],
-        "votes": votes,
-        "sentence": sentence,
-        "may_decide": why_not is None,
-        "why_not": why_not,
-    }
-    return ApprovalView(**{name: fields[name] for name in ApprovalView.model_fields})
+    fields = {**row, "sentence": sentence, "may_decide": why_not is None, "why_not": why_not}
+    return {name: fields[name] for name in ApprovalRow.model_fields}
+
+
+def _view(row: Row, votes: list[CastVote], names: dict[int, str], actor: Actor) -> ApprovalView:
+    eligible = [Person(id=user, name=names.get(user, f"user {user}")) for user in row["eligible"]]
+    more = ("description", "approval_type", "quorum", "frozen", "digest", "decision_reason")
+    return ApprovalView(
+        **_line(row, votes, actor), eligible=eligible, votes=votes, **{name: row[name] for name in more}
+    )

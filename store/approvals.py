@@ -3,16 +3,27 @@
 A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 
-from definitions import quorum
+from definitions import ahead, quorum
 from definitions.errors import Conflict, Invalid
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.steps.approval import ApprovalStep
-from store import approval_views, audit, channels, frozen_facts, pages, people, visits
+from store import (
+    approval_plans,
+    approval_views,
+    audit,
+    channels,
+    frozen_facts,
+    notices,
+    pages,
+    people,
+    visits,
+)
+from store.approval_plans import Plan
 from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
@@ -21,6 +32,12 @@ from store.votes import decide, vote
 from store.wakes import notify
 
 __all__ = ["electorate", "expire_due", "listing", "open_request", "show", "vote", "withdraw_all"]
+
+
+class ApprovalDetail(ApprovalView):
+    """A request with what a yes to it sets going."""
+
+    plan: Plan
 
 
 async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
@@ -49,7 +66,6 @@ async def open_request(
     step: ApprovalStep,
     title: str,
     description: str,
-    frozen: Mapping[str, Value],
     started_by: int | None,
     branch: str = "",
 ) -> int:
@@ -62,12 +78,11 @@ async def open_request(
     )
     if existing is not None:
         return existing
-    title, description = _shown(title, 500), _shown(description, 20_000)
+    title, description = _fitting(title, 500), _fitting(description, 20_000)
     eligible, needed = await electorate(tx, step, started_by)
     deadline = await _deadline(tx, step)
     asked: dict[str, Value] = {
-        **frozen,
-        **await frozen_facts.of_instance(tx, instance_id),
+        **await frozen_facts.of_instance(tx, instance_id, step_id),
         "step": step_id,
         "visit": visit,
         "title": title,
@@ -96,13 +111,14 @@ async def open_request(
     )
     detail = {"instance": instance_id, "step": step_id, "quorum": needed, "eligible": len(eligible)}
     await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
+    await notices.asked(tx, request_id, step.approvers, deadline)
     await notify(tx, channels.EVENTS, f"approval:{request_id}")
     return request_id
 
 
-def _shown(text: str, most: int) -> str:
+def _fitting(text: str, most: int) -> str:
     """Text that resolved templates may have filled with a job's output: storable, and of bounded length."""
-    text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    text = ahead.storable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -162,11 +178,14 @@ async def _lock_instances(tx: Tx, instance_ids: Iterable[int]) -> None:
     )
 
 
-async def show(db: Database, actor: Actor, request_id: int) -> ApprovalView:
-    """One request, as this person sees it."""
+async def show(db: Database, actor: Actor, request_id: int) -> ApprovalDetail:
+    """One request, as this person sees it, with what will run if people say yes."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
-        return await approval_views.one(tx, actor, request_id)
+        view = await approval_views.one(tx, actor, request_id)
+        row = await tx.fetchrow("SELECT * FROM approval_requests WHERE id = $1", request_id)
+        assert row is not None
+        return ApprovalDetail(**vars(view), plan=await approval_plans.show(tx, actor, row))
 
 
 async def listing(
@@ -175,24 +194,29 @@ async def listing(
     *,
     status: str | None = None,
     mine: bool = False,
+    started: bool = False,
+    decided: bool = False,
     limit: int = 50,
     after: str | None = None,
 ) -> Page[ApprovalRow]:
-    """Requests, the newest first; `mine`: those this person is asked and has not voted on."""
+    """Requests, decided ones too, the newest first; `mine`: those this person is asked and has not voted on;
+    `started`: those of instances this person started; `decided`: those that are not open any more."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
-        found = await approval_views.select(
+        found = await approval_views.rows(
             tx,
             actor,
             """WHERE r.id < $1 AND ($2::text IS NULL OR r.status = $2)
                  AND (NOT $3 OR ($4 = ANY (r.eligible) AND r.status = 'pending'
                       AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
-               ORDER BY r.id DESC LIMIT $5""",
+                 AND (NOT $5 OR i.started_by = $4) AND (NOT $6 OR r.status <> 'pending')
+               ORDER BY r.id DESC LIMIT $7""",
             pages.before(after),
             status,
             mine,
-            actor.id if actor.kind == "user" else None,
+            actor.person,
+            started,
+            decided,
             pages.bounded(limit) + 1,
         )
-    rows = [ApprovalRow(**{name: getattr(view, name) for name in ApprovalRow.model_fields}) for view in found]
-    return pages.cut(rows, limit, lambda row: row.id)
+    return pages.cut(found, limit, lambda row: row.id)

@@ -3,12 +3,15 @@
 Only reads. What instances may not use any more (archived scripts, decommissioned hosts) is left out.
 """
 
+from definitions.catalogue import ENGINE
 from definitions.parameters import Parameter
 from definitions.proof import Catalogue, ScriptFacts
 from definitions.steps import ApprovalStep
 from definitions.workflow import Workflow, all_steps
-from store import people
+from store import people, targets
 from store.connection import Database, Tx
+
+_FLEET = f"decommissioned_at IS NULL AND name <> '{ENGINE}'"
 
 
 async def load(tx: Tx | Database, workflow: Workflow | None = None) -> Catalogue:
@@ -45,9 +48,9 @@ async def _scripts(tx: Tx | Database) -> tuple[ScriptFacts, ...]:
 
 
 async def _hosts(tx: Tx | Database) -> frozenset[str]:
-    """Names, ids as text, `tag:x` and `group:x`: what a step may say."""
-    known: set[str] = set()
-    for row in await tx.fetch("SELECT id, name, tags, groups FROM hosts WHERE decommissioned_at IS NULL"):
+    """Names, ids as text, `tag:x` and `group:x`, and `@engine` where it is allowed: what a step may say."""
+    known = {ENGINE} if await targets.engine_runs_steps(tx) else set[str]()
+    for row in await tx.fetch(f"SELECT id, name, tags, groups FROM hosts WHERE {_FLEET}"):
         known |= {row["name"], str(row["id"])}
         known |= {f"tag:{tag}" for tag in row["tags"]} | {f"group:{group}" for group in row["groups"]}
     return frozenset(known)

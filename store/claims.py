@@ -120,8 +120,7 @@ async def _new_process(db: Database, agent: Actor, request: PollRequest, again: 
     False if a poll that looks again is the older one."""
     async with db.transaction() as tx:
         if request.facts is not None and not again:  # the host before its agent, as decommissioning does
-            facts = agents.kept_facts(request.facts)
-            await tx.execute("UPDATE hosts SET facts = $2 WHERE id = $1", agent.host_id, facts)
+            await agents.note_host(tx, agent.host_id, request.facts, request.os, request.arch)
         row = await tx.fetchrow(
             "SELECT boot_id, previous_boot_id, revoked_at FROM agents WHERE id = $1 FOR NO KEY UPDATE",
             agent.id,

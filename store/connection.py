@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from definitions.parameters import LARGEST_INTEGER
 from store.sealing import SealingKeys
 
 Tx: TypeAlias = PoolConnectionProxy
@@ -24,9 +25,19 @@ AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 between two messages of one statement."""
 
 
+def _whole(digits: str) -> int | float:
+    """JSONB writes 1e300 out as three hundred digits: what is too large for an integer there was none."""
+    number = int(digits) if len(digits) <= _INTEGER_DIGITS else float(digits)
+    return number if abs(number) <= LARGEST_INTEGER else float(digits)
+
+
+_INTEGER_DIGITS = len(str(-LARGEST_INTEGER))
+_decode = json.JSONDecoder(parse_int=_whole).decode
+
+
 async def _prepare(connection: asyncpg.Connection) -> None:
     for name in ("json", "jsonb"):
-        await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+        await connection.set_type_codec(name, encoder=json.dumps, decoder=_decode, schema="pg_catalog")
 
 
 async def _leave_as_is(connection: object) -> None:

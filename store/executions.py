@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 from agent.payloads import ScriptPayload
 from definitions import job_types, secret_values
 from definitions.dispatch import script_payload
-from definitions.errors import Conflict, Invalid
+from definitions.errors import Conflict
 from definitions.lifecycles.job import RETRYABLE
-from definitions.parameters import Value, bind
+from definitions.parameters import Value, bound
 from definitions.permissions import Actor, require
-from definitions.problems import has_errors
 from definitions.secret_values import SecretValues
 from store import audit, jobs, libraries, references, scripts, sealed_values, targets
 from store.connection import Database, Row, Tx
@@ -40,9 +39,7 @@ async def execute(
     async with db.transaction() as tx:
         row = await _runnable(tx, ref)
         script = await scripts.load_version(tx, row["id"], row["version"])
-        values, problems = bind(script.parameters, parameters, "/parameters")
-        if has_errors(problems):
-            raise Invalid(f"The parameters of {script.name!r} are not valid.", problems)
+        values = bound(script.parameters, parameters, "parameters", script.name)
         linked = await libraries.linked(tx, script)
         payload = script_payload(script, values, libraries=[each.library for each in linked])
         ran = libraries.record(linked)
@@ -139,7 +136,6 @@ async def _make(
     rerun_of: int | None,
 ) -> Made:
     """The execution's row, its jobs, and who did it."""
-    person = actor.id if actor.kind == "user" else None
     execution_id = await tx.fetchval(
         """INSERT INTO executions (script_id, script_version, parameters, rerun_of, created_by,
                                    created_by_name)
@@ -148,11 +144,11 @@ async def _make(
         version,
         dict(parameters),
         rerun_of,
-        person,
+        actor.person,
         actor.name,
     )
     known = [job._replace(execution_id=execution_id) for job in new]
-    made = await jobs.insert(tx, actor.name, person, known, keys=keys)
+    made = await jobs.insert(tx, actor.name, actor.person, known, keys=keys)
     detail: dict[str, Any] = {"name": script["name"], "version": version}
     detail |= {"execution": execution_id, "jobs": made}
     if rerun_of is not None:

@@ -11,11 +11,17 @@ import signal
 POINTS: dict[str, str] = {
     "worker.before_dispatch": "a step is about to create its jobs",
     "worker.after_dispatch": "the jobs are committed, nobody waits for them yet",
+    "worker.wave_dispatched": "the jobs of a step's next wave are committed, nobody waits for them yet",
+    "worker.retry_queued": "the next attempt of a failed job is committed, nobody waits for it yet",
+    "worker.delay_begun": "the end of a delay is committed, nobody waits for it yet",
     "worker.waiting_hot": "the worker waits for jobs in memory",
     "worker.parked": "the park is committed, Prefect has not suspended the run yet",
     "worker.woken": "the job is complete, the flow is about to read its result",
     "worker.forked": "a parallel step's branches are committed, none has begun",
     "worker.between_steps": "a step's result and the new frontier are committed, the next has not begun",
+    "worker.cancelling": "a cancel has been seen, the instance has not ended yet",
+    "worker.ended": "the end of the instance is committed, Prefect shows its run as open",
+    "worker.resumed": "an instance that was resumed is taken up, no step of it has begun",
 }
 """Every point and the moment it stands for. Tests assert that each one was hit."""
 

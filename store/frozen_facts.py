@@ -1,20 +1,18 @@
-"""What an approval request freezes of its instance: versions, inputs, hosts, who started it.
+"""What an approval request freezes of its instance, put together here and nowhere else: versions, inputs,
+hosts, who started it, and the steps that a yes sets going.
 
 Of secret inputs an instance has a mark only; it never changes its inputs.
 """
 
 from definitions.parameters import Value
+from store import approval_ahead
 from store.connection import Tx
 
 
-async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
-    """The facts, as JSON."""
+async def of_instance(tx: Tx, instance_id: int, step_id: str) -> dict[str, Value]:
+    """The facts at a gate of the instance, as JSON."""
     row = await tx.fetchrow(
-        """SELECT i.workflow_id, i.workflow_version, w.name, i.inputs, i.host_ids, i.pinned_scripts,
-                  i.pinned_libraries,
-                  i.started_by_name
-           FROM instances i JOIN workflows w ON w.id = i.workflow_id
-           WHERE i.id = $1""",
+        "SELECT i.*, w.name FROM instances i JOIN workflows w ON w.id = i.workflow_id WHERE i.id = $1",
         instance_id,
     )
     if row is None:
@@ -32,4 +30,5 @@ async def of_instance(tx: Tx, instance_id: int) -> dict[str, Value]:
         "inputs": row["inputs"],
         "hosts": [host["name"] for host in hosts],
         "started_by": row["started_by_name"],
+        "ahead": await approval_ahead.freeze(tx, row, step_id),
     }

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from definitions.errors import Invalid, NotFound
+from definitions.catalogue import ENGINE
+from definitions.errors import Conflict, Invalid, NotFound
 from definitions.lifecycles.job import JobStatus
 from definitions.permissions import Actor, require
 from definitions.problems import Problem
@@ -90,7 +91,8 @@ async def listing(
     require(actor, "hosts.view")
     rows = await db.fetch(
         f"""SELECT * FROM ({_VIEW}) AS host
-            WHERE id < $1 AND ($2::text IS NULL OR $2 = ANY(tags)) AND ($3::text IS NULL OR $3 = ANY(groups))
+            WHERE id < $1 AND name <> '{ENGINE}'
+              AND ($2::text IS NULL OR $2 = ANY(tags)) AND ($3::text IS NULL OR $3 = ANY(groups))
               AND ($4::boolean IS NULL OR online = $4) AND (decommissioned_at IS NOT NULL) = $5
             ORDER BY id DESC LIMIT $6""",
         before(after),
@@ -130,7 +132,7 @@ async def label(
         if value is not None
     }
     async with db.transaction() as tx:
-        before_ = await _load(tx, host)
+        before_ = await _of_fleet(tx, host)
         for column, value in wanted.items():
             await tx.execute(f"UPDATE hosts SET {column} = $2 WHERE id = $1", before_.id, value)
         await audit.record(tx, actor, "host.label", "host", before_.id, name=before_.name, **wanted)
@@ -141,7 +143,7 @@ async def allow_reenrolment(db: Database, actor: Actor, host: int | str) -> Host
     """Let a host of this name enrol again within the next hour; its agent of now ends when it does."""
     require(actor, "hosts.manage")
     async with db.transaction() as tx:
-        found = await _load(tx, host)
+        found = await _of_fleet(tx, host)
         await tx.execute(
             "UPDATE hosts SET reenrol_until = now() + $2 WHERE id = $1", found.id, REENROL_WINDOW
         )
@@ -153,7 +155,7 @@ async def decommission(db: Database, actor: Actor, host: int | str) -> Decommiss
     """Take a host out of service: its agent is refused from now on, its unfinished jobs have failed."""
     require(actor, "hosts.manage")
     async with db.transaction() as tx:
-        found = await _load(tx, host)
+        found = await _of_fleet(tx, host)
         await tx.execute(
             """UPDATE hosts SET decommissioned_at = coalesce(decommissioned_at, now()), reenrol_until = NULL
                WHERE id = $1""",
@@ -175,6 +177,14 @@ async def decommission(db: Database, actor: Actor, host: int | str) -> Decommiss
         )
         gone = await _load(tx, found.id)
         return DecommissionedView(**gone.model_dump(), failed_jobs=sorted(failed))
+
+
+async def _of_fleet(tx: Tx, host: int | str) -> HostView:
+    """A host that people look after."""
+    found = await _load(tx, host)
+    if found.name == ENGINE:
+        raise Conflict("The engine's own host is no part of the fleet; `engine_steps` of a worker rules it.")
+    return found
 
 
 async def _load(tx: Tx, host: int | str) -> HostView:

@@ -1,6 +1,7 @@
 """What a person sees of an instance: frozen models, and the SQL that fills them. Changes nothing.
 
-Somebody without `jobs.view` sees the steps and their results, and no job or output.
+Somebody without `jobs.view` sees the steps, what each was sent and how it ended, but no job: of what jobs
+printed only what a later step was sent.
 """
 
 from datetime import datetime
@@ -42,9 +43,13 @@ class StepResultView(BaseModel):
     """Why it ended so, and why the next step was taken."""
     routed_to: str | None
     wake_at: datetime | None
+    deadline: datetime | None
+    """By which it has to be over, if its `timeout_minutes` says so."""
     started_at: datetime
     ended_at: datetime | None
     jobs: list[StepJobView]
+    not_started: list[HostName]
+    """The hosts it is meant for that have no job: not yet, or, when it has ended, never: see `reason`."""
     approval_id: int | None
 
 
@@ -77,11 +82,32 @@ class InstanceRow(BaseModel):
     frontier: list[FrontierStep]
 
 
+class Resume(BaseModel):
+    """That somebody had an instance go on after it had ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    by: str
+    steps: list[str]
+    """Where it went on."""
+    visit: int
+    was: str
+    """The status it had ended with."""
+    reason: str
+    """Why it had ended so."""
+
+
 class InstanceView(InstanceRow):
     """Everything about one instance."""
 
     inputs: dict[str, Value]
     """With a mark in the place of each secret that was given."""
+    outputs: dict[str, Value] | None
+    """What the workflow gives back, once it has completed; null: what has no value."""
+    resumes: list[Resume]
+    rerun_of: int | None
+    """The instance that this one repeats."""
     waits_for: str | None
     """One sentence while it is not over: what it waits for, and on whom."""
     cancel_requested_at: datetime | None
@@ -100,6 +126,14 @@ _COLUMNS = f"""i.id, i.workflow_id, w.name AS workflow_name, i.workflow_version,
     i.created_at, i.started_at, i.ended_at, i.reason, i.frontier, {_HOSTS} AS hosts"""
 
 
+_NOT_STARTED = """CASE WHEN s.host_ids = '{}' THEN '[]'::json ELSE (
+    SELECT coalesce(json_agg(json_build_object('id', h.id, 'name', h.name)
+                    ORDER BY array_position(s.host_ids, h.id)), '[]')
+    FROM hosts h WHERE h.id = ANY (s.host_ids) AND NOT EXISTS (
+        SELECT 1 FROM jobs j WHERE j.instance_id = s.instance_id AND j.step_id = s.step_id
+          AND j.visit = s.visit AND j.host_id = h.id)) END"""
+
+
 async def rows(tx: Tx, condition: str, *args: object) -> list[InstanceRow]:
     """The instances that `condition` (SQL of ours, over `i` and `w`) picks."""
     found = await tx.fetch(
@@ -111,8 +145,8 @@ async def rows(tx: Tx, condition: str, *args: object) -> list[InstanceRow]:
 async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
     """Everything about one instance, or NotFound."""
     row = await tx.fetchrow(
-        f"""SELECT {_COLUMNS}, i.inputs, i.cancel_requested_at, i.cancel_reason,
-                   i.flow_run_id::text AS flow_run_id
+        f"""SELECT {_COLUMNS}, i.inputs, i.outputs, i.resumes, i.rerun_of, i.cancel_requested_at,
+                   i.cancel_reason, i.flow_run_id::text AS flow_run_id
             FROM instances i JOIN workflows w ON w.id = i.workflow_id
             WHERE i.id = $1""",
         instance_id,
@@ -130,8 +164,9 @@ async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
 
 async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]:
     found = await tx.fetch(
-        """SELECT s.step_id, s.visit, s.kind, s.name, s.status, s.input, s.outcome, s.reason, s.routed_to,
-                  s.wake_at, s.started_at, s.ended_at, r.id AS approval_id
+        f"""SELECT s.step_id, s.visit, s.kind, s.name, s.status, s.input, s.outcome, s.reason, s.routed_to,
+                  s.wake_at, s.deadline, s.started_at, s.ended_at, r.id AS approval_id,
+                  {_NOT_STARTED} AS not_started
            FROM step_results s LEFT JOIN approval_requests r
              ON r.instance_id = s.instance_id AND r.step_id = s.step_id AND r.visit = s.visit
            WHERE s.instance_id = $1 ORDER BY s.id""",
@@ -151,7 +186,9 @@ def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalVie
     for step in steps:
         # A parallel step waits for what its branches wait for.
         if step.ended_at is None and step.approval_id is None and step.kind != "parallel":
-            sentences.append(waits.for_step(step.name or step.step_id, step.wake_at, step.jobs))
+            later = [host.name for host in step.not_started]
+            name = step.name or step.step_id
+            sentences.append(waits.for_step(name, step.wake_at, step.jobs, later, step.deadline))
     if sentences:
         return " ".join(sentences)
     following = ", ".join(active["step"] for active in row["frontier"])

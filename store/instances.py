@@ -1,10 +1,11 @@
-"""Instances: start one, look at it, run it again. Cancelling is `store.instance_cancel`.
+"""Instances: start one, look at it, run it again.
 
+Cancelling is `store.instance_cancel`, going on `store.instance_resume`, finding `store.instance_lists`.
 The engine's own moves (lease, frontier, results) are in `store.engine`, never here.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from definitions import routing, secret_values
 from definitions.errors import Conflict, Invalid
@@ -18,7 +19,6 @@ from store import (
     audit,
     channels,
     instance_views,
-    pages,
     references,
     sealed_values,
     targets,
@@ -26,11 +26,13 @@ from store import (
 )
 from store.connection import Database, Row, Tx
 from store.instance_cancel import cancel
-from store.instance_views import InstanceRow, InstanceView
-from store.pages import Page
+from store.instance_lists import listing
+from store.instance_resume import resume
+from store.instance_views import InstanceView
+from store.targets import HostRef
 from store.wakes import notify
 
-__all__ = ["cancel", "listing", "rerun", "show", "start"]
+__all__ = ["cancel", "listing", "rerun", "resume", "show", "start"]
 
 
 async def start(
@@ -47,53 +49,51 @@ async def start(
     require(actor, "workflows.manage")
     async with db.transaction() as tx:
         row = await workflows.find(tx, workflow_ref)
-        workflow = await _published(tx, row)
-        values, problems = bind(workflow.inputs, inputs, "/inputs")
-        if has_errors(problems):
-            raise Invalid(f"The inputs of {row['name']!r} are not valid.", problems)
-        found = await targets.resolve(tx, hosts)
-        shown = secret_values.masked(workflow.inputs, values)
-        secret = secret_values.given(workflow.inputs, values)
-        instance_id = await _insert(tx, actor, row, workflow, shown, [host.id for host in found])
-        if secret:
-            await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
+        version = _startable(row)
+        instance_id = await _start(db, tx, actor, row, version, hosts, inputs)
     async with db.connection() as tx:
         return await instance_views.one(tx, actor, instance_id)
 
 
-async def rerun(db: Database, actor: Actor, instance_id: int) -> InstanceView:
-    """Start the newest version of the same workflow on the same hosts with the same inputs.
+async def rerun(
+    db: Database,
+    actor: Actor,
+    instance_id: int,
+    secrets: Mapping[str, Value] | None = None,
+    *,
+    same_version: bool = False,
+) -> InstanceView:
+    """Start the same workflow on the same hosts with the same inputs: its published version, or the one
+    that the instance ran. One that does not take these inputs any more is refused, never another taken.
 
-    Not one that was given secret inputs: they are erased when it ends.
+    `secrets`: the secret inputs it was given, which are erased when it ends.
     """
     require(actor, "workflows.manage")
-    row = await db.fetchrow(
-        """SELECT i.workflow_id, i.host_ids, i.inputs, coalesce(v.definition -> 'inputs', '[]') AS parameters
-           FROM instances i JOIN workflow_versions v
-             ON v.workflow_id = i.workflow_id AND v.version = i.workflow_version
-           WHERE i.id = $1""",
-        instance_id,
-    )
-    if row is None:
-        raise references.missing("instance", instance_id)
-    _check_nothing_erased(row)
-    return await start(db, actor, row["workflow_id"], row["host_ids"], row["inputs"])
-
-
-def _check_nothing_erased(row: Row) -> None:
-    secret = [each["name"] for each in row["parameters"] if each.get("type") == "secret"]
-    problems = [
-        Problem(
-            pointer=f"/inputs/{name}",
-            code="secret-erased",
-            message=f"`{name}` was a secret, which is not kept for running again.",
-            fix="Start the workflow anew, and give it.",
+    async with db.transaction() as tx:
+        before = await tx.fetchrow(
+            "SELECT workflow_id, workflow_version, host_ids, inputs FROM instances WHERE id = $1", instance_id
         )
-        for name in secret
-        if row["inputs"].get(name) is not None
-    ]
-    if problems:
-        raise Invalid(problems[0].message, problems)
+        if before is None:
+            raise references.missing("instance", instance_id)
+        row = await workflows.find(tx, before["workflow_id"])
+        ran: int = before["workflow_version"]
+        version = ran if _startable(row) == ran or same_version else _startable(row)
+        pinned = await workflows.load_version(tx, row["id"], ran)
+        inputs, problems = secret_values.given_again(pinned.inputs, before["inputs"], secrets or {})
+        if problems:
+            raise Invalid(problems[0].message, problems)
+        try:
+            hosts = before["host_ids"]
+            again = await _start(db, tx, actor, row, version, hosts, inputs, rerun_of=instance_id)
+        except Invalid as refusal:
+            if version == ran:
+                raise
+            message = (
+                f"{refusal.message} Instance {instance_id} ran version {ran}, which can be run again too."
+            )
+            raise Invalid(message, refusal.problems) from refusal
+    async with db.connection() as tx:
+        return await instance_views.one(tx, actor, again)
 
 
 async def show(db: Database, actor: Actor, instance_id: int) -> InstanceView:
@@ -103,71 +103,99 @@ async def show(db: Database, actor: Actor, instance_id: int) -> InstanceView:
         return await instance_views.one(tx, actor, instance_id)
 
 
-async def listing(
-    db: Database,
-    actor: Actor,
-    *,
-    status: Sequence[str] = (),
-    workflow: int | str | None = None,
-    limit: int = 50,
-    after: str | None = None,
-) -> Page[InstanceRow]:
-    """Instances, the newest first."""
-    require(actor, "workflows.view")
-    workflow_id, name = (None, None) if workflow is None else references.split(workflow)
-    async with db.connection() as tx:
-        found = await instance_views.rows(
-            tx,
-            """WHERE i.id < $1 AND (cardinality($2::text[]) = 0 OR i.status = ANY ($2))
-                 AND ($3::bigint IS NULL OR i.workflow_id = $3) AND ($4::text IS NULL OR w.name = $4)
-               ORDER BY i.id DESC LIMIT $5""",
-            pages.before(after),
-            list(status),
-            workflow_id,
-            name,
-            pages.bounded(limit) + 1,
-        )
-    return pages.cut(found, limit, lambda row: row.id)
-
-
-async def _published(tx: Tx, row: Row) -> Workflow:
+def _startable(row: Row) -> int:
+    """The version of a workflow that new instances run."""
     if row["archived_at"] is not None:
         raise Conflict(f"The workflow {row['name']!r} is archived.")
     if row["published_version"] is None:
         raise Conflict(f"The workflow {row['name']!r} has no published version yet; publish it first.")
-    return await workflows.load_version(tx, row["id"], row["published_version"])
+    version: int = row["published_version"]
+    return version
 
 
-async def _insert(
-    tx: Tx, actor: Actor, row: Row, workflow: Workflow, inputs: dict[str, Value], host_ids: list[int]
+async def _start(
+    db: Database,
+    tx: Tx,
+    actor: Actor,
+    row: Row,
+    version: int,
+    hosts: Sequence[int | str],
+    inputs: Mapping[str, object],
+    rerun_of: int | None = None,
 ) -> int:
-    started_by = actor.id if actor.kind == "user" else None
+    """Start a version; all that is wrong with the hosts, the inputs and the scripts is said at once."""
+    workflow = await workflows.load_version(tx, row["id"], version)
+    values, problems = bind(workflow.inputs, inputs, "/inputs")
+    found: list[HostRef] = []
+    try:
+        found = await targets.resolve(tx, hosts)
+    except Invalid as refused:
+        problems += refused.problems
+    scripts, libraries, missing = await _pins(tx, workflow)
+    problems += missing
+    if has_errors(problems):
+        only = problems[0].message if len(problems) == 1 else f"{len(problems)} things are wrong."
+        raise Invalid(f"Version {version} of {row['name']!r} can't be started so: {only}", problems)
+    new = _New(
+        workflow_id=row["id"],
+        version=version,
+        inputs=secret_values.masked(workflow.inputs, values),
+        host_ids=[host.id for host in found],
+        scripts=scripts,
+        libraries=libraries,
+        rerun_of=rerun_of,
+    )
+    instance_id = await _insert(tx, actor, row["name"], workflow, new)
+    if secret := secret_values.given(workflow.inputs, values):
+        await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
+    return instance_id
+
+
+@dataclass(frozen=True)
+class _New:
+    """What a new instance pins."""
+
+    workflow_id: int
+    version: int
+    inputs: dict[str, Value]
+    host_ids: list[int]
+    scripts: dict[str, int]
+    libraries: dict[str, dict[str, int]]
+    rerun_of: int | None
+
+
+async def _insert(tx: Tx, actor: Actor, name: str, workflow: Workflow, new: _New) -> int:
     for step in all_steps(workflow.steps):
         if isinstance(step, ApprovalStep):
-            await approvals.electorate(tx, step, started_by)
+            await approvals.electorate(tx, step, actor.person)
     instance_id: int = await tx.fetchval(
         """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts,
-               pinned_libraries, started_by, started_by_name, frontier)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id""",
-        row["id"],
-        row["published_version"],
-        inputs,
-        host_ids,
-        *await _pins(tx, workflow),
-        started_by,
+               pinned_libraries, started_by, started_by_name, frontier, rerun_of)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING id""",
+        new.workflow_id,
+        new.version,
+        new.inputs,
+        new.host_ids,
+        new.scripts,
+        new.libraries,
+        actor.person,
         actor.name,
         [asdict(active) for active in routing.start(workflow).frontier],
+        new.rerun_of,
     )
-    detail = {"workflow": row["name"], "version": row["published_version"], "hosts": host_ids}
-    await audit.record(tx, actor, "instance.start", "instance", instance_id, **detail)
+    detail = {"workflow": name, "version": new.version, "hosts": new.host_ids}
+    again = {} if new.rerun_of is None else {"rerun_of": new.rerun_of}
+    await audit.record(tx, actor, "instance.start", "instance", instance_id, **detail, **again)
     await notify(tx, channels.OUTBOX)
     await notify(tx, channels.EVENTS, f"instance:{instance_id}")
     return instance_id
 
 
-async def _pins(tx: Tx, workflow: Workflow) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
-    """The version each script has now, by id, and each library these link, by name; later saves do not
-    touch this instance.
+async def _pins(
+    tx: Tx, workflow: Workflow
+) -> tuple[dict[str, int], dict[str, dict[str, int]], list[Problem]]:
+    """The version each script has now, by id, and each library these link, by name: later saves do not
+    touch this instance. And the scripts that are not there.
 
     A script may have changed since the workflow was proved: its parameters are bound again, with the
     instance's values, when its step runs.
@@ -190,11 +218,9 @@ async def _pins(tx: Tx, workflow: Workflow) -> tuple[dict[str, int], dict[str, d
         for ref, step_id in wanted.items()
         if ref not in pins
     ]
-    if problems:
-        raise Invalid(problems[0].message, problems)
     libraries = {
         row["library"]: {"id": row["library_id"], "version": row["library_version"]}
         for row in rows
         if row["library"] is not None
     }
-    return {str(script_id): version for script_id, version in pins.items()}, libraries
+    return {str(script_id): version for script_id, version in pins.items()}, libraries, problems

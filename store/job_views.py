@@ -19,6 +19,9 @@ _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.
     extract(epoch FROM j.ended_at - j.started_at)::float8 AS duration,
     a.last_seen_at, coalesce(a.last_seen_at > now() - interval '{ONLINE_SECONDS} seconds', false) AS online,
     now() AS now, CASE WHEN j.status = 'queued' THEN h.decommissioned_at IS NOT NULL END AS decommissioned,
+    CASE WHEN j.status = 'queued' AND j.attempt > 1 THEN (
+        SELECT before.reason FROM job_attempts before
+        WHERE before.job_id = j.id AND before.attempt = j.attempt - 1) END AS failed_before,
     CASE WHEN j.status = 'queued' THEN (
         SELECT r.title FROM approval_requests r WHERE r.instance_id = j.instance_id AND r.status = 'pending'
           AND starts_with(j.branch, r.branch)

@@ -17,6 +17,9 @@ class NotStarted(NamedTuple):
     now: datetime
     claimed_at: datetime | None
     scheduled_at: datetime
+    attempt: int
+    failed_before: str | None
+    """How the attempt before this one ended."""
     host: str
     decommissioned: bool
     gate: str | None
@@ -34,7 +37,11 @@ def why(job: NotStarted) -> str:
         claimed = f"Claimed by the agent of {job.host} at {_clock(job.claimed_at, job.now)}"
         return f"{claimed}; {_fails(job.claimed_at, job.now)} unless it starts."
     if job.scheduled_at > job.now:
-        return f"Scheduled for {_at(job.scheduled_at)}, in {_span(job.scheduled_at - job.now)}."
+        when = f"{_at(job.scheduled_at, seconds=job.attempt > 1)}, in {_span(job.scheduled_at - job.now)}"
+        if job.attempt > 1:
+            before = f": {job.failed_before}" if job.failed_before else ""
+            return f"Attempt {job.attempt} begins at {when}; the one before failed{before.rstrip('.')}."
+        return f"Scheduled for {when}."
     fails = _fails(job.scheduled_at, job.now)
     if job.gate is not None:
         return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
@@ -63,8 +70,8 @@ def _jobs(ids: Sequence[int]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def _at(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+def _at(moment: datetime, *, seconds: bool = False) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M{':%S' if seconds else ''}} UTC"
 
 
 def _clock(moment: datetime, now: datetime) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from agent.payloads import Payload
 from definitions.errors import Conflict, Invalid, NotFound
-from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY, read_payload
+from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY, read_payload, take_secrets
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
@@ -27,7 +27,7 @@ from store.wakes import notify
 
 
 class NewJob(NamedTuple):
-    """A job to make. `scheduled_at` None: now."""
+    """A job to make. `scheduled_at` None, or a moment that has passed: now."""
 
     type: str
     host_id: int
@@ -65,7 +65,7 @@ async def insert(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
                                  script_version, created_by_name, created_by, instance_id, step_id, visit,
                                  branch, libraries, execution_id)
-               VALUES ($1, $2, $3, $4, $5, coalesce($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
+               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
@@ -108,10 +108,11 @@ async def dispatch(
     payload: Mapping[str, Any],
     priority: int | None = None,
     scheduled_at: datetime | None = None,
+    secrets: Mapping[str, object] | None = None,
 ) -> list[int]:
-    """Make one job a host, by hand."""
+    """Make one job a host, by hand. `secrets`, by name, are sealed for each of them."""
     require(actor, "jobs.manage")
-    checked = _checked_payload(type, payload)
+    checked, sealed = _checked(type, payload, secrets or {})
     if type in ALWAYS_CRITICAL or priority is None:
         priority = CRITICAL if type in ALWAYS_CRITICAL else PRIORITY[type]
     async with db.transaction() as tx:
@@ -119,8 +120,9 @@ async def dispatch(
         ids = await insert(
             tx,
             actor.name,
-            actor.id if actor.kind == "user" else None,
-            [NewJob(type, host.id, checked, priority, scheduled_at) for host in found],
+            actor.person,
+            [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found],
+            keys=db.keys,
         )
         for job_id, host in zip(ids, found, strict=True):
             await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
@@ -134,7 +136,7 @@ async def cancel(db: Database, actor: Actor, job_id: int) -> JobView:
         job = await _locked(tx, job_id)
         if job["status"] not in CANCELLABLE:
             raise Conflict(f"Job {job_id} has ended as {job['status']}; there is nothing to cancel.")
-        await _stop(tx, job, f"Cancelled by {actor.name}.")
+        await stop(tx, job, f"Cancelled by {actor.name}.")
         await audit.record(tx, actor, "job.cancel", "job", job_id)
         return await _view(tx, job_id)
 
@@ -149,7 +151,7 @@ async def cancel_of_instance(tx: Tx, instance_id: int, reason: str, steps: Visit
         *visits.columns(steps),
     )
     for job in rows:
-        await _stop(tx, job, reason)
+        await stop(tx, job, reason)
     return len(rows)
 
 
@@ -170,7 +172,7 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
         if sealed_values.are_erased(job):
             raise Conflict(
                 f"The secret values of job {job_id} were erased {sealed_values.RETRY_DAYS} days after its "
-                "end: run the script again, and give them."
+                "end: dispatch it anew, and give them."
             )
         if not await targets.by_ids(tx, [job["host_id"]]):
             raise Conflict(f"The host of job {job_id} was decommissioned; nobody would pick it up.")
@@ -179,21 +181,25 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
         return await _view(tx, job_id)
 
 
-async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> None:
-    """Queue the next attempt of a failed or timed-out job: for `retry`, and for a step's own retries."""
-    host_id = await tx.fetchval(
+async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> int:
+    """Queue the next attempt of a failed or timed-out job: for `retry`, and for a step's own retries.
+    Returns the number of the attempt."""
+    queued = await tx.fetchrow(
         """UPDATE jobs
            SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
                request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL,
                cancel_requested_at = NULL, cancel_told_at = NULL, outcome = NULL, exit_code = NULL,
                reason = '', stdout_length = 0,
                stderr_length = 0, stdout_truncated = false, stderr_truncated = false
-           WHERE id = $1 RETURNING host_id""",
+           WHERE id = $1 RETURNING host_id, attempt""",
         job_id,
         timedelta(seconds=delay_seconds),
     )
+    assert queued is not None
     await job_endings.announce(tx, job_id)
-    await notify(tx, channels.JOBS, str(host_id))
+    await notify(tx, channels.JOBS, str(queued["host_id"]))
+    attempt: int = queued["attempt"]
+    return attempt
 
 
 async def delete(db: Database, actor: Actor, job_id: int) -> None:
@@ -226,8 +232,8 @@ async def row(db: Database, actor: Actor, job_id: int) -> JobRow:
     return found
 
 
-async def _stop(tx: Tx, job: Row, reason: str) -> None:
-    """Cancel a locked job; one that runs is only asked to, and ends when its agent says so."""
+async def stop(tx: Tx, job: Row, reason: str) -> None:
+    """Cancel a locked job that is not over; one that runs is asked to, and ends when its agent says so."""
     if job["status"] != JobStatus.RUNNING:
         await job_endings.end(tx, job, JobStatus.CANCELLED, reason, outcome="cancelled")
         return
@@ -271,8 +277,13 @@ def _missing(job_id: int) -> NotFound:
     return NotFound(f"There is no job {job_id}.")
 
 
-def _checked_payload(type_: str, payload: Mapping[str, Any]) -> Payload:
+def _checked(
+    type_: str, payload: Mapping[str, Any], secrets: Mapping[str, object]
+) -> tuple[Payload, SecretValues]:
     checked, problems = read_payload(type_, payload)
-    if checked is None:
+    sealed = SecretValues()
+    if checked is not None:
+        checked, sealed, problems = take_secrets(checked, secrets)
+    if checked is None or problems:
         raise Invalid(f"A {type_[:80]} job can't be made of this.", problems)
-    return checked
+    return checked, sealed

@@ -3,14 +3,13 @@
 While a script links a library, its name and language stay as they are, and it is not archived.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from definitions.errors import Conflict, Invalid
-from definitions.library import Library
+from definitions.library import Library, unfit_links
 from definitions.prepending import unfit_library
-from definitions.problems import Problem
-from definitions.script import Script
+from definitions.script import Language, Script
 from store.connection import Database, Row, Tx
 from store.references import listed
 from store.versioned import Versioned, VersionView
@@ -75,17 +74,13 @@ async def linked(tx: Tx, script: Script) -> list[Linked]:
         names,
     )
     found = {row["name"]: row for row in rows}
-    problems = [
-        Problem(pointer=f"/libraries/{index}", code=code, message=message, fix=fix)
-        for index, name in enumerate(script.libraries)
-        for code, message, fix in _wrong(script, index, found.get(name))
-    ]
+    problems = list(unfit_links(script, {name: _language(row) for name, row in found.items()}))
     if problems:
         raise Invalid(f"The libraries of the script {script.name!r} can't be linked.", problems)
     return [_linked(found[name], name) for name in script.libraries]
 
 
-async def pinned(db: Database, pins: Mapping[str, Mapping[str, int]], script: Script) -> list[Linked]:
+async def pinned(db: Tx | Database, pins: Mapping[str, Mapping[str, int]], script: Script) -> list[Linked]:
     """What a script links, at the versions an instance pinned by name; one it has no pin for is left out."""
     wanted = [(name, pins[name]["id"], pins[name]["version"]) for name in script.libraries if name in pins]
     if not wanted:
@@ -110,16 +105,7 @@ def _linked(row: Row, name: str) -> Linked:
     return Linked(row["id"], row["version"], Library(name=name, **row["definition"]))
 
 
-def _wrong(script: Script, index: int, row: Row | None) -> Sequence[tuple[str, str, str]]:
-    """Code, message and fix of what is wrong with one link."""
-    name = script.libraries[index]
-    if row is None:
-        return [("unknown-library", f"There is no library {name!r}.", "Save the library first.")]
-    if row["archived_at"] is not None:
-        return [("archived-library", f"The library {name!r} is archived.", "Save the library again first.")]
-    if row["definition"]["language"] != script.language:
-        message = f"The library {name!r} is {row['definition']['language']}, the script is {script.language}."
-        return [("other-language", message, f"Link a library in {script.language}.")]
-    if name in script.libraries[:index]:
-        return [("linked-twice", f"The library {name!r} is linked twice.", "Link it once.")]
-    return []
+def _language(row: Row) -> Language | None:
+    """None: it is archived."""
+    language: Language | None = None if row["archived_at"] is not None else row["definition"]["language"]
+    return language

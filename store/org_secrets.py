@@ -55,7 +55,7 @@ async def create(
             name.strip(),
             shown_once.digest(secret),
             max_uses,
-            actor.id if actor.kind == "user" else None,
+            actor.person,
             lifetime,
         )
         assert row is not None

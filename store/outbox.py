@@ -1,7 +1,7 @@
-"""The outbox: what Prefect still has to be told, written with the fact that causes it.
+"""The outbox: what Prefect or people still have to be told, written with the fact that causes it.
 
 The keeper carries the rows out and may do one twice; every kind is idempotent.
-Kinds: `deploy_workflow {workflow_id}`.
+Kinds: `deploy_workflow {workflow_id}`, `notice {event, subject_id}`.
 """
 
 from datetime import datetime, timedelta
@@ -11,7 +11,7 @@ from store import channels
 from store.connection import Database, Tx
 from store.wakes import notify
 
-Kind = Literal["deploy_workflow"]
+Kind = Literal["deploy_workflow", "notice"]
 
 
 class Errand(NamedTuple):
@@ -23,23 +23,29 @@ class Errand(NamedTuple):
     attempts: int
 
 
-async def add(tx: Tx, kind: Kind, payload: dict[str, Any]) -> None:
-    """Ask the keeper for something, in the caller's transaction."""
-    await tx.execute("INSERT INTO outbox (kind, payload) VALUES ($1, $2)", kind, payload)
+async def add(tx: Tx, kind: Kind, payload: dict[str, Any], not_before: datetime | None = None) -> None:
+    """Ask the keeper for something, in the caller's transaction; `not_before`: not yet."""
+    await tx.execute(
+        "INSERT INTO outbox (kind, payload, not_before) VALUES ($1, $2, coalesce($3, now()))",
+        kind,
+        payload,
+        not_before,
+    )
     await notify(tx, channels.OUTBOX)
 
 
-async def due(db: Database, limit: int = 50) -> list[Errand]:
-    """The oldest errands that are due. Only the active keeper asks."""
+async def due(db: Database, kind: Kind, limit: int = 50) -> list[Errand]:
+    """The oldest errands of a kind that are due. Only the active keeper asks."""
     rows = await db.fetch(
         """SELECT id, kind, payload, attempts FROM outbox
-           WHERE done_at IS NULL AND not_before <= now() ORDER BY id LIMIT $1""",
+           WHERE done_at IS NULL AND not_before <= now() AND kind = $2 ORDER BY id LIMIT $1""",
         limit,
+        kind,
     )
     return [Errand(row["id"], row["kind"], row["payload"], row["attempts"]) for row in rows]
 
 
-async def done(db: Database, errand: Errand) -> None:
+async def done(db: Database | Tx, errand: Errand) -> None:
     """The errand has been carried out."""
     await db.execute("UPDATE outbox SET done_at = now() WHERE id = $1", errand.id)
 

@@ -1,17 +1,24 @@
-"""Passwords: argon2 hashes, made and checked in a thread, and the throttle on guesses."""
+"""Passwords: argon2 hashes, made and checked in a thread, and the throttle on guesses.
+
+The throttle counts by name and by address, so that who guesses at a name locks out nobody elsewhere.
+"""
 
 import asyncio
+import ipaddress
 from functools import cache
 
 from pwdlib import PasswordHash
 
 from definitions.errors import Invalid, RateLimited
 from definitions.problems import Problem
-from store.connection import Database
+from store.connection import Database, Tx
 
 MIN_LENGTH = 10
 MAX_LENGTH = 1024
-MAX_FAILURES = 10
+SHARES = ((100, 10), (1000, 1))
+"""While fewer than so many tries for a name have failed within WINDOW, from wherever: how many one address
+has. So guesses from many addresses soon have one each, and in the end none; and the person, from an
+address of their own, has at least one until then."""
 WINDOW = "15 minutes"
 
 _hasher = PasswordHash.recommended()
@@ -49,20 +56,47 @@ async def matches(password: str, password_hash: str | None) -> bool:
     )
 
 
-async def note_try(db: Database, name: str) -> None:
+async def note_try(db: Database, name: str, address: str) -> None:
     """Count a try before it is checked, so that guesses side by side count too."""
+    ours = _of_address(name, address)
     async with db.transaction() as tx:
         await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('sign-in:' || $1, 0))", name)
-        failures = await tx.fetchval(
-            f"SELECT count(*) FROM sign_in_failures WHERE name = $1 AND at > now() - interval '{WINDOW}'",
-            name,
-        )
-        if failures >= MAX_FAILURES:
+        total, own = [await _failures(tx, key) for key in (_of_all(name), ours)]
+        if own >= next((share for most, share in SHARES if total < most), 0):
             raise RateLimited(f"Too many failed tries to sign in as {name}; wait {WINDOW}.")
         await tx.execute("DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'")
-        await tx.execute("INSERT INTO sign_in_failures (name) VALUES ($1)", name)
+        await tx.execute("INSERT INTO sign_in_failures (name) VALUES ($1), ($2)", _of_all(name), ours)
 
 
-async def forgive(db: Database, name: str) -> None:
-    """The right password was given: forget the failures."""
-    await db.execute("DELETE FROM sign_in_failures WHERE name = $1", name)
+async def forgive(db: Database, name: str, address: str) -> None:
+    """The right password was given: forget what failed from this address, and nothing else."""
+    await db.execute(
+        """WITH own AS (DELETE FROM sign_in_failures WHERE name = $1 RETURNING at)
+           DELETE FROM sign_in_failures WHERE name = $2 AND at IN (SELECT at FROM own)""",
+        _of_address(name, address),
+        _of_all(name),
+    )
+
+
+async def _failures(tx: Tx, key: str) -> int:
+    found: int = await tx.fetchval(
+        f"SELECT count(*) FROM sign_in_failures WHERE name = $1 AND at > now() - interval '{WINDOW}'", key
+    )
+    return found
+
+
+# Each try is two rows of one transaction, and so of one moment: what everybody failed with for the name,
+# and this address. No name, whatever somebody types, makes the key of another.
+def _of_all(name: str) -> str:
+    return f"all {name}"
+
+
+def _of_address(name: str, address: str) -> str:
+    """An IPv6 network of 64 bits is one address: its owner has all of them."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return f"from ? {name}"
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or ipaddress.IPv6Address(int(found) >> 64 << 64)
+    return f"from {found} {name}"

@@ -4,6 +4,7 @@ Only people who could vote are counted: not disabled, and holding `workflows.man
 Changes nothing.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 
 from definitions.errors import OpsgateError
@@ -53,7 +54,8 @@ async def _of_roles(tx: Tx | Database, names: Collection[str]) -> Mapping[str, f
 
 
 async def _of_people(tx: Tx | Database, names: Collection[str]) -> Mapping[str, frozenset[int]]:
-    """By id where it is a number, else by name, else by e-mail address."""
+    """By id where it is a number, else by name, else by e-mail address; one that two people have, whose
+    capitals alone differ, means neither."""
     numbers = [int(name) for name in names if name.isascii() and name.isdigit() and len(name) <= 19]
     ids = [number for number in numbers if number <= _MAX_ID]
     rows = await tx.fetch(
@@ -63,11 +65,13 @@ async def _of_people(tx: Tx | Database, names: Collection[str]) -> Mapping[str, 
         ids,
         list(names),
     )
+    addresses = Counter(row["email"] for row in rows)
     found: dict[str, frozenset[int]] = {}
     for key in ("email", "name", "id"):
         for row in rows:
             if str(row[key]) in names:
-                found[str(row[key])] = frozenset({row["id"]} if row["votes"] else ())
+                shared = key == "email" and addresses[row["email"]] > 1
+                found[str(row[key])] = frozenset({row["id"]} if row["votes"] and not shared else ())
     return found
 
 

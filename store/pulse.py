@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from definitions.catalogue import ENGINE
 from store.connection import Database
 
 
@@ -15,6 +16,7 @@ class Pulse(NamedTuple):
     hosts_offline: int
     oldest_queued_seconds: float
     outbox_due: int
+    notices_dead: int
 
 
 async def ready(db: Database) -> bool:
@@ -40,9 +42,11 @@ async def pulse(db: Database) -> Pulse:
                       AS hosts_offline,
                   coalesce((SELECT extract(epoch FROM now() - min(scheduled_at))::float FROM jobs
                             WHERE status = 'queued' AND scheduled_at < now()), 0) AS oldest_queued_seconds,
-                  (SELECT count(*) FROM outbox WHERE done_at IS NULL) AS outbox_due
+                  (SELECT count(*) FROM outbox WHERE done_at IS NULL AND not_before <= now()) AS outbox_due,
+                  (SELECT count(*) FROM notice_deliveries WHERE dead_at IS NOT NULL) AS notices_dead
            FROM hosts h LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL
-           WHERE h.decommissioned_at IS NULL"""
+           WHERE h.decommissioned_at IS NULL AND h.name <> $1""",
+        ENGINE,
     )
     assert row is not None
     return Pulse(

@@ -3,9 +3,9 @@
 Running one is `store.executions`.
 """
 
+from definitions import not_yet
 from definitions.errors import Invalid
 from definitions.prepending import prepend
-from definitions.problems import Problem
 from definitions.script import Script
 from store import libraries
 from store.connection import Row, Tx
@@ -19,12 +19,7 @@ class ScriptView(VersionView[Script]):
 async def _check(tx: Tx, new: Script, _before: Script | None) -> None:
     """Refuse what no host could be given faithfully, rather than run something else."""
     if new.run_as:
-        message, fix = (
-            "This version of Opsgate can't run it.",
-            "Leave `run_as` out: it runs as the agent's user.",
-        )
-        problem = Problem(pointer="/run_as", code="not-available-yet", message=message, fix=fix)
-        raise Invalid(f"The script {new.name!r} can't be saved.", [problem])
+        raise Invalid(f"The script {new.name!r} can't be saved.", [not_yet.run_as("/run_as")])
     linked = await libraries.linked(tx, new)
     prepend(new.language, new.content, [each.library.content for each in linked])
 

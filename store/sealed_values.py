@@ -1,11 +1,12 @@
-"""Secret values in the store: of jobs, and of instances' secret inputs, always sealed.
+"""Secret values in the store, always sealed: of jobs, instances' secret inputs, addresses of notices.
 
-They are sealed in the transaction that makes the job or the instance, each for it alone: a row copied
-elsewhere does not open. They are kept no longer than they can be used:
+They are sealed in the transaction that makes the job, the instance or the channel, each for it alone: a
+row copied elsewhere does not open. They are kept no longer than they can be used:
 
 - a job's until it has completed or is cancelled. One that failed or timed out can be retried, so it
   keeps them for RETRY_DAYS at most, and, of a step, until its instance ends; then it can't be retried;
-- an instance's until it ends. Running it again therefore takes its secret inputs anew.
+- an instance's until it ends. Running it again therefore takes its secret inputs anew;
+- a channel's as long as the channel.
 """
 
 from collections.abc import Mapping
@@ -53,3 +54,14 @@ async def of_instance(db: Database, instance_id: int) -> dict[str, str]:
     """An instance's secret inputs that were given; raises `Unavailable`."""
     sealed = await db.fetchval("SELECT sealed_inputs FROM instances WHERE id = $1", instance_id)
     return {} if sealed is None else required(db.keys).open(("instance", instance_id), sealed)
+
+
+async def keep_of_channel(tx: Tx, keys: SealingKeys | None, channel_id: int, url: str) -> None:
+    """Seal a new channel's address; raises `Unavailable` without a key."""
+    sealed = required(keys).seal(("notice channel", channel_id), {"url": url})
+    await tx.execute("UPDATE notice_channels SET sealed_url = $2 WHERE id = $1", channel_id, sealed)
+
+
+def of_channel(keys: SealingKeys | None, channel_id: int, sealed: bytes) -> str:
+    """A channel's address; raises `Unavailable`."""
+    return required(keys).open(("notice channel", channel_id), sealed)["url"]

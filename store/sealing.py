@@ -81,19 +81,27 @@ class SealingKeys:
 
 def read_keys(path: Path) -> SealingKeys:
     """The keys of a file; raises `Unavailable` when others may read it, or it holds no key."""
+    return SealingKeys(key_lines(path, "sealing key"))
+
+
+def key_lines(path: Path, what: str, *, secret: bool = True) -> list[bytes]:
+    """A file of keys, one a line, at least one; raises `Unavailable`, for a secret one also when others may
+    read it. No message repeats what is in it."""
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) or mode & 0o077:
-            raise Unavailable(f"The sealing key file {path} can be read by others: chmod 600 it.")
+        if secret and (not stat.S_ISREG(mode) or mode & 0o077):
+            raise Unavailable(f"The {what} file {path} can be read by others: chmod 600 it.")
         text = path.read_text(encoding="ascii")
         keys = [base64.b64decode(_padded(line), b"-_", validate=True) for line in text.split()]
-        return SealingKeys(keys)
     except OSError as error:
-        raise Unavailable(f"The sealing key file {path} can't be read: {error.strerror}.") from None
+        raise Unavailable(f"The {what} file {path} can't be read: {error.strerror}.") from None
     except (binascii.Error, ValueError):
+        keys = []
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise Unavailable(
-            f"The sealing key file {path} should have one key a line, each {KEY_BYTES} bytes in base64url."
-        ) from None
+            f"The {what} file {path} should have one key a line, each {KEY_BYTES} bytes in base64url."
+        )
+    return keys
 
 
 def required(keys: SealingKeys | None) -> SealingKeys:

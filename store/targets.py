@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from definitions.catalogue import ENGINE, NO_ENGINE_STEPS
 from definitions.errors import Invalid
 from definitions.problems import Problem
-from store.connection import Row, Tx
+from store.connection import Database, Row, Tx
 from store.names import normalise
 
 ONLINE_SECONDS = 60
@@ -18,6 +19,7 @@ _HOSTS = f"""SELECT h.id, h.name, h.os, a.last_seen_at,
        coalesce(a.last_seen_at > now() - interval '{ONLINE_SECONDS} seconds', false) AS online
     FROM hosts h LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL
     WHERE h.decommissioned_at IS NULL AND """
+_FLEET = f"{_HOSTS} h.name <> '{ENGINE}' AND "
 
 
 class HostRef(NamedTuple):
@@ -30,8 +32,10 @@ class HostRef(NamedTuple):
     last_seen_at: datetime | None
 
 
-async def resolve(tx: Tx, targets: Sequence[str | int], pointer: str = "/hosts") -> list[HostRef]:
-    """The hosts meant, each once, in the order named; `name`, id, `tag:x` or `group:x`.
+async def resolve(
+    tx: Tx, targets: Sequence[str | int], pointer: str = "/hosts", *, of_step: bool = False
+) -> list[HostRef]:
+    """The hosts meant, each once, in the order named; `name`, id, `tag:x` or `group:x`; of a step `@engine`.
 
     A target that is not known, or that names no host, is `Invalid`; so is no target at all.
     """
@@ -47,13 +51,18 @@ async def resolve(tx: Tx, targets: Sequence[str | int], pointer: str = "/hosts")
     found: dict[int, HostRef] = {}
     problems: list[Problem] = []
     for position, target in enumerate(targets):
-        rows = await _named(tx, target)
+        rows = await (_engine(tx) if of_step and target == ENGINE else _named(tx, target))
         if not rows:
-            problems.append(_unknown(f"{pointer}/{position}", target))
+            problems.append(_unknown(f"{pointer}/{position}", target, of_step))
         found.update((row["id"], _ref(row)) for row in rows if row["id"] not in found)
     if problems:
         raise Invalid(problems[0].message, problems)
     return list(found.values())
+
+
+async def engine_runs_steps(tx: Tx | Database) -> bool:
+    """Whether there is a worker that may run steps on its own host."""
+    return bool(await _engine(tx))
 
 
 async def by_ids(tx: Tx, host_ids: Sequence[int]) -> list[HostRef]:
@@ -67,19 +76,27 @@ async def _named(tx: Tx, target: str | int) -> list[Row]:
     kind, colon, label = text.partition(":")
     if colon and kind in ("tag", "group"):
         column = "tags" if kind == "tag" else "groups"
-        return await tx.fetch(f"{_HOSTS} $1 = ANY(h.{column}) ORDER BY h.name", label)
-    return await tx.fetch(f"{_HOSTS} (h.id::text = $1 OR h.name = $2)", text, normalise(text))
+        return await tx.fetch(f"{_FLEET} $1 = ANY(h.{column}) ORDER BY h.name", label)
+    return await tx.fetch(f"{_FLEET} (h.id::text = $1 OR h.name = $2)", text, normalise(text))
+
+
+async def _engine(tx: Tx | Database) -> list[Row]:
+    """`@engine`, if a worker was heard that may run its jobs: none is made that nobody would pick up."""
+    rows = await tx.fetch(f"{_HOSTS} h.name = $1", ENGINE)
+    return [row for row in rows if row["online"]]
 
 
 def _ref(row: Row) -> HostRef:
     return HostRef(row["id"], row["name"], row["os"], row["online"], row["last_seen_at"])
 
 
-def _unknown(pointer: str, target: str | int) -> Problem:
+def _unknown(pointer: str, target: str | int, of_step: bool) -> Problem:
     text = str(target)[:80]
-    if text == "@engine":
+    if text == ENGINE and of_step:
+        return _problem(pointer, *NO_ENGINE_STEPS)
+    if text == ENGINE:
         return _problem(
-            pointer, "not-available-yet", "Steps on the engine host are not available yet.", "Name a host."
+            pointer, "only-a-step", "Only a step of a workflow can run on the engine host.", "Name a host."
         )
     if ":" in text:
         return _problem(

@@ -39,7 +39,7 @@ async def create(
     db: Database, actor: Actor, name: str, user: int | str, expires_at: datetime | None = None
 ) -> NewToken:
     """Make a token for oneself, or with `users.manage` for somebody else, by id or name."""
-    if actor.kind != "user" or user not in (actor.id, actor.name):
+    if actor.person is None or user not in (actor.id, actor.name):
         require(actor, "users.manage")
     if not name.strip() or len(name) > 200:
         raise Invalid("A token needs a name of at most 200 characters, to know it by.")
@@ -80,7 +80,7 @@ async def revoke(db: Database, actor: Actor, token_id: int) -> None:
     """End a token for good. Somebody else's token is not found without `users.manage`."""
     async with db.transaction() as tx:
         row = await tx.fetchrow("SELECT user_id, name FROM tokens WHERE id = $1 FOR UPDATE", token_id)
-        own = row is not None and actor.kind == "user" and row["user_id"] == actor.id
+        own = row is not None and row["user_id"] == actor.person
         if row is None or not (own or "users.manage" in actor.permissions):
             raise NotFound(f"There is no token {token_id}.")
         await tx.execute("UPDATE tokens SET revoked_at = coalesce(revoked_at, now()) WHERE id = $1", token_id)
@@ -96,7 +96,7 @@ async def listing(db: Database, actor: Actor, limit: int = 50, after: str | None
            WHERE t.id < $1 AND ($2 OR t.user_id = $3) ORDER BY t.id DESC LIMIT $4""",
         before(after),
         "users.manage" in actor.permissions,
-        actor.id if actor.kind == "user" else None,
+        actor.person,
         bounded(limit) + 1,
     )
     return cut([TokenView(**row) for row in rows], limit, lambda token: token.id)

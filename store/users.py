@@ -114,16 +114,17 @@ async def change(
         return await _load(tx, user_id)
 
 
-async def authenticate(db: Database, name: str, password: str) -> UserView:
-    """The person with this name and password; every try counts against the throttle."""
+async def authenticate(db: Database, name: str, password: str, address: str = "") -> UserView:
+    """The person with this name and password; every try counts against the throttle, by the address it
+    comes from (the connection's own)."""
     name = normalise(name)[:255]
-    await passwords.note_try(db, name)
+    await passwords.note_try(db, name, address)
     row = await db.fetchrow("SELECT id, password_hash, disabled_at FROM users WHERE name = $1", name)
     if not await passwords.matches(password, row["password_hash"] if row else None) or row is None:
         raise NotAuthenticated("The name or the password is wrong.")
     if row["disabled_at"] is not None:
         raise NotAuthenticated("This account is disabled.")
-    await passwords.forgive(db, name)
+    await passwords.forgive(db, name, address)
     return await show(db, SYSTEM, row["id"])
 
 
@@ -139,7 +140,7 @@ async def actor_of(db: Database | Tx, user_id: int) -> Actor:
 
 async def show(db: Database, actor: Actor, user_id: int) -> UserView:
     """One person; oneself without a permission."""
-    if actor.kind != "user" or actor.id != user_id:
+    if actor.person != user_id:
         require(actor, "users.manage")
     async with db.connection() as connection:
         return await _load(connection, user_id)

@@ -5,13 +5,14 @@ wait for each other. The deadline is judged by the database's clock, after the l
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from definitions import quorum
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.permissions import Actor, require
-from store import approval_views, audit, channels, people, references
+from store import approval_views, audit, channels, notices, people, references
 from store.approval_views import Decision, VoteView
 from store.connection import Database, Row, Tx
 from store.wakes import notify, wake_instance
@@ -43,8 +44,8 @@ async def vote(
         row = await lock(tx, request_id)
         earlier = await _earlier(tx, row, actor)
         if earlier is None:
-            await _check(tx, row, actor, digest)
-            counted = await _cast(tx, row, actor, decision, comment, via)
+            at = await _check(tx, row, actor, digest)
+            counted = await _cast(tx, row, actor, decision, comment, via, at)
         elif earlier == decision:
             counted = await _stands(tx, row)
         else:
@@ -75,20 +76,21 @@ async def _earlier(tx: Tx, row: Row, actor: Actor) -> str | None:
     return decision
 
 
-async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> None:
-    """Everything that may stand against this vote, with the locks held."""
+async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> datetime:
+    """Everything that may stand against this vote, with the locks held. Returns the moment by which it was
+    judged, and which is the vote's: so no vote is ever later than its deadline."""
     if row["status"] != ApprovalStatus.PENDING:
         raise Conflict(f"This request is {row['status']} already. {row['decision_reason']}".strip())
     facts = await tx.fetchrow(
-        """SELECT $1::bigint[] AS eligible, i.started_by, coalesce($2 <= clock_timestamp(), false) AS late
-           FROM (SELECT) one LEFT JOIN instances i ON i.id = $3""",
+        """SELECT $1::bigint[] AS eligible, i.started_by, clock_timestamp() AS at
+           FROM (SELECT) one LEFT JOIN instances i ON i.id = $2""",
         row["eligible"],
-        row["deadline"],
         row["instance_id"],
     )
     if facts is None:
         raise NotFound("The request's instance is gone.")
-    if facts["late"]:
+    at: datetime = facts["at"]
+    if row["deadline"] is not None and row["deadline"] <= at:
         raise Conflict("The deadline of this request has passed; it counts as rejected.")
     refusal = approval_views.not_asked(facts, actor)
     if refusal is None and actor.id is not None:
@@ -97,16 +99,20 @@ async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> None:
         raise NotPermitted(refusal)
     if digest != row["digest"] or quorum.digest(row["frozen"]) != row["digest"]:
         raise Conflict("What you saw has changed; look again before you decide.")
+    return at
 
 
-async def _cast(tx: Tx, row: Row, actor: Actor, decision: Decision, comment: str, via: str) -> Counted:
+async def _cast(
+    tx: Tx, row: Row, actor: Actor, decision: Decision, comment: str, via: str, at: datetime
+) -> Counted:
     await tx.execute(
-        "INSERT INTO votes (request_id, user_id, decision, comment, via) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO votes (request_id, user_id, decision, comment, via, at) VALUES ($1, $2, $3, $4, $5, $6)",
         row["id"],
         actor.id,
         decision,
         comment,
         via,
+        at,
     )
     detail = {"decision": decision, "via": via, "instance": row["instance_id"], "step": row["step_id"]}
     await audit.record(tx, actor, "approval.vote", "approval", row["id"], **detail)
@@ -148,6 +154,9 @@ async def decide(tx: Tx, row: Row, status: ApprovalStatus, reason: str, actor: A
     )
     detail = {"status": str(status), "instance": row["instance_id"], "step": row["step_id"]}
     await audit.record(tx, actor, "approval.decide", "approval", row["id"], **detail)
+    if status != ApprovalStatus.WITHDRAWN:
+        expired = status == ApprovalStatus.EXPIRED
+        await notices.tell(tx, "approval.expired" if expired else "approval.decided", row["id"])
     await notify(tx, channels.EVENTS, f"approval:{row['id']}")
     if row["instance_id"] is not None:
         await wake_instance(tx, row["instance_id"])

@@ -20,8 +20,15 @@ def for_request(request: ApprovalView) -> str:
     return f"Approval of {request.title!r}{count} by {_named(asked, 'or')}{until}."
 
 
-def for_step(name: str, wake_at: datetime | None, jobs: Sequence[StepJobView]) -> str:
-    """An open step: a delay's end, or the hosts whose jobs are not over."""
+def for_step(
+    name: str,
+    wake_at: datetime | None,
+    jobs: Sequence[StepJobView],
+    later: Sequence[str] = (),
+    deadline: datetime | None = None,
+) -> str:
+    """An open step: a delay's end, or the hosts whose jobs are not over; those that have none yet (`later`),
+    and until when it has time."""
     if wake_at is not None and not jobs:
         return f"{name}: waiting until {_moment(wake_at)}."
     left = [job for job in jobs if job.duration is None and job.status in ("queued", "pending", "running")]
@@ -29,7 +36,9 @@ def for_step(name: str, wake_at: datetime | None, jobs: Sequence[StepJobView]) -
         return f"{name}: about to go on."
     doing = _named([f"{job.host} ({job.status})" for job in left], "and")
     held_up = next((f" {job.waits}" for job in left if job.waits), "")
-    return f"{name}: {len(left)} of {len(jobs)} jobs not over, on {doing}.{held_up}"
+    behind = f" Not begun yet: {_named(later, 'and')}." if later else ""
+    until = f" It has time until {_moment(deadline)}." if deadline is not None else ""
+    return f"{name}: {len(left)} of {len(jobs)} jobs not over, on {doing}.{held_up}{behind}{until}"
 
 
 def _named(names: Sequence[str], last: str) -> str:

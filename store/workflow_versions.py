@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from definitions.permissions import Actor, require
-from store import workflows
+from store import version_diffs, workflows
 from store.connection import Database
+from store.version_diffs import VersionDiff
 
 
 class WorkflowVersionView(BaseModel):
@@ -33,3 +34,13 @@ async def versions(db: Database, actor: Actor, workflow_ref: int | str) -> list[
             row["id"],
         )
     return [WorkflowVersionView(**row) for row in rows]
+
+
+async def diff(db: Database, actor: Actor, workflow_ref: int | str, old: int, new: int) -> VersionDiff:
+    """Compare two published versions."""
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        row = await workflows.find(tx, workflow_ref)
+        before = await workflows.version_document(tx, row["id"], old)
+        after = await workflows.version_document(tx, row["id"], new)
+    return version_diffs.compare(old, before, new, after)

@@ -12,14 +12,14 @@ from typing import Any
 import asyncpg
 from pydantic import BaseModel, ConfigDict
 
-from definitions.errors import Conflict, Invalid
+from definitions.errors import Conflict, Invalid, StaleEdit
 from definitions.examination import read_workflow
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
 from definitions.proof import Catalogue
 from definitions.steps import ParallelStep, ScriptStep, Step
 from definitions.workflow import Workflow, parse
-from store import audit, catalogue, outbox, pages, references
+from store import audit, catalogue, outbox, pages, references, version_diffs
 from store.connection import Database, Row, Tx
 from store.pages import Page
 
@@ -71,7 +71,7 @@ async def save_draft(
                 raise Conflict(f"There is a workflow named {name!r} already.")
         else:
             row = await find(tx, workflow_id, lock=True)
-            _check_revision(row, revision)
+            _check_revision(row, revision, draft)
             await _replace(tx, actor, row, name, draft)
         return await _view(tx, row["id"])
 
@@ -87,7 +87,8 @@ async def put(
         row = created or await find(tx, name, lock=True)
         changed = created is not None or await _replace(tx, actor, row, name, draft)
         if publish:
-            changed = await _publish(tx, actor, await find(tx, row["id"], lock=True)) or changed
+            row = await find(tx, row["id"], lock=True)
+            changed = await _publish(tx, actor, row, row["draft"]) or changed
         return await _view(tx, row["id"]), changed
 
 
@@ -107,7 +108,23 @@ async def publish(
         row = await find(tx, workflow_ref, lock=True)
         if revision is not None:
             _check_revision(row, revision)
-        await _publish(tx, actor, row)
+        await _publish(tx, actor, row, row["draft"])
+        return await _view(tx, row["id"])
+
+
+async def rollback(db: Database, actor: Actor, workflow_ref: int | str, version: int) -> WorkflowView:
+    """Publish an older version again, as the newest, once it is proved against what there is now.
+
+    The draft becomes it too, unless it has changes that were never published: these stay.
+    """
+    require(actor, "workflows.manage")
+    async with db.transaction() as tx:
+        row = await find(tx, workflow_ref, lock=True)
+        older = await version_document(tx, row["id"], version)
+        _, draft = _checked({**older, "name": row["name"]})
+        unpublished = (await _view(tx, row["id"])).changed_since_published
+        if await _publish(tx, actor, row, draft, of_version=version) and not unpublished:
+            await _replace(tx, actor, row, row["name"], draft)
         return await _view(tx, row["id"])
 
 
@@ -157,16 +174,21 @@ async def find(tx: Tx, ref: int | str, *, lock: bool = False) -> Row:
     return row
 
 
-async def load_version(tx: Tx | Database, workflow_id: int, version: int) -> Workflow:
-    """A published definition, for the engine."""
-    document = await tx.fetchval(
+async def version_document(tx: Tx | Database, workflow_id: int, version: int) -> dict[str, Any]:
+    """A published definition as it is stored, or NotFound."""
+    document: dict[str, Any] | None = await tx.fetchval(
         "SELECT definition FROM workflow_versions WHERE workflow_id = $1 AND version = $2",
         workflow_id,
         version,
     )
     if document is None:
         raise references.missing(f"version {version} of workflow", workflow_id)
-    workflow, problems = parse(document)
+    return document
+
+
+async def load_version(tx: Tx | Database, workflow_id: int, version: int) -> Workflow:
+    """A published definition, for the engine."""
+    workflow, problems = parse(await version_document(tx, workflow_id, version))
     if workflow is None:
         raise RuntimeError(
             f"published version {version} of workflow {workflow_id} does not parse: {problems}"
@@ -195,12 +217,18 @@ def _checked(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return name, draft
 
 
-def _check_revision(row: Row, seen: int | None) -> None:
-    if seen != row["revision"]:
-        raise Conflict(
-            f"The draft of {row['name']!r} is at revision {row['revision']}, and you edited "
-            f"revision {seen}: look at what changed and save again."
-        )
+def _check_revision(row: Row, seen: int | None, wanted: dict[str, Any] | None = None) -> None:
+    """Refuse what goes by a draft that has been replaced. `wanted`: what was to be saved."""
+    if seen == row["revision"]:
+        return
+    message = (
+        f"The draft of {row['name']!r} is at revision {row['revision']}, and you saw revision {seen}: "
+        "look at what changed and try again."
+    )
+    if wanted is None:
+        raise Conflict(message)
+    now = f"revision {row['revision']}"
+    raise StaleEdit(message, version_diffs.between(row["draft"], wanted, now, "yours"))
 
 
 async def _create(tx: Tx, actor: Actor, name: str, draft: dict[str, Any]) -> Row | None:
@@ -240,11 +268,14 @@ async def _examine(
     return reading.workflow, known, reading.prove(known)
 
 
-async def _publish(tx: Tx, actor: Actor, row: Row) -> bool:
-    """Prove and publish under the workflow's lock; whether that made a version."""
+async def _publish(
+    tx: Tx, actor: Actor, row: Row, document: dict[str, Any], of_version: int | None = None
+) -> bool:
+    """Prove and publish under the workflow's lock; whether that made a version. `of_version`: an older
+    one that it repeats."""
     if row["archived_at"] is not None:
         raise Conflict(f"The workflow {row['name']!r} is archived; save it again to bring it back.")
-    workflow, known, problems = await _examine(tx, row["draft"])
+    workflow, known, problems = await _examine(tx, document)
     if workflow is None or known is None or has_errors(problems):
         raise Invalid(f"The workflow {row['name']!r} can't be published as it is.", problems)
     definition = _by_id(workflow, known).document()
@@ -266,9 +297,9 @@ async def _publish(tx: Tx, actor: Actor, row: Row) -> bool:
     )
     await tx.execute("UPDATE workflows SET published_version = $2 WHERE id = $1", row["id"], version)
     await outbox.add(tx, "deploy_workflow", {"workflow_id": row["id"]})
-    await audit.record(
-        tx, actor, "workflow.publish", "workflow", row["id"], name=row["name"], version=version
-    )
+    detail = {"name": row["name"], "version": version}
+    again = {} if of_version is None else {"of_version": of_version}
+    await audit.record(tx, actor, "workflow.publish", "workflow", row["id"], **detail, **again)
     return True
 
 

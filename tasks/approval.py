@@ -8,9 +8,8 @@ from typing import Any
 from definitions import variables
 from definitions.errors import Invalid, OpsgateError
 from definitions.lifecycles.approval import ApprovalStatus
-from definitions.parameters import Value
 from definitions.steps import ApprovalStep
-from store import approvals, targets
+from store import approvals
 from store.connection import Tx
 from store.engine import commits, facts
 from tasks.host_jobs import refused
@@ -18,30 +17,18 @@ from tasks.step_run import Settled, StepRun, Waiting, completed, failed
 
 
 async def begin(run: StepRun) -> Settled | Waiting:
-    """Resolve the texts, freeze what will be decided on, open the request."""
+    """Resolve the texts and open the request."""
     step = run.step
     assert isinstance(step, ApprovalStep)
     scope = run.scope()
     try:
-        title = _text(step.title or step.label, scope)
-        description = _text(step.description, scope)
+        title = variables.resolve_text(step.title or step.label, scope)
+        description = variables.resolve_text(step.description, scope)
     except Invalid as error:
         return failed(error.message, {"title": step.title})
     sent: dict[str, Any] = {"title": title, "description": description, "approvers": list(step.approvers)}
 
     async def create(tx: Tx) -> None:
-        hosts = await targets.resolve(tx, run.situation.host_ids)
-        frozen: dict[str, Value] = {
-            "instance": run.situation.instance_id,
-            "workflow": run.situation.workflow.name,
-            "workflow_version": run.situation.workflow_version,
-            "scripts": {str(key): version for key, version in run.situation.pinned_scripts.items()},
-            "inputs": run.situation.inputs,
-            "hosts": [{"id": host.id, "name": host.name} for host in hosts],
-            "step": run.active.step,
-            "title": title,
-            "description": description,
-        }
         await approvals.open_request(
             tx,
             instance_id=run.situation.instance_id,
@@ -50,7 +37,6 @@ async def begin(run: StepRun) -> Settled | Waiting:
             step=step,
             title=title,
             description=description,
-            frozen=frozen,
             started_by=run.situation.started_by,
             branch=run.situation.workflow.branch(run.active.step),
         )
@@ -72,8 +58,3 @@ async def settle(run: StepRun) -> Settled | Waiting:
     if gate.status == ApprovalStatus.APPROVED:
         return completed(gate.decision_reason)
     return failed(gate.decision_reason or f"The approval was {gate.status}.")
-
-
-def _text(template: str, scope: variables.Scope) -> str:
-    value = variables.resolve(template, scope)
-    return value if isinstance(value, str) else str(value)

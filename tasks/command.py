@@ -7,10 +7,8 @@ from definitions.errors import OpsgateError
 from definitions.steps import CommandStep
 from store.targets import HostRef
 from tasks import host_jobs
-from tasks.host_jobs import settle
+from tasks.host_jobs import Plan
 from tasks.step_run import Settled, StepRun, Waiting
-
-__all__ = ["begin", "settle"]
 
 
 def shell_of(step: CommandStep, host: HostRef) -> variables.Shell:
@@ -19,7 +17,17 @@ def shell_of(step: CommandStep, host: HostRef) -> variables.Shell:
 
 
 async def begin(run: StepRun) -> Settled | Waiting:
-    """Bind the values once per shell, then dispatch."""
+    """Bind the values, then dispatch."""
+    return await host_jobs.begin(run, _plan)
+
+
+async def settle(run: StepRun) -> Settled | Waiting:
+    """Once all jobs have ended."""
+    return await host_jobs.settle(run, _plan)
+
+
+async def _plan(run: StepRun) -> Plan | Settled:
+    """The command with its values bound, once per shell."""
     step = run.step
     assert isinstance(step, CommandStep)
     scope = run.scope()
@@ -33,5 +41,4 @@ async def begin(run: StepRun) -> Settled | Waiting:
         bound = variables.bind_command(step.command, step.shell or "bash", scope)
     except OpsgateError as error:
         return host_jobs.refused(error, {"command": step.command})
-    sent = {"command": bound.text, "environment": dict(bound.environment)}
-    return await host_jobs.dispatch(run, step, sent, for_host)
+    return Plan({"command": bound.text, "environment": dict(bound.environment)}, for_host)

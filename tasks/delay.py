@@ -2,8 +2,10 @@
 
 from definitions import delays
 from definitions.errors import Invalid
+from definitions.rollout import limit_in_words
 from definitions.steps import DelayStep
 from store.engine import commits
+from store.failpoints import failpoint
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
 
 
@@ -15,10 +17,15 @@ async def begin(run: StepRun) -> Settled | Waiting:
     try:
         moment = delays.due_at(step, now, run.scope())
     except Invalid as error:
-        return failed(error.message)
+        return failed(error.message, {"until": step.until})
+    row = run.row({"until": moment.isoformat()})
     if moment <= now:
-        return completed("The time had already come.", {"until": moment.isoformat()})
-    await commits.open_step(run.db, run.lease, run.row({"until": moment.isoformat()}), wake_at=moment)
+        return completed("The time had already come.", row.input)
+    if row.limit is not None and moment > now + row.limit:
+        late = f"It would be over at {moment.isoformat(timespec='seconds')}, and not {limit_in_words(step)}."
+        return failed(late, row.input)
+    await commits.open_step(run.db, run.lease, row, wake_at=moment)
+    failpoint("worker.delay_begun")
     return Waiting("delay", f"Waits until {moment.isoformat(timespec='seconds')}.", moment)
 
 

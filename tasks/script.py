@@ -11,14 +11,22 @@ from store import libraries, sealed_values
 from store.engine import facts
 from store.targets import HostRef
 from tasks import host_jobs
-from tasks.host_jobs import settle
+from tasks.host_jobs import Plan
 from tasks.step_run import Settled, StepRun, Waiting, failed
-
-__all__ = ["begin", "settle"]
 
 
 async def begin(run: StepRun) -> Settled | Waiting:
-    """Resolve, bind, dispatch; whatever is wrong with the values fails the step before any job exists."""
+    """Resolve, bind, dispatch."""
+    return await host_jobs.begin(run, _plan)
+
+
+async def settle(run: StepRun) -> Settled | Waiting:
+    """Once all jobs have ended."""
+    return await host_jobs.settle(run, _plan)
+
+
+async def _plan(run: StepRun) -> Plan | Settled:
+    """The script with its parameters; whatever is wrong with the values fails the step before any job."""
     step = run.step
     assert isinstance(step, ScriptStep)
     found = await facts.pinned_script(run.db, run.situation.pinned_scripts, step.script)
@@ -44,7 +52,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
 
     secrets = secret_values.by_variable(script.parameters, values)
     source = (script_id, version, libraries.record(linked))
-    return await host_jobs.dispatch(run, step, sent, for_host, source, secrets)
+    return Plan(sent, for_host, source, secrets)
 
 
 async def _given(run: StepRun, step: ScriptStep, script: Script) -> dict[str, Value]:

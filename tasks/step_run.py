@@ -1,12 +1,12 @@
 """One visit of one step as its task sees it, and what the task may answer."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from definitions.lifecycles.instance import StepStatus
 from definitions.routing import Active, Outcome
-from definitions.steps import Step
+from definitions.steps import ApprovalStep, Step
 from definitions.variables import Scope, StepFacts, scope
 from store.connection import Database
 from store.engine.commits import ParkKind, StepRow
@@ -33,8 +33,11 @@ class Waiting:
     sentence: str
     """What it waits for, for the page and for Prefect's form."""
     wake_at: datetime | None = None
+    """When it is to look again though nothing has happened; of a gate: its deadline."""
     request_id: int | None = None
     """With a gate: the approval request."""
+    cold: bool = False
+    """With jobs: none of them begins for a while, so nobody need wait in memory."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +57,20 @@ class StepRun:
     def row(self, input: dict[str, Any], title: str = "") -> StepRow:
         """The step's row with its input as sent; `title` names a step that has no name of its own."""
         step = self.step
-        return StepRow(self.active, step.type, step.name or title or step.id, input)
+        limit = None
+        if step.timeout_minutes is not None and not isinstance(step, ApprovalStep):  # its request has its own
+            limit = timedelta(minutes=float(step.timeout_minutes))
+        return StepRow(self.active, step.type, step.name or title or step.id, input, limit)
 
-    def scope(self) -> Scope:
-        """Everything the step's templates may refer to, from the newest visit of each step."""
+    def scope(self, ended: StepFacts | None = None) -> Scope:
+        """Everything the step's templates may refer to, from the newest visit of each step. `ended`: what
+        the step itself has left, for what comes after it."""
         results: dict[str, StepFacts | None] = {}
         for active, state in self.situation.results.items():
             if state.status not in ("waiting", "running"):
                 results[active.step] = state.facts
+        if ended is not None:
+            results[self.active.step] = ended
         return scope(
             inputs=self.situation.inputs,
             instance={"id": self.situation.instance_id, "started_by": self.situation.started_by_name},

@@ -2,14 +2,19 @@
 
 What runs this program is never ended: the agent, its launcher and supervisors, everything they run
 in, and process 1. Exit code 0 when all that were meant have ended.
+
+A pid may get another process at any moment. So each process is held by a descriptor first, then looked
+at, then signalled by that descriptor: what was looked at later than it was held is the same or nothing.
 Standard library and `agent.processes` only; run as a file by itself.
 """
 
+import contextlib
 import os
 import select
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -26,29 +31,43 @@ def main() -> int:
     action, which, agent = sys.argv[1:4]
     kind, _, wanted = which.partition("=")
     number = signal.SIGTERM if action == "kill" else signal.SIGKILL
-    pids = [int(wanted)] if kind == "pid" else _called(wanted)
+    held = _hold([int(wanted)]) if kind == "pid" else _called(wanted)
     spared = _spared(int(agent))
-    if kind == "pid" and pids[0] in spared:
+    if kind == "pid" and int(wanted) in spared:
         print(f"Pid {wanted} is the agent or what it runs in: it is not ended.", file=sys.stderr)
         return 1
-    meant = [pid for pid in pids if pid not in spared]
-    if len(meant) < len(pids):
-        print(f"{len(pids) - len(meant)} of this name are the agent or what it runs in: they stay.")
+    meant = {pid: fd for pid, fd in held.items() if pid not in spared}
+    if len(meant) < len(held):
+        print(f"{len(held) - len(meant)} of this name are the agent or what it runs in: they stay.")
     if not meant:
         print(f"There is no process {which.replace('=', ' ')}.", file=sys.stderr)
         return 1
     until = time.monotonic() + _PATIENCE_SECONDS
-    opened = [(pid, _open(pid)) for pid in meant]
-    asked = [_ask(pid, fd, number) for pid, fd in opened]
+    asked = [_ask(pid, fd, number) for pid, fd in meant.items()]
     # All are asked before any is waited for.
-    waited = [_wait(pid, fd, until) for (pid, fd), good in zip(opened, asked, strict=True) if good]
+    waited = [_wait(pid, fd, until) for (pid, fd), good in zip(meant.items(), asked, strict=True) if good]
     return 0 if all(asked) and all(waited) else 1
 
 
-def _called(name: str) -> list[int]:
-    """The pids of the processes of this name, oldest first."""
-    found = [each for each in processes.every() if _is_called(each.pid, name)]
-    return [each.pid for each in sorted(found, key=lambda each: each.started)]
+def _hold(pids: Iterable[int]) -> dict[int, int]:
+    """A descriptor of each that there is: it means this process and no later one of the same number."""
+    held = {}
+    for pid in pids:
+        with contextlib.suppress(OSError):  # nothing has this number, or only a thread
+            held[pid] = os.pidfd_open(pid)
+    return held
+
+
+def _called(name: str) -> dict[int, int]:
+    """The processes of this name, oldest first, each held before it was looked at."""
+    called = {}
+    for each in sorted(processes.every(), key=lambda each: each.started):
+        for pid, fd in _hold([each.pid]).items():
+            if _is_called(pid, name):
+                called[pid] = fd
+            else:
+                os.close(fd)
+    return called
 
 
 def _is_called(pid: int, name: str) -> bool:
@@ -74,18 +93,7 @@ def _spared(agent: int) -> set[int]:
     return spared | {pid for pid, parent in parents.items() if parent in launchers}
 
 
-def _open(pid: int) -> int | None:
-    """A descriptor that means this process and no later one of the same number."""
-    try:
-        return os.pidfd_open(pid)
-    except OSError:  # nothing has this number, or only a thread
-        return None
-
-
-def _ask(pid: int, fd: int | None, number: signal.Signals) -> bool:
-    if fd is None:
-        print(f"There is no process pid {pid}.", file=sys.stderr)
-        return False
+def _ask(pid: int, fd: int, number: signal.Signals) -> bool:
     try:
         signal.pidfd_send_signal(fd, number)
     except ProcessLookupError:
@@ -96,8 +104,8 @@ def _ask(pid: int, fd: int | None, number: signal.Signals) -> bool:
     return True
 
 
-def _wait(pid: int, fd: int | None, until: float) -> bool:
-    if fd is None or select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
+def _wait(pid: int, fd: int, until: float) -> bool:
+    if select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
         print(f"Pid {pid} has ended.")
         return True
     print(f"Pid {pid} still runs; force_kill does not ask.", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from starlette.exceptions import HTTPException
@@ -20,7 +20,7 @@ from agent.protocol import (
     StateReport,
     Stream,
 )
-from agent_api.authentication import Agent, Db, log_refused_agent
+from agent_api.authentication import Agent, Db, address_of, log_refused_agent
 from agent_api.bells import RECHECK_SECONDS, HostBells
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id
@@ -34,11 +34,18 @@ router = GuardedRouter(prefix=PREFIX, tags=["agents"])
 Attempt = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
-@router.post("/enrol", public="the organisation secret in the body is the credential")
+_TOO_OLD: dict[int | str, dict[str, Any]] = {426: {"description": "The agent is too old"}}
+
+
+@router.post(
+    "/enrol",
+    public="the organisation secret in the body is the credential",
+    responses={401: {}, 403: {}, 429: {}} | _TOO_OLD,
+)
 async def enrol(db: Db, request: Request, body: EnrolRequest) -> EnrolReply:
     """Let a host join."""
     _check_version(request, body.version)
-    address = request.client.host if request.client else ""
+    address = address_of(request)
     request.app.state.enrol_guesses.check(address)
     try:
         return await agents.enrol(db, body)
@@ -49,7 +56,7 @@ async def enrol(db: Db, request: Request, body: EnrolRequest) -> EnrolReply:
         raise
 
 
-@router.post("/poll", agent=True)
+@router.post("/poll", agent=True, responses=_TOO_OLD)
 async def poll(db: Db, agent: Agent, request: Request, body: PollRequest) -> PollReply:
     """Say what the agent should do; held open while there is nothing to say."""
     if body.version:
@@ -69,7 +76,12 @@ async def poll(db: Db, agent: Agent, request: Request, body: PollRequest) -> Pol
                 await gone
 
 
-@router.put("/jobs/{job_id}/{attempt}/output", agent=True, status_code=204)
+@router.put(
+    "/jobs/{job_id}/{attempt}/output",
+    agent=True,
+    status_code=204,
+    openapi_extra={"requestBody": {"content": {"application/octet-stream": {}}}},
+)
 async def output(
     db: Db,
     agent: Agent,
@@ -89,7 +101,12 @@ async def output(
     await job_output.append(db, agent, job_id, attempt, stream, seq, offset, bytes(data))
 
 
-@router.post("/jobs/{job_id}/{attempt}/state", agent=True, response_model=StateReply)
+@router.post(
+    "/jobs/{job_id}/{attempt}/state",
+    agent=True,
+    response_model=StateReply,
+    responses={409: {"model": StateReply, "description": "It does not fit"}},
+)
 async def state(db: Db, agent: Agent, job_id: Id, attempt: Attempt, body: StateReport) -> Response:
     """Take the agent's word that an attempt starts or has ended; 409 when it does not fit."""
     reply = await jobs.report(db, agent, job_id, attempt, body)

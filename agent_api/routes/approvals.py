@@ -9,7 +9,8 @@ from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id, Paging
 from definitions.lifecycles.approval import ApprovalStatus
 from store import approvals
-from store.approval_views import ApprovalRow, ApprovalView, VoteView
+from store.approval_views import ApprovalRow, VoteView
+from store.approvals import ApprovalDetail
 from store.pages import Page
 from store.votes import MAX_COMMENT
 
@@ -33,14 +34,17 @@ async def list_approvals(
     window: Paging,
     status: ApprovalStatus | None = None,
     mine: bool = False,
+    started: bool = False,
 ) -> Page[ApprovalRow]:
-    """Approval requests, the newest first; `mine`: those that wait for your vote."""
-    return await approvals.listing(db, actor, status=status, mine=mine, **vars(window))
+    """Approval requests, decided ones too, the newest first; `mine`: those that wait for your vote;
+    `started`: those of instances you started."""
+    return await approvals.listing(db, actor, status=status, mine=mine, started=started, **vars(window))
 
 
 @router.get("/{request_id}", permission="workflows.view")
-async def show_approval(db: Db, actor: Person, request_id: Id) -> ApprovalView:
-    """One request: what is asked, of whom, and the digest a vote hands back."""
+async def show_approval(db: Db, actor: Person, request_id: Id) -> ApprovalDetail:
+    """One request: what is asked, of whom, what runs up to the next gate if they say yes with what has
+    changed since it was approved last, and the digest a vote hands back."""
     return await approvals.show(db, actor, request_id)
 
 

@@ -1,12 +1,11 @@
 """Probes, metrics, and the API's own description."""
 
-from typing import Any
-
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from agent_api.authentication import Db
+from agent_api.description import describe
 from agent_api.guarded import GuardedRouter
 from definitions.errors import Unavailable
 from store import pulse
@@ -46,6 +45,7 @@ async def metrics(db: Db) -> Response:
         ("opsgate_hosts_offline", "Hosts whose agent was not", now.hosts_offline),
         ("opsgate_oldest_queued_seconds", "How long the oldest due job waits", now.oldest_queued_seconds),
         ("opsgate_outbox_due", "Errands to the engine not carried out", now.outbox_due),
+        ("opsgate_notices_dead", "Notices that were given up", now.notices_dead),
     ):
         Gauge(name, text, registry=registry).set(value)
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -54,5 +54,4 @@ async def metrics(db: Db) -> Response:
 @router.get("/api/openapi.json", public="describes the API, holds no data", include_in_schema=False)
 async def openapi(request: Request) -> JSONResponse:
     """The API in OpenAPI's words."""
-    described: dict[str, Any] = request.app.openapi()
-    return JSONResponse(described)
+    return JSONResponse(describe(request.app))

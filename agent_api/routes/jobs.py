@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
 from agent.protocol import Stream
+from agent_api.admission import Admission
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id, Moment, Paging, SomeId
@@ -35,6 +36,8 @@ class NewJobs(BaseModel):
     payload: dict[str, Any]
     priority: Literal["critical", "high", "normal", "low"] | None = None
     scheduled_at: Moment | None = None
+    secrets: dict[str, Any] = Field(default_factory=dict)
+    """By name, sealed for each host; a password reset takes `password`."""
 
 
 class JobIds(BaseModel):
@@ -47,7 +50,9 @@ class JobIds(BaseModel):
 async def dispatch(db: Db, actor: Person, body: NewJobs) -> JobIds:
     """Make one job a host."""
     priority = None if body.priority is None else PRIORITY_NAMES.index(body.priority)
-    made = await jobs.dispatch(db, actor, body.type, body.hosts, body.payload, priority, body.scheduled_at)
+    made = await jobs.dispatch(
+        db, actor, body.type, body.hosts, body.payload, priority, body.scheduled_at, body.secrets
+    )
     return JobIds(jobs=made)
 
 
@@ -92,7 +97,7 @@ async def output(
     after: Annotated[int, Query(ge=-1, le=2**31 - 1)] = -1,
     attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
 ) -> OutputView:
-    """What it printed; ask again with `after` = `next` until `done`."""
+    """What it printed; ask again with `after` = `next` until `done`. As it comes it is at `events`."""
     return await job_output.read(db, actor, job_id, stream, after, attempt)
 
 
@@ -112,10 +117,12 @@ async def events(
 ) -> AsyncIterator[ServerSentEvent]:
     """`job` now and at each change, `output` as it is printed, `end` when it has ended and all was sent.
 
-    Goes on after `Last-Event-ID`. A stream that ends without `end` is to be asked for again.
+    The data of `output` is a part of the output with its `attempt`, `stream` and `seq`, that of the others
+    the job as in a list. Goes on after `Last-Event-ID`. A stream that ends without `end` is to be asked
+    for again.
     """
     streams = STREAMS if stream is None else (stream,)
-    told = follow(db, actor, request.app.state.events, first.id, streams, cursor)
+    told = follow(db, Admission(request, actor), request.app.state.events, first.id, streams, cursor)
     async with aclosing(told):
         async for event in told:
             yield event

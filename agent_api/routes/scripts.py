@@ -3,15 +3,15 @@
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Limit
+from agent_api.ids import Moment, Paging, SomeId
 from agent_api.routes.versioned import add_routes
 from definitions.lifecycles.job import JobStatus
 from definitions.script import parse_script
-from store import execution_views, executions, pages
+from store import execution_views, executions
 from store.execution_views import ExecutionRow
 from store.pages import Page
 from store.scripts import SCRIPTS
@@ -49,15 +49,14 @@ async def list_executions(
     db: Db,
     actor: Person,
     ref: str,
+    window: Paging,
     status: Annotated[list[JobStatus] | None, Query()] = None,
     host: Annotated[str | None, Query(max_length=253)] = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Annotated[Moment | None, Query()] = None,
+    until: Annotated[Moment | None, Query()] = None,
     who: Annotated[str | None, Query(max_length=200)] = None,
-    execution: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    execution: SomeId = None,
     search: Annotated[str | None, Query(description="Exact text in what it printed.")] = None,
-    limit: Limit = pages.DEFAULT_LIMIT,
-    after: After = None,
 ) -> Page[ExecutionRow]:
     """What it did on each host, the newest first. With `search` go on by `next` even after an empty page."""
     return await execution_views.listing(
@@ -71,6 +70,5 @@ async def list_executions(
         who=who,
         execution=execution,
         search=search,
-        limit=limit,
-        after=after,
+        **vars(window),
     )

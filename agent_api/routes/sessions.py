@@ -33,11 +33,17 @@ class Session(BaseModel):
     user: UserView
 
 
-@router.post("", public="the password in the body is the credential", status_code=201)
+@router.post(
+    "",
+    public="the password in the body is the credential",
+    status_code=201,
+    responses={401: {}, 403: {}, 429: {}},
+)
 async def sign_in(db: Db, request: Request, response: Response, body: SignIn) -> Session:
     """Begin a session; send `csrf_token` as `X-CSRF-Token` with every change."""
     authentication.check_same_site(request)
-    user = await users.authenticate(db, body.name, body.password.get_secret_value())
+    address = authentication.address_of(request)
+    user = await users.authenticate(db, body.name, body.password.get_secret_value(), address)
     new = await sessions.open(db, user.id)
     authentication.set_session_cookie(response, new, secure=request.app.state.settings.secure_cookies)
     return Session(csrf_token=new.csrf_token, expires_at=new.expires_at, user=user)

@@ -25,7 +25,12 @@ class TokenRequest(BaseModel):
 
 
 @router.post(
-    "", signed_in="for oneself; another's takes users.manage", creates=True, secret=True, status_code=201
+    "",
+    signed_in="for oneself; another's takes users.manage",
+    creates=True,
+    secret=True,
+    status_code=201,
+    responses={404: {}},
 )
 async def create(db: Db, actor: Person, body: TokenRequest) -> NewToken:
     """Make a token. It is shown this once."""

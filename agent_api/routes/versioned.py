@@ -8,10 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import After, Limit
+from agent_api.ids import Paging
 from definitions.errors import Invalid
 from definitions.problems import Problem, has_errors
-from store import pages
 from store.pages import Page
 from store.version_diffs import VersionDiff
 from store.versioned import D, Versioned, VersionRow, VersionView
@@ -45,18 +44,21 @@ def _read(kind: Versioned[D], parse: Parse[D], document: dict[str, Any]) -> D:
 
 def _add_collection(router: GuardedRouter, kind: Versioned[D], parse: Parse[D]) -> None:
     @router.get("", permission="scripts.view")
-    async def listing(
-        db: Db, actor: Person, limit: Limit = pages.DEFAULT_LIMIT, after: After = None, archived: bool = False
-    ) -> Page[VersionRow]:
+    async def listing(db: Db, actor: Person, window: Paging, archived: bool = False) -> Page[VersionRow]:
         """The newest first."""
-        return await kind.listing(db, actor, limit=limit, after=after, archived=archived)
+        return await kind.listing(db, actor, archived=archived, **vars(window))
 
     @router.post("", permission="scripts.manage", creates=True, status_code=201, response_model=kind.view)
     async def create(db: Db, actor: Person, document: Document) -> VersionView[D]:
         """Save a new one."""
         return await kind.save(db, actor, _read(kind, parse, document))
 
-    @router.put("/by-name/{name}", permission="scripts.manage", response_model=kind.view)
+    @router.put(
+        "/by-name/{name}",
+        permission="scripts.manage",
+        response_model=kind.view,
+        responses={201: {"model": kind.view, "description": "Created or changed"}},
+    )
     async def put(db: Db, actor: Person, name: str, document: Document, response: Response) -> VersionView[D]:
         """Make the one of this name be this. 201: created or changed it; 200: it was so already."""
         if document.get("name", name) != name:

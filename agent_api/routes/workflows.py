@@ -8,16 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Paging
+from agent_api.routes.versioned import Version, VersionNumber
 from definitions.errors import Invalid
 from definitions.problems import Problem, has_errors
-from store import instances, workflow_versions, workflows
+from definitions.simulation import Simulation
+from store import instances, simulations, workflow_versions, workflows
 from store.instance_views import InstanceView
 from store.pages import Page
+from store.version_diffs import VersionDiff
 from store.workflow_versions import WorkflowVersionView
 from store.workflows import WorkflowRow, WorkflowView
 
 router = GuardedRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
+Scenario = Annotated[
+    dict[str, Any],
+    Body(description="What is given: `inputs`, `hosts`, `started_by`, `now`, and how `steps` come out."),
+]
 Document = Annotated[dict[str, Any], Body(description="A workflow as in a definition file.")]
 Seen = Annotated[str | None, Header(alias="If-Match", description="The revision seen, as the ETag gave it.")]
 
@@ -29,6 +36,17 @@ class Start(BaseModel):
 
     hosts: list[int | str] = Field(max_length=10_000)
     inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Simulate(BaseModel):
+    """A definition to walk on paper, and what is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    workflow: dict[str, Any]
+    """As in a definition file."""
+    scenario: dict[str, Any] = Field(default_factory=dict)
+    """`inputs`, `hosts`, `started_by`, `now`, and how each of `steps` comes out."""
 
 
 class Validation(BaseModel):
@@ -75,7 +93,17 @@ async def validate_workflow(db: Db, actor: Person, document: Document) -> Valida
     return Validation(valid=not has_errors(problems), problems=problems)
 
 
-@router.put("/by-name/{name}", permission="workflows.manage")
+@router.post("/simulate", permission="workflows.view")
+async def simulate_workflow(db: Db, actor: Person, body: Simulate) -> Simulation:
+    """The path a definition takes under a scenario, what each step is sent, and why. Touches no host."""
+    return await simulations.of_document(db, actor, body.workflow, body.scenario)
+
+
+@router.put(
+    "/by-name/{name}",
+    permission="workflows.manage",
+    responses={201: {"model": WorkflowView, "description": "Created or changed"}},
+)
 async def put_workflow(
     db: Db, actor: Person, name: str, document: Document, response: Response, publish: bool = False
 ) -> WorkflowView:
@@ -93,11 +121,14 @@ async def show_workflow(db: Db, actor: Person, ref: str, response: Response) -> 
     return _tag(await workflows.show(db, actor, ref), response)
 
 
-@router.put("/{ref}", permission="workflows.manage")
+@router.put(
+    "/{ref}", permission="workflows.manage", responses={428: {"description": "`If-Match` is missing"}}
+)
 async def save_workflow(
     db: Db, actor: Person, ref: str, document: Document, response: Response, seen: Seen = None
 ) -> WorkflowView:
-    """Replace a draft. `If-Match` says which revision was edited: 428 without, 409 when it is stale."""
+    """Replace a draft. `If-Match` says which revision was edited: 428 without; 409 when it is stale, with
+    the `diff` from the draft as it is now to what was sent."""
     if seen is None:
         raise HTTPException(428, "Send If-Match with the revision you edited, as the ETag gave it.")
     return _tag(await workflows.save_draft(db, actor, document, ref, _revision(seen)), response)
@@ -115,6 +146,22 @@ async def list_workflow_versions(db: Db, actor: Person, ref: str) -> list[Workfl
     return await workflow_versions.versions(db, actor, ref)
 
 
+@router.get("/{ref}/versions/{old}/diff/{new}", permission="workflows.view")
+async def diff_workflow_versions(
+    db: Db, actor: Person, ref: str, old: VersionNumber, new: VersionNumber
+) -> VersionDiff:
+    """What changed from one published version to another."""
+    return await workflow_versions.diff(db, actor, ref, old, new)
+
+
+@router.post("/{ref}/rollback", permission="workflows.manage", creates=True)
+async def roll_back_workflow(
+    db: Db, actor: Person, ref: str, body: Version, response: Response
+) -> WorkflowView:
+    """Publish an older version again, as the newest; 422 with every problem when it can't run any more."""
+    return _tag(await workflows.rollback(db, actor, ref, body.version), response)
+
+
 @router.post("/{ref}/publish", permission="workflows.manage", creates=True)
 async def publish_workflow(
     db: Db, actor: Person, ref: str, response: Response, seen: Seen = None
@@ -122,6 +169,12 @@ async def publish_workflow(
     """Publish the draft; 422 with every problem when it has errors."""
     revision = None if seen is None else _revision(seen)
     return _tag(await workflows.publish(db, actor, ref, revision), response)
+
+
+@router.post("/{ref}/simulate", permission="workflows.view")
+async def simulate_draft(db: Db, actor: Person, ref: str, scenario: Scenario) -> Simulation:
+    """The same of a saved workflow's draft."""
+    return await simulations.of_draft(db, actor, ref, scenario)
 
 
 @router.post("/{ref}/start", permission="workflows.manage", creates=True, status_code=201)

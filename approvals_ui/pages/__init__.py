@@ -1,7 +1,18 @@
 """The pages, one file each. A page asks the store's use-cases and shows the answer; it holds no rule."""
 
 from agent_api.guarded import GuardedRouter
-from approvals_ui.pages import approval, home, inbox, instance, instances, live, workflow, workflows
+from approvals_ui.pages import (
+    approval,
+    home,
+    inbox,
+    instance,
+    instances,
+    live,
+    settings,
+    workflow,
+    workflow_versions,
+    workflows,
+)
 
 ROUTERS: tuple[GuardedRouter, ...] = (
     home.router,
@@ -11,5 +22,7 @@ ROUTERS: tuple[GuardedRouter, ...] = (
     instance.router,
     workflows.router,
     workflow.router,
+    workflow_versions.router,
     live.router,
+    settings.router,
 )

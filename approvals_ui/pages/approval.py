@@ -65,26 +65,19 @@ async def _page(
         status_of(refused) if refused else 200,
         approval=view,
         own=next((vote for vote in view.votes if vote.user_id == actor.id), None),
-        hosts=_hosts(view),
+        hosts=view.frozen.get("hosts", []),
         version=_version(view),
+        fixed={name: value for name, value in view.frozen.items() if name != "ahead"},
         comment=comment,
         refused=refused,
         **await _around(db, actor, view),
     )
 
 
-def _hosts(view: ApprovalView) -> list[str]:
-    """The names of the frozen hosts."""
-    hosts = view.frozen.get("hosts")
-    if not isinstance(hosts, list):
-        return []
-    return [str(host["name"]) if isinstance(host, dict) and "name" in host else str(host) for host in hosts]
-
-
 def _version(view: ApprovalView) -> object:
     """The frozen version of the workflow."""
     workflow = view.frozen.get("workflow")
-    return workflow.get("version") if isinstance(workflow, dict) else view.frozen.get("workflow_version")
+    return workflow.get("version") if isinstance(workflow, dict) else None
 
 
 async def _around(db: Database, actor: Actor, view: ApprovalView) -> dict[str, Any]:

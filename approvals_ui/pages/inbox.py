@@ -1,4 +1,6 @@
-"""`/inbox`: what waits for a decision, the visitor's own first, and what was decided lately."""
+"""`/inbox`: approval requests: what waits for the visitor, what they started, all, decided ones too."""
+
+from typing import Any
 
 from fastapi import Request
 from starlette.responses import Response
@@ -6,33 +8,38 @@ from starlette.responses import Response
 from agent_api.authentication import Db, Person
 from approvals_ui.rendering import page
 from approvals_ui.visitor import pages_router
-from definitions.permissions import Actor
+from definitions.lifecycles.approval import ApprovalStatus
 from store import approvals
-from store.approval_views import ApprovalRow
-from store.connection import Database
 
 router = pages_router()
-DECIDED = ("approved", "rejected", "expired", "withdrawn")
+VIEWS = {"mine": "Waiting for you", "started": "Started by you", "all": "All"}
 RECENT = 10
 
 
 @router.get("/inbox", permission="workflows.view")
-async def show(request: Request, db: Db, actor: Person, after: str | None = None) -> Response:
-    """The inbox."""
-    mine = await approvals.listing(db, actor, status="pending", mine=True, after=after)
-    pending = await approvals.listing(db, actor, status="pending")
-    return page(
-        request,
-        "inbox.html",
-        here=request.url.path + (f"?{request.url.query}" if request.url.query else ""),
-        mine=mine,
-        others=[row for row in pending.items if not row.may_decide],
-        decided=await _recently_decided(db, actor),
-    )
-
-
-async def _recently_decided(db: Database, actor: Actor) -> list[ApprovalRow]:
-    rows: list[ApprovalRow] = []
-    for status in DECIDED:
-        rows += (await approvals.listing(db, actor, status=status, limit=RECENT)).items
-    return sorted(rows, key=lambda row: row.decided_at or row.created_at, reverse=True)[:RECENT]
+async def show(
+    request: Request,
+    db: Db,
+    actor: Person,
+    view: str = "mine",
+    status: str = "",
+    after: str | None = None,
+) -> Response:
+    """One view of the inbox; of the requests that others decide, and of the decided ones, the first shows
+    the newest."""
+    status = status if status in list(ApprovalStatus) else ""
+    known: dict[str, Any] = {
+        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "views": VIEWS,
+        "statuses": [str(each) for each in ApprovalStatus],
+        "status": status,
+    }
+    if view not in ("started", "all"):
+        mine = await approvals.listing(db, actor, status="pending", mine=True, after=after)
+        pending = await approvals.listing(db, actor, status="pending")
+        others = [row for row in pending.items if not row.may_decide]
+        decided = await approvals.listing(db, actor, decided=True, limit=RECENT)
+        return page(request, "inbox.html", view="mine", found=mine, others=others, decided=decided, **known)
+    started = view == "started"
+    found = await approvals.listing(db, actor, status=status or None, started=started, after=after)
+    return page(request, "inbox.html", view=view, found=found, **known)

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from agent_api.authentication import Db, Person
 from agent_api.ids import Id
 from agent_api.problem_responses import status_of
-from approvals_ui.forms import form, text
+from approvals_ui.forms import form, given_inputs, text
 from approvals_ui.rendering import page
 from approvals_ui.visitor import pages_router
 from definitions.errors import Invalid, OpsgateError
@@ -21,7 +21,6 @@ from store.hosts import HostView
 
 router = pages_router()
 HOSTS_SHOWN = 200
-INPUT = "input."
 
 
 @router.get("/workflows/{workflow_id}", permission="workflows.view")
@@ -34,13 +33,8 @@ async def show(request: Request, db: Db, actor: Person, workflow_id: Id) -> Resp
 async def start(request: Request, db: Db, actor: Person, workflow_id: Id) -> Response:
     """Start an instance; a refusal comes back with its reasons and what was filled in."""
     fields = await form(request)
-    given = {
-        name.removeprefix(INPUT): text(fields, name)
-        for name in fields
-        if name.startswith(INPUT) and text(fields, name)
-    }
     try:
-        started = await instances.start(db, actor, workflow_id, _targets(fields), given)
+        started = await instances.start(db, actor, workflow_id, _targets(fields), given_inputs(fields))
     except OpsgateError as refused:
         return await _page(request, db, actor, workflow_id, fields, refused)
     return RedirectResponse(f"/instances/{started.id}", 303)

@@ -7,7 +7,8 @@ from pydantic import Field
 from definitions.steps.step import StepFields
 
 ApprovalType = Literal["singular", "one_of_many", "two_of_many", "all", "majority"]
-Approver = Annotated[str, Field(pattern=r"^(role|user):[^\s:][^:]{0,199}$")]
+Approver = Annotated[str, Field(pattern=r"^((role|user):)?[^\s:][^:]{0,199}$")]
+"""`role:NAME`, `user:ID`; without a word in front a person's id, name or e-mail address."""
 
 
 class ApprovalStep(StepFields):

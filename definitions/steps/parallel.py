@@ -25,3 +25,7 @@ class ParallelStep(StepFields):
     type: Literal["parallel"] = "parallel"
     join: Literal["all", "any"] = "all"
     branches: Annotated[tuple[Branch, ...], Field(min_length=1, max_length=50)]
+
+    def branch_labels(self) -> list[str]:
+        """What people call the branches."""
+        return [branch.name or f"branch {number}" for number, branch in enumerate(self.branches, 1)]

@@ -39,7 +39,9 @@ class StepFields(BaseModel):
     retries: Count = 0
     retry_delay_seconds: Seconds = 0
     retry_backoff: Annotated[Amount, Field(ge=1, le=100)] = 1
+    retry_max_delay_seconds: Seconds | None = None
     timeout_minutes: Minutes | None = None
+    """From when the step begins, by the database's clock; attempts and waves included."""
 
     @property
     def label(self) -> str:
@@ -54,5 +56,8 @@ class JobFields(StepFields):
     """Empty: the instance's hosts."""
     run_as: str | None = Field(default=None, min_length=1, max_length=200)
     max_parallel: Positive | None = None
+    """Most jobs that are not over at once; None: all hosts begin together."""
     max_failures: Count | None = None
+    """As many failed jobs stop the step: no host begins and none tries again, what runs ends by itself.
+    0 is as 1; None: every host gets its job, whatever becomes of the others."""
     timeout_seconds: JobTimeout | None = None

@@ -9,8 +9,8 @@ import sys
 from cyclopts import App
 
 NOUNS = {
-    "workflow": "Definitions: validate, list, show, publish, start.",
-    "instance": "Runs of a workflow: list, show, watch, cancel.",
+    "workflow": "Definitions: validate, simulate, list, show, publish, versions, diff, rollback, start.",
+    "instance": "Runs of a workflow: list, show, watch, cancel, resume, rerun.",
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",
     "library": "What scripts have in common: list, show, versions, diff, rollback, archive.",
@@ -20,7 +20,8 @@ NOUNS = {
     "role": "Roles and their permissions: list.",
     "token": "API tokens: create, list, revoke.",
     "org-secret": "Secrets by which agents enrol: create, list, revoke.",
-    "audit": "Who did what: list.",
+    "audit": "Who did what: list, verify, export, checkpoints, new-key.",
+    "notice": "Where one is told of what: list, add, remove, test, deliveries, retry.",
     "agent": "The agent of this machine: enrol, run.",
 }
 

@@ -46,17 +46,16 @@ class Connection:
 
     def get(self, path: str, **query: QueryValue) -> Any:
         """The decoded answer of a GET; None values of the query are left out."""
-        return self._ask("GET", path, query=query)
+        return _said(self._send("GET", path, query=query))
 
     def post(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
         """POST once: the key makes a repeat after a lost answer harmless."""
-        return self._ask(
-            "POST", path, body=body, headers={"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
-        )
+        keyed = {"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
+        return _said(self._send("POST", path, body=body, headers=keyed))
 
     def put(self, path: str, body: object) -> Any:
         """PUT a document."""
-        return self._ask("PUT", path, body=body)
+        return _said(self._send("PUT", path, body=body))
 
     def bring(self, path: str, body: object, **query: QueryValue) -> bool:
         """PUT what a thing shall be; whether that changed anything (201) or was so already (200)."""
@@ -64,19 +63,16 @@ class Connection:
 
     def patch(self, path: str, body: object) -> Any:
         """PATCH a document."""
-        return self._ask("PATCH", path, body=body)
+        return _said(self._send("PATCH", path, body=body))
 
     def delete(self, path: str) -> Any:
         """DELETE a thing."""
-        return self._ask("DELETE", path)
+        return _said(self._send("DELETE", path))
 
     def download(self, path: str) -> Iterator[bytes]:
         """The bytes of a GET's answer as they come; a refusal comes before the first."""
-        with self._client.stream("GET", API + path) as answer:
-            if answer.is_error:
-                answer.read()
-                raise Refused(answer.status_code, _problem(answer))
-            yield from answer.iter_bytes()
+        with self.stream(path, {}) as pieces:
+            yield from pieces
 
     def items(self, path: str, limit: int | None = None, **query: QueryValue) -> Iterator[dict[str, Any]]:
         """Every item of a list, page by page, at most `limit`."""
@@ -103,18 +99,6 @@ class Connection:
                 answer.read()
                 raise Refused(answer.status_code, _problem(answer))
             yield answer.iter_bytes()
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, QueryValue] | None = None,
-        body: object = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        answer = self._send(method, path, query=query, body=body, headers=headers)
-        return answer.json() if answer.content else None
 
     def _send(
         self,
@@ -151,6 +135,10 @@ def segment(value: object) -> str:
     text = quote(str(value), safe="")
     # A client takes these two for steps on the path.
     return text.replace(".", "%2E") if text in (".", "..") else text
+
+
+def _said(answer: httpx2.Response) -> Any:
+    return answer.json() if answer.content else None
 
 
 def _problem(answer: httpx2.Response) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from definitions.errors import Unavailable
 from deployments.cli.apply import apply_folder
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import Refused
-from deployments.cli.instance import ENDED, changes, print_steps
+from deployments.cli.instance import ENDED, changes
+from deployments.cli.instance_detail import print_steps
 from deployments.cli.login import SignedIn
 from deployments.cli.profile import NAME, read
 from deployments.cli.servers import cancel_on_signal, say
@@ -57,7 +58,7 @@ async def _demo(auto_approve: bool) -> int:
     cancel_on_signal()
     folder, code = DataFolder.default(), 130
     try:
-        async with running(folder, second_person=True, say=say) as stack:
+        async with running(folder, second_person=True, say=say, engine_steps=True) as stack:
             code = await _unless_given_up(stack, _main_job(stack, auto_approve))
             if not auto_approve:
                 say("The stack keeps running; stop it with Ctrl-C.")

@@ -1,4 +1,4 @@
-"""`opsgate host`: list the machines, show one, tag and group them, take one out of service."""
+"""`opsgate host`: list the machines, show one, tag and group them, take one out of service and back."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -61,6 +61,16 @@ def tag(host: str, *tags: str, add: Keep = False, remove: Drop = False, json: Js
 def group(host: str, *groups: str, add: Keep = False, remove: Drop = False, json: Json = False) -> None:
     """Replace the groups a host is in by these; none: take it out of all. --add, --remove: only these."""
     _label(host, "groups", groups, add, remove, json)
+
+
+@app.command
+def allow_reenrolment(host: str, *, json: Json = False) -> None:
+    """Let a name that is taken enrol again within the next hour; the agent there was ends when it does."""
+    found = Connection.find().post(f"/hosts/{segment(host)}/allow-reenrolment")
+    if json:
+        print_json(found)
+    else:
+        print(f"{found['name']} may enrol again until {cell(found['reenrol_until'])}.")
 
 
 @app.command

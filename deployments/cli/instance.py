@@ -1,36 +1,63 @@
-"""`opsgate instance`: list, show, watch and cancel the runs of workflows."""
+"""`opsgate instance`: list, show, watch and cancel the runs of workflows, go on with one, run one again."""
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
+from deployments.cli import moments
 from deployments.cli.connection import Connection
-from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows, print_table
+from deployments.cli.instance_detail import print_detail, print_steps
+from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows
+from deployments.cli.values import Secrets, collect
 
 app = App(name="instance", help_format="plaintext")
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
-_LONG = ("steps", "approvals", "inputs", "frontier")
+_LONG = ("steps", "approvals", "inputs", "outputs", "resumes", "frontier")
+
+Statuses = Annotated[list[str], Parameter(name="--status", negative="", help="A status; repeatable.")]
+Again = Annotated[bool, Parameter(negative="", help="The version it ran, not the one published now.")]
 
 
 @app.command(name="list")
 def list_(
-    *, status: str | None = None, workflow: str | None = None, limit: Limit = 50, json: Json = False
+    *,
+    status: Statuses = [],  # noqa: B006
+    workflow: str | None = None,
+    host: str | None = None,
+    started_by: str | None = None,
+    since: Annotated[str | None, Parameter(help="Started then or later: a moment, or 2h, 7d ago.")] = None,
+    until: Annotated[str | None, Parameter(help="Started before then.")] = None,
+    search: Annotated[
+        str | None, Parameter(help="Text in the workflow's name, the inputs or the reason.")
+    ] = None,
+    limit: Limit = 50,
+    json: Json = False,
 ) -> None:
-    """List instances, the newest first."""
+    """List instances, the newest first; every filter given must fit."""
     columns = ("id", "workflow_name", "status", "hosts", "started_by_name", "created_at", "reason")
-    found = Connection.find().items("/instances", limit, status=status, workflow=workflow)
+    found = Connection.find().items(
+        "/instances",
+        limit,
+        status=status or None,
+        workflow=workflow,
+        host=host,
+        started_by=started_by,
+        since=None if since is None else moments.earlier(since, "--since").isoformat(),
+        until=None if until is None else moments.earlier(until, "--until").isoformat(),
+        search=search,
+    )
     print_rows(found, columns, as_json=json)
 
 
 @app.command
 def show(instance: int, *, json: Json = False) -> None:
-    """Show an instance and what each of its steps did."""
+    """Show an instance: what each step was sent, what came of it on each host, and why it went on so."""
     found = Connection.find().get(f"/instances/{instance}")
     print_facts(found, as_json=json, leave_out=_LONG)
     if not json:
-        print_steps(found)
+        print_detail(found)
 
 
 @app.command
@@ -48,6 +75,59 @@ def cancel(instance: int, *, reason: str = "", json: Json = False) -> None:
     else:
         ended = found and found["status"] in ENDED
         print(f"Instance {instance} is {found['status'] if ended else 'being cancelled'}.")
+
+
+@app.command
+def resume(
+    instance: int,
+    *,
+    secret: Secrets = [],  # noqa: B006
+    watch: bool = False,
+    json: Json = False,
+) -> int:
+    """Go on with one that failed or was cancelled, at what failed; all that went well before is kept.
+
+    Secret inputs are not kept: give each again by --secret.
+    """
+    connection = Connection.find()
+    body = {"inputs": collect((), secret, "--input")}
+    found: dict[str, Any] = connection.post(f"/instances/{instance}/resume", body)
+    if watch:
+        return follow(connection, instance, as_json=json)
+    if json:
+        print_json(found)
+    else:
+        print(
+            cell(f"Instance {instance} goes on at {', '.join(found['resumes'][-1]['steps']) or 'its join'}.")
+        )
+    return 0
+
+
+@app.command
+def rerun(
+    instance: int,
+    *,
+    secret: Secrets = [],  # noqa: B006
+    same_version: Again = False,
+    watch: bool = False,
+    json: Json = False,
+) -> int:
+    """Start the same workflow on the same hosts with the same inputs, as a new instance.
+
+    Secret inputs are not kept: give each again by --secret.
+    """
+    connection = Connection.find()
+    body = {"inputs": collect((), secret, "--input"), "same_version": same_version}
+    found: dict[str, Any] = connection.post(f"/instances/{instance}/rerun", body)
+    if watch:
+        return follow(connection, found["id"], as_json=json)
+    if json:
+        print_json(found)
+    else:
+        version = f"version {found['workflow_version']}"
+        print(cell(f"Started instance {found['id']} of {found['workflow_name']}, {version}."))
+        print(f"  {connection.url}/instances/{found['id']}")
+    return 0
 
 
 def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:
@@ -69,6 +149,8 @@ def follow(connection: Connection, instance_id: int, *, as_json: bool) -> int:
         print_json(found)
     else:
         print_steps(found)
+        for name, value in (found.get("outputs") or {}).items():
+            print(f"{cell(name)} = {cell(value)}")
         print(f"Instance {instance_id} is {found['status']}. {cell(found.get('reason'))}".rstrip())
     return 0 if found["status"] == "completed" else 1
 
@@ -83,30 +165,3 @@ def changes(instance: dict[str, Any], seen: dict[tuple[str, int], str]) -> list[
             reason = f"  {cell(step['reason'])}" if step.get("reason") else ""
             lines.append(f"  {step['step_id']:<24} {step['status']:<10}{reason}")
     return lines
-
-
-def print_steps(instance: dict[str, Any]) -> None:
-    """The table of an instance's steps with their results."""
-    titles = ("step", "kind", "status", "result", "next", "why")
-    rows = [
-        (s["step_id"], s["kind"], s["status"], _result(s), s.get("routed_to"), _why(s))
-        for s in instance["steps"]
-    ]
-    print_table(titles, rows)
-
-
-def _why(step: dict[str, Any]) -> str:
-    """Why a step did not go well; of the others the result says enough."""
-    return "" if step["status"] == "completed" else str(step.get("reason") or "")
-
-
-def _result(step: dict[str, Any]) -> str:
-    """What came out, in a few words: per job the host, exit code and the output's beginning."""
-    if not step.get("jobs"):
-        return str(step.get("outcome") or "")
-    lines = []
-    for job in step["jobs"]:
-        exit_code = "" if job.get("exit_code") is None else f" exit {job['exit_code']}"
-        output = " ".join(str(job.get("stdout") or "").split())
-        lines.append(f"{job['host']}{exit_code}: {output[:200]}")
-    return "\n".join(lines)

@@ -14,7 +14,7 @@ from deployments.cli import moments
 from deployments.cli.connection import Connection
 from deployments.cli.errors import WrongUse
 from deployments.cli.output import Hosts, Json, Limit, cell, print_facts, print_json, print_rows
-from deployments.cli.values import collect
+from deployments.cli.values import Secrets, collect
 
 app = App(name="job", help_format="plaintext")
 
@@ -33,6 +33,7 @@ def run(
         Parameter(negative="", help="A field of the payload as name=value; repeatable. Lists by commas."),
     ] = None,
     payload: Annotated[str | None, Parameter(help="The whole payload as JSON, or @FILE.")] = None,
+    secret: Secrets = [],  # noqa: B006
     priority: Priority | None = None,
     at: Annotated[
         str | None, Parameter(help="Not before then: 2027-01-31T08:00+01:00, '... Europe/Berlin', or 90m.")
@@ -44,6 +45,7 @@ def run(
 
     `opsgate job types` lists the types and their fields, for example
     `opsgate job run service_control --set action=restart --set service=cron --host web-1`.
+    A password reset takes the new password by `--secret password`, and makes one up without.
     What the types other than script and command do on Windows is a preview.
     """
     connection = Connection.find()
@@ -52,6 +54,8 @@ def run(
         "hosts": host,
         "payload": _payload(type, command, set or (), payload),
     }
+    if secret:
+        body["secrets"] = collect((), secret, "--set")
     if priority is not None:
         body["priority"] = priority
     due = None if at is None else moments.later(at, "--at")

@@ -11,11 +11,10 @@ from typing import Any, Literal
 
 from definitions.catalogue import Catalogue, ScriptFacts
 from definitions.errors import Invalid
-from definitions.library import Library, parse_library
-from definitions.nearest import pointer_to
+from definitions.library import Library, unfit_links
 from definitions.problems import Problem, has_errors
 from definitions.proof import prove
-from definitions.script import Script
+from definitions.script import Language, Script
 from definitions.step_documents import walk
 from definitions.steps import ScriptStep
 from definitions.workflow import Workflow
@@ -46,7 +45,7 @@ def make_plan(connection: Connection, folder: Path) -> list[Planned]:
     problems = [*found.problems, *(problem for one in found.files for problem in _check(one))]
     if has_errors(problems):
         raise Invalid(f"Definitions in {folder} are not valid; nothing was applied.", problems)
-    current = [_current(connection, one) for one in found.files]
+    current = [_found(connection, f"{one.kind.path}/{segment(one.name)}") for one in found.files]
     names = _names(connection, found.files, current)
     plan = [_compare(one, kept, names) for one, kept in zip(found.files, current, strict=True)]
     problems = list(_refusals(connection, plan))
@@ -76,9 +75,9 @@ def _names(
     return {row["id"]: row["name"] for row in connection.items("/scripts")}
 
 
-def _current(connection: Connection, one: DefinitionFile) -> dict[str, Any] | None:
+def _found(connection: Connection, path: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = connection.get(f"{one.kind.path}/{segment(one.name)}")
+        found: dict[str, Any] = connection.get(path)
         return found
     except Refused as refusal:
         if refusal.status != 404:
@@ -150,28 +149,13 @@ def _refusals(connection: Connection, plan: list[Planned]) -> Iterator[Problem]:
 def _unfit_libraries(
     connection: Connection, file: DefinitionFile, script: Script, libraries: dict[str, Library]
 ) -> Iterator[Problem]:
-    for index, name in enumerate(script.libraries):
-        library = libraries.get(name) or _library(connection, name)
-        if library is None:
-            code, fix = "unknown-library", "Add it, or leave it out."
-            said = f"There is no library `{name}`, neither in the folder nor on the server."
-        elif library.language != script.language:
-            code, fix = "other-language", f"Link a library in {script.language}."
-            said = f"The library `{name}` is {library.language}, the script is {script.language}."
-        else:
-            continue
-        pointer = pointer_to("/libraries", index)
-        yield file.at_fault(Problem(pointer=pointer, code=code, message=said, fix=fix))
-
-
-def _library(connection: Connection, name: str) -> Library | None:
-    try:
-        found = connection.get(f"/libraries/{segment(name)}")
-    except Refused as refusal:
-        if refusal.status != 404:
-            raise
-        return None
-    return None if found["archived"] else parse_library(found["definition"])[0]
+    known: dict[str, Language | None] = {}
+    for name in script.libraries:
+        if name in libraries:
+            known[name] = libraries[name].language
+        elif (found := _found(connection, f"/libraries/{segment(name)}")) is not None:
+            known[name] = None if found["archived"] else found["definition"]["language"]
+    yield from map(file.at_fault, unfit_links(script, known))
 
 
 def _not_provable(

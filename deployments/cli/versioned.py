@@ -1,5 +1,6 @@
-"""The verbs that `opsgate script` and `opsgate library` have in common; each adds them to its own."""
+"""The verbs that `opsgate script`, `library` and `workflow` have in common; each adds them to its own."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -17,7 +18,7 @@ _COLUMNS = ("id", "name", "version", "language", "created_at", "created_by_name"
 def add_verbs(app: App, path: str) -> None:
     """list, show, versions, diff, rollback, archive of what lies under `path`."""
     _add_reading(app, path)
-    _add_versions(app, path)
+    add_versions(app, path, "version", ("version", "created_at", "created_by_name", "language"))
 
     @app.command
     def archive(name: Name, /, *, json: Json = False) -> None:
@@ -61,19 +62,21 @@ def _parameter(declared: dict[str, Any]) -> str:
     return f"{cell(declared['name'])}: {', '.join(said)}"
 
 
-def _add_versions(app: App, path: str) -> None:
+def add_versions(app: App, path: str, newest: str, columns: Sequence[str]) -> None:
+    """versions, diff, rollback. `newest`: the field that says which version is; `columns` of the list."""
+
     @app.command
     def versions(name: Name, /, *, json: Json = False) -> None:
         """List its versions: who saved each, and when."""
         found = Connection.find().get(f"{path}/{segment(name)}/versions")
-        print_rows(found, ("version", "created_at", "created_by_name", "language"), as_json=json)
+        print_rows(found, columns, as_json=json)
 
     @app.command
     def diff(name: Name, old: Version, new: Version | None = None, /, *, json: Json = False) -> None:
         """Show what changed from one version to another, or to the newest."""
         connection = Connection.find()
         address = f"{path}/{segment(name)}"
-        to = connection.get(address)["version"] if new is None else new
+        to = connection.get(address)[newest] if new is None else new
         found = connection.get(f"{address}/versions/{old}/diff/{to}")
         if json:
             print_json(found)
@@ -89,4 +92,4 @@ def _add_versions(app: App, path: str) -> None:
         if json:
             print_json(found)
         else:
-            print(f"{found['name']} is as it was in version {version}, now version {found['version']}.")
+            print(f"{found['name']} is as it was in version {version}, now version {found[newest]}.")

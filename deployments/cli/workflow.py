@@ -1,4 +1,4 @@
-"""`opsgate workflow`: validate a file offline; list, show, publish and start on a server."""
+"""`opsgate workflow`: validate and simulate a file; list, show, publish, compare and start on a server."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,10 @@ from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse, problem_lines
 from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
 from deployments.cli.values import FORM, Secrets, collect, refuse_open
+from deployments.cli.versioned import add_versions
 
 app = App(name="workflow", help_format="plaintext")
+add_versions(app, "/workflows", "published_version", ("version", "published_at", "published_by_name"))
 
 Inputs = Annotated[list[str], Parameter(name="--input", negative="", help=f"An input, {FORM}")]
 
@@ -20,6 +22,21 @@ def validate(file: Path, *, json: Json = False) -> int:
     """Check a definition file without a server, and print every problem at once."""
     from definitions.examination import examine
     from definitions.problems import has_errors
+
+    workflow, problems = examine(read_document(file))
+    wrong = workflow is None or has_errors(problems)
+    found = [problem.model_dump() for problem in problems]
+    if json:
+        print_json({"valid": not wrong, "problems": found})
+    else:
+        print(f"{file}: {'not valid' if wrong else 'valid'}")
+        for line in problem_lines(found):
+            print(line)
+    return 1 if wrong else 0
+
+
+def read_document(file: Path) -> object:
+    """What a file says of a workflow."""
     from deployments.definition_files import load
     from deployments.definition_kinds import KINDS
 
@@ -31,16 +48,10 @@ def validate(file: Path, *, json: Json = False) -> int:
         raise WrongUse(f"{file} defines a {kind}, not a workflow; `opsgate apply` checks a whole folder.")
     if isinstance(document, dict):
         document.pop("draft", None)  # of the file, not of the workflow
-    workflow, problems = examine(document)
-    wrong = workflow is None or has_errors(problems)
-    found = [problem.model_dump() for problem in problems]
-    if json:
-        print_json({"valid": not wrong, "problems": found})
-    else:
-        print(f"{file}: {'not valid' if wrong else 'valid'}")
-        for line in problem_lines(found):
-            print(line)
-    return 1 if wrong else 0
+    return document
+
+
+app.command("deployments.cli.simulate:simulate", name="simulate")
 
 
 @app.command(name="list")

@@ -15,11 +15,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.stack.data_folder import DataFolder
+from deployments.stack.data_folder import DataFolder, write_private
 from deployments.stack.first_start import Welcome, prepare
 from deployments.stack.postgres import Postgres
 from deployments.stack.prefect_server import PrefectServer, prefect_environment
 from deployments.stack.processes import Child, Processes
+from store.audit_keys import read_signer
 
 START_LIMIT = 120.0
 """Seconds a part may take to answer; a cold disk and a first migration of Prefect included."""
@@ -44,13 +45,16 @@ class Stack:
 
 @asynccontextmanager
 async def running(
-    folder: DataFolder, *, second_person: bool, say: Callable[[str], None]
+    folder: DataFolder, *, second_person: bool, say: Callable[[str], None], engine_steps: bool = False
 ) -> AsyncIterator[Stack]:
-    """The stack on one data folder, for as long as the block lasts. Leaves no process behind."""
+    """The stack on one data folder, for as long as the block lasts. Leaves no process behind.
+
+    `engine_steps`: allow workflows to run steps on this machine itself, whatever opsgate.toml says.
+    """
     with folder.claim():
         processes = Processes()
         try:
-            yield await _start(folder, processes, second_person, say)
+            yield await _start(folder, processes, second_person, say, engine_steps)
         finally:
             await asyncio.shield(processes.stop())
 
@@ -60,6 +64,7 @@ async def _start(
     processes: Processes,
     second_person: bool,
     say: Callable[[str], None],
+    engine_steps: bool,
 ) -> Stack:
     ports = folder.ports()
     url = f"http://127.0.0.1:{ports.web}"
@@ -70,12 +75,17 @@ async def _start(
     server = await prefect.start(processes)
     welcome = await prepare(postgres.url("opsgate"), folder, url, second_person=second_person)
     _introduce(welcome, say)
+    audit_key = folder.secret_file("audit-key")
+    public_keys = folder.path / "audit-public-keys"
+    write_private(public_keys, read_signer(audit_key).public_lines())
     environment = {
         **_own_environment(),
         **prefect_environment(prefect.client_home),
         "OPSGATE_DATA_DIR": str(folder.path),
         "OPSGATE_DATABASE_URL": postgres.url("opsgate"),
         "OPSGATE_SEALING_KEY_FILE": str(folder.secret_file("sealing-key")),
+        "OPSGATE_AUDIT_KEY_FILE": str(audit_key),
+        "OPSGATE_AUDIT_PUBLIC_KEYS_FILE": str(public_keys),
         "OPSGATE_PUBLIC_URL": url,
         "OPSGATE_WEB_HOST": "127.0.0.1",
         "OPSGATE_WEB_PORT": str(ports.web),
@@ -85,6 +95,7 @@ async def _start(
         "OPSGATE_PREFECT_API_URL": prefect.api_url,
         "OPSGATE_PREFECT_UI_URL": prefect.url,
         "OPSGATE_PREFECT_AUTH_FILE": str(prefect.auth_file),
+        **({"OPSGATE_ENGINE_STEPS": "true"} if engine_steps else {}),
     }
     stack = Stack(folder, processes, url, prefect, welcome, environment)
     web = stack.program("web", "deployments.cli", "web")

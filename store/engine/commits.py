@@ -6,16 +6,16 @@ unique on (instance, step, visit), its jobs on (instance, step, visit, host).
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
 from definitions.lifecycles.instance import InstanceStatus, StepStatus
 from definitions.permissions import SYSTEM
-from definitions.routing import Active, Advance
+from definitions.routing import Active, Advance, Outcome
 from definitions.steps.step import CANCELLED
 from definitions.variables import StepFacts
-from store import audit, channels, instance_cancel, visits
+from store import audit, channels, instance_cancel, notices, visits
 from store.connection import Database, Tx
 from store.engine.leases import Glance, Lease, fence
 from store.sealed_values import ERASE_OF_INSTANCE
@@ -33,6 +33,8 @@ class StepRow:
     kind: str
     name: str
     input: dict[str, Any]
+    limit: timedelta | None = None
+    """How long the step may take, from when it opens."""
 
 
 class Dropped(Exception):
@@ -60,18 +62,15 @@ async def open_step(
     Raises `Dropped` when the step was given up meanwhile, because its branch is wanted no more.
     """
     async with db.transaction() as tx:
-        glance = await fence(tx, lease)
-        if _rows([row.active])[0] not in glance.frontier:
-            raise Dropped(f"Step {row.active.step} of instance {lease.instance_id} is not wanted any more.")
-        if glance.parked:
-            await tx.execute(f"UPDATE instances SET {_RUNNING} WHERE id = $1", lease.instance_id)
+        glance = await _fence_step(tx, lease, row.active)
         if frontier is not None:
             await tx.execute(
                 "UPDATE instances SET frontier = $2 WHERE id = $1", lease.instance_id, _rows(frontier)
             )
         await tx.execute(
-            f"""INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at)
-               VALUES ($1, $2, $3, $4, $5, $8, $6, $7)
+            f"""INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, wake_at,
+                                         deadline)
+               VALUES ($1, $2, $3, $4, $5, $8, $6, $7, now() + $9::interval)
                ON CONFLICT (instance_id, step_id, visit) DO NOTHING
                RETURNING {channels.telling("instance", "instance_id")}""",
             lease.instance_id,
@@ -82,9 +81,35 @@ async def open_step(
             row.input,
             wake_at,
             status,
+            row.limit,
         )
         if create is not None:
             await create(tx)
+    return glance
+
+
+async def amend_step(
+    db: Database, lease: Lease, active: Active, change: Callable[[Tx], Awaitable[None]]
+) -> Glance:
+    """Change what an open step waits for, by `change`; not while its instance is being cancelled.
+
+    Raises `Dropped` like `open_step`.
+    """
+    async with db.transaction() as tx:
+        glance = await _fence_step(tx, lease, active)
+        if not glance.cancel_requested:
+            await change(tx)
+            await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
+    return glance
+
+
+async def _fence_step(tx: Tx, lease: Lease, active: Active) -> Glance:
+    """The fence for a step that begins, or goes on to do something: its instance waits no more."""
+    glance = await fence(tx, lease)
+    if _rows([active])[0] not in glance.frontier:
+        raise Dropped(f"Step {active.step} of instance {lease.instance_id} is not wanted any more.")
+    if glance.parked:
+        await tx.execute(f"UPDATE instances SET {_RUNNING} WHERE id = $1", lease.instance_id)
     return glance
 
 
@@ -113,10 +138,12 @@ async def close_step(
     advance: Advance,
     task_run_id: UUID | None,
     cause: str = "",
+    outputs: dict[str, Any] | None = None,
 ) -> tuple[Advance, Glance]:
     """Write a step's result and the frontier after it; end the instance if the route does.
 
-    `cause`: the instance's reason, should it fail here; else it is the step's own.
+    `cause`: the instance's reason, should it fail or complete here; else it is the step's own.
+    `outputs`: what it gives back, should it complete here.
     Returns what follows (`advance`, or the end if cancelling was asked for meanwhile) and what the
     fence saw. Cancelling ends the jobs, so the step has often failed just because of it: that must
     not take its failure route.
@@ -154,21 +181,26 @@ async def close_step(
             _rows(advance.frontier),
         )
         if advance.dropped and advance.ended is None:
-            await _drop(tx, lease, row.active, advance.dropped)
+            won = f"Another branch of {row.active.step} came first."
+            await _drop(tx, lease, won if outcome == Outcome.SUCCESS else reason, advance.dropped)
         if advance.ended is not None:
-            failing = cause if advance.ended == InstanceStatus.FAILED else ""
-            why = glance.cancel_reason if glance.cancel_requested else failing or reason or advance.reason
-            await _end(tx, lease, str(advance.ended), why)
+            why = glance.cancel_reason if glance.cancel_requested else _why(advance, cause, reason)
+            await _end(tx, lease, str(advance.ended), why, outputs)
     return advance, glance
+
+
+def _why(advance: Advance, cause: str, reason: str) -> str:
+    """The reason of an instance that a step's route has ended."""
+    told = "" if advance.ended == InstanceStatus.CANCELLED else cause
+    return told or reason or advance.reason
 
 
 def _rows(frontier: Sequence[Active]) -> list[dict[str, Any]]:
     return [{"step": active.step, "visit": active.visit} for active in frontier]
 
 
-async def _drop(tx: Tx, lease: Lease, parallel: Active, dropped: Visits) -> None:
-    """Stop what runs in the branches of a step that has joined without them."""
-    reason = f"Another branch of {parallel.step} came first."
+async def _drop(tx: Tx, lease: Lease, reason: str, dropped: Visits) -> None:
+    """Stop what runs in the branches of a step that has ended without them."""
     await tx.execute(
         f"""UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $4
             WHERE instance_id = $1 AND status IN ('waiting', 'running') AND {visits.OF_VISITS}""",
@@ -187,7 +219,7 @@ async def end_cancelled(db: Database, lease: Lease, reason: str) -> None:
         await notify(tx, channels.EVENTS, f"instance:{lease.instance_id}")
 
 
-async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
+async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str, Any] | None = None) -> None:
     await tx.execute(
         """UPDATE step_results SET status = 'cancelled', ended_at = now(), reason = $2
            WHERE instance_id = $1 AND status IN ('waiting', 'running')""",
@@ -197,15 +229,18 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str) -> None:
     await tx.execute(
         f"""WITH {ERASE_OF_INSTANCE}
             UPDATE instances SET status = $2, reason = $3, ended_at = now(), frontier = '[]',
-                park_kind = NULL, wake_at = NULL, sealed_inputs = NULL WHERE id = $1""",
+                park_kind = NULL, wake_at = NULL, sealed_inputs = NULL, outputs = $4 WHERE id = $1""",
         lease.instance_id,
         status,
         reason,
+        outputs if status == InstanceStatus.COMPLETED else None,
     )
     await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(
         tx, SYSTEM, "instance.end", "instance", lease.instance_id, status=status, reason=reason
     )
+    if status == InstanceStatus.FAILED:
+        await notices.tell(tx, "instance.failed", lease.instance_id)
 
 
 async def park(

@@ -1,5 +1,6 @@
 """What a step's jobs and gate have come to: read by the engine to settle a step."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from definitions.script import Script
 from definitions.variables import HostFacts
 from store import scripts
 from store.connection import Database
+from store.engine.host_work import HostWork
 
 FACT_BYTES = 1024 * 1024
 """Most of one host's stream that later steps can refer to; the job keeps up to 10 MiB."""
@@ -19,56 +21,37 @@ LEAST_BYTES = 4096
 """What each stream may have all the same, however many hosts there are."""
 
 
-@dataclass(frozen=True)
-class JobFacts:
-    """How one job of a step ended."""
-
-    job_id: int
-    host: str
-    status: str
-    reason: str
-    exit_code: int | None
-
-
-async def jobs_of_step(db: Database, instance_id: int, active: Active) -> list[JobFacts]:
-    """The jobs of one visit of a step, in the order of its target hosts."""
-    rows = await db.fetch(
-        """SELECT j.id, h.name, j.status, j.reason, j.exit_code FROM jobs j JOIN hosts h ON h.id = j.host_id
-           WHERE j.instance_id = $1 AND j.step_id = $2 AND j.visit = $3 ORDER BY j.id""",
-        instance_id,
-        active.step,
-        active.visit,
-    )
-    return [JobFacts(*row.values()) for row in rows]
-
-
 def share(hosts: int) -> int:
     """How many bytes of each stream a step on so many hosts keeps for later steps."""
     return min(FACT_BYTES, max(LEAST_BYTES, STEP_BYTES // (2 * max(1, hosts))))
 
 
-async def host_facts(db: Database, jobs: list[JobFacts]) -> tuple[HostFacts, ...]:
+async def host_facts(db: Database, hosts: Sequence[HostWork]) -> tuple[HostFacts, ...]:
     """What each host printed first in the job's newest attempt, up to its `share`, as text; bytes
-    that are no UTF-8 are replaced."""
+    that are no UTF-8 are replaced. A host that has no job has printed nothing, and has no exit code."""
     rows = await db.fetch(
         """SELECT o.job_id, o.stream, substring(o.data FROM 1 FOR ($2 - o.byte_offset)::int) AS data
            FROM job_output o JOIN jobs j ON j.id = o.job_id AND j.attempt = o.attempt
            WHERE o.job_id = ANY($1) AND o.byte_offset < $2 ORDER BY o.job_id, o.stream, o.byte_offset""",
-        [job.job_id for job in jobs],
-        share(len(jobs)),
+        [host.job_id for host in hosts if host.job_id is not None],
+        share(len(hosts)),
     )
     streams: dict[tuple[int, str], bytearray] = {}
     for row in rows:
         streams.setdefault((row["job_id"], row["stream"]), bytearray()).extend(row["data"])
 
-    def text(job: JobFacts, stream: str) -> str:
-        return bytes(streams.get((job.job_id, stream), b"")).decode("utf-8", "replace")
+    def text(host: HostWork, stream: str) -> str:
+        printed = streams.get((host.job_id, stream), b"") if host.job_id is not None else b""
+        return bytes(printed).decode("utf-8", "replace")
 
     return tuple(
         HostFacts(
-            host=job.host, stdout=text(job, "stdout"), stderr=text(job, "stderr"), exit_code=job.exit_code
+            host=host.host,
+            stdout=text(host, "stdout"),
+            stderr=text(host, "stderr"),
+            exit_code=host.exit_code,
         )
-        for job in jobs
+        for host in hosts
     )
 
 

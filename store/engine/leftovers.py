@@ -11,9 +11,11 @@ _PURGES = (
     "DELETE FROM idempotency_keys WHERE created_at < now() - interval '1 day'",
     "DELETE FROM sessions WHERE expires_at < now()",
     "DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'",
+    """DELETE FROM notice_deliveries WHERE created_at < now() - interval '30 days'
+       AND (sent_at IS NOT NULL OR dead_at IS NOT NULL)""",
     ERASE_OLD,
 )
-"""Errands stay a week, to be looked at; the others as long as they count."""
+"""Errands stay a week, notices a month, to be looked at; the others as long as they count."""
 
 
 async def purge(db: Database) -> None:

@@ -72,19 +72,34 @@ class Situation:
                 found.append(step)
         if not found:
             found = [parallel for parallel, _ in self.workflow.place(active.step).branches[-1:]]
-        return [
-            state.task_run_id
-            for earlier, state in self.results.items()
-            if earlier.step in found and state.task_run_id is not None
-        ]
+        newest = self._newest_task_runs()
+        before = [newest[step] for step in found if step in newest]
+        if active.step in newest and not any(visit == active.visit for visit, _ in before):
+            before = [newest[active.step]]  # it was resumed here: after what it did in its visit before
+        return [task_run_id for _, task_run_id in before]
+
+    def _newest_task_runs(self) -> dict[str, tuple[int, UUID]]:
+        """The task run of each step's newest visit that has one, with that visit."""
+        found: dict[str, tuple[int, UUID]] = {}
+        for active, state in sorted(self.results.items(), key=lambda item: item[0].visit):
+            if state.task_run_id is not None:
+                found[active.step] = (active.visit, state.task_run_id)
+        return found
 
     def cause_of_failure(self, active: Active, outcome: Outcome, reason: str) -> str:
-        """Why the instance fails if it does so with this step: the step that failed first on the path,
-        and this one if it has failed as well; empty if none has."""
+        """Why the instance fails, now that it does so with this step: the step that failed first on the
+        path since it began or was resumed, and this one if it has failed as well; empty if none has. What
+        failed in a branch that was done without led to nothing."""
+        routed, ended = self.routed(), {each.step: state.outcome for each, state in self.results.items()}
+        ended[active.step] = outcome
+        well = {step for step, how in ended.items() if how == Outcome.SUCCESS}
         failures = [
             self._sentence(earlier, state.reason)
             for earlier, state in self.results.items()
-            if state.outcome == Outcome.FAILURE and earlier != active
+            if state.outcome == Outcome.FAILURE
+            and earlier != active
+            and earlier.visit == active.visit
+            and not routing.made_up_for(self.workflow, earlier.step, routed, well)
         ][:1]
         if outcome is Outcome.FAILURE:
             failures.append(self._sentence(active, reason))

@@ -6,6 +6,7 @@ import pytest
 
 from store.failpoints import POINTS
 from tests.acceptance.conftest import Ledger
+from tests.live.sizes import CHAOS
 from tests.live.stack import LiveStack, until
 
 
@@ -19,12 +20,24 @@ def run_killed_at(point: str, workflow: str, live: LiveStack, ledger: Ledger, ma
         ended = live.ended(number, 90)
     finally:
         live.worker_with()
-    assert mark.read_text(encoding="utf-8").startswith(point), "the failpoint was not hit"
+    check_hit(point, mark)
     assert ended["status"] == "completed", ended["reason"]
     return number
 
 
-@pytest.mark.parametrize("point", sorted(POINTS.keys() - {"worker.forked"}))
+def check_hit(point: str, mark: Path) -> None:
+    assert mark.exists(), "the failpoint was not hit"
+    assert mark.read_text(encoding="utf-8").startswith(point)
+
+
+ROLLING = ("worker.wave_dispatched", "worker.retry_queued", "worker.delay_begun")
+"""Points that only a step in waves, one that tries again, or a delay comes by."""
+
+ELSEWHERE = {"worker.forked", "worker.cancelling", "worker.resumed"}
+"""Points that nothing passes which only runs, step after step, to its end."""
+
+
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - ELSEWHERE - {*ROLLING}))
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
 ) -> None:
@@ -44,6 +57,58 @@ def test_branches_lose_nothing_and_repeat_nothing_either(
     ran = ledger.lines()
     assert sorted(ran) == [f"{number} {name}" for name in "bcdz"]
     assert ran[-1] == f"{number} z"
+
+
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - ELSEWHERE) if CHAOS else ROLLING)
+def test_delays_waves_and_further_attempts_lose_nothing_and_repeat_nothing(
+    rolling: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+) -> None:
+    number = run_killed_at(point, "rolling", rolling, ledger, tmp_path / "hit")
+    assert ledger.lines() == [f"{number} {name}" for name in "aaab"]
+    wave = next(step for step in rolling.instance(number)["steps"] if step["step_id"] == "a")
+    assert [(job["host"], job["attempt"]) for job in wave["jobs"]] == [("host-1", 2), ("host-2", 1)]
+
+
+@pytest.mark.parametrize("point", ["worker.cancelling", *(["worker.ended"] if CHAOS else [])])
+def test_a_worker_killed_in_a_cancel_leaves_nothing_running(
+    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+) -> None:
+    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(tmp_path / "hit"))
+    try:
+        number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
+        until(lambda: workflows.instance(number)["steps"], 60, "the first step to begin")
+        assert workflows.admin.post(f"/instances/{number}/cancel").status_code == 200
+        ended = workflows.ended(number, 90)
+        until((tmp_path / "hit").exists, 10, "the failpoint to be hit")
+    finally:
+        workflows.worker_with()
+    check_hit(point, tmp_path / "hit")
+    assert (ended["status"], [step["step_id"] for step in ended["steps"]]) == ("cancelled", ["a"])
+    jobs = workflows.admin.get("/jobs", params={"instance": number}).json()["items"]
+    until(lambda: workflows.admin.get(f"/jobs/{jobs[0]['id']}").json()["ended_at"], 30, "its job to end")
+    assert f"{number} b" not in ledger.lines()
+
+
+@pytest.mark.parametrize(
+    ("point", "workflow"), [("worker.ended", "breaking"), ("worker.resumed", "breaking-branch")]
+)
+def test_a_worker_killed_before_or_in_a_resume_loses_nothing_and_repeats_nothing(
+    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str, workflow: str
+) -> None:
+    mended = tmp_path / "mended"
+    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(tmp_path / "hit"))
+    try:
+        number = workflows.launch(workflow, ["host-1"], ledger=str(ledger.path), mended=str(mended))
+        assert workflows.ended(number, 90)["status"] == "failed"
+        mended.touch()
+        assert workflows.admin.post(f"/instances/{number}/resume").status_code == 200
+        ended = workflows.ended(number, 90)
+    finally:
+        workflows.worker_with()
+    check_hit(point, tmp_path / "hit")
+    assert ended["status"] == "completed", ended["reason"]
+    ran = [line.split()[1] for line in ledger.lines()]
+    assert (sorted(ran), ran[-2:]) == (["a", "b", "b", "c"], ["b", "c"])
 
 
 def test_a_worker_killed_while_a_gate_is_open_is_not_missed(workflows: LiveStack, ledger: Ledger) -> None:

@@ -1,6 +1,8 @@
 """The eight job types the whole way: API, PostgreSQL, the agent, a real process, and back."""
 
 import base64
+import ctypes
+import secrets
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,32 @@ def test_each_type_is_executed_and_has_the_manuals_priority(live: LiveStack, tmp
         assert (job["status"], job["priority"], job["outcome"]) == (status, priority, "exited"), job
         assert printed in stdout(live, job)
     assert victim.wait(5) == -15
+
+
+def opens(user: str, password: str) -> bool:
+    """Whether it is the user's password: the host's own crypt makes the same of it."""
+    line = next(line for line in Path("/etc/shadow").read_text().splitlines() if line.startswith(f"{user}:"))
+    kept = line.split(":")[1].encode()
+    crypt = ctypes.CDLL("libcrypt.so.1").crypt
+    crypt.restype = ctypes.c_char_p
+    made: bytes = crypt(password.encode(), kept)
+    return made == kept
+
+
+@pytest.mark.root
+def test_a_password_that_is_given_is_the_users_own_from_then_on(live: LiveStack) -> None:
+    user, password = f"og-{secrets.token_hex(4)}", "corr:ect hörse $(id) '\""
+    subprocess.run(["useradd", user], check=True)
+    try:
+        reset = {"action": "reset_password", "user": user}
+        job = ended(live, "user_control", reset, secrets={"password": password})
+        assert (job["status"], job["payload"]["secrets"]) == ("completed", ["PARAM_PASSWORD_FILE"])
+        assert stdout(live, job) == f"The password of {user} is now the one given.\n"
+        assert opens(user, password)
+        ended(live, "user_control", reset)
+        assert not opens(user, password)
+    finally:
+        subprocess.run(["userdel", user], check=True)
 
 
 def test_a_critical_type_can_not_be_lowered(live: LiveStack) -> None:

@@ -1,6 +1,5 @@
 """A secret crosses the whole product, from who gives it to the job that reads it, and is kept nowhere."""
 
-import asyncio
 import base64
 import hashlib
 import json
@@ -10,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 
 from store.sealing import read_keys
+from tests.live.databases import rows
 from tests.live.stack import LiveStack, until
 
 MARKER = "mArKeR-7f3k/+\"&'\\ünï c=d-the-secret"
@@ -78,24 +77,13 @@ def forms() -> list[bytes]:
     return [b"mArKeR-7f3k", raw, base64.b64encode(raw)[:24], *(text.encode() for text in escaped)]
 
 
-async def _rows(dsn: str) -> bytes:
-    connection = await asyncpg.connect(dsn)
-    try:
-        tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
-        found = [await connection.fetch(f'SELECT t::text FROM "{table[0]}" t') for table in tables]
-        return "\n".join(row[0] for rows in found for row in rows).encode()
-    finally:
-        await connection.close()
-
-
 def places(live: LiveStack, words: bytes) -> set[str]:
     """Where these bytes stand: in either database's rows, or in a file of the stack or its agent."""
-    dsn = live.stack.environment["OPSGATE_DATABASE_URL"]
     found = set()
-    for name, url in (("opsgate", dsn), ("prefect", dsn.replace("opsgate@/opsgate?", "prefect@/prefect?"))):
-        rows = asyncio.run(_rows(url))
-        assert len(rows) > 1000, name
-        if words in rows:
+    for name in ("opsgate", "prefect"):
+        held = rows(live, name)
+        assert len(held) > 1000, name
+        if words in held:
             found.add(name)
     for path in live.folder.path.rglob("*"):
         if path.is_file() and words in path.read_bytes():

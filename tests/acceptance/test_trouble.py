@@ -94,7 +94,7 @@ def test_a_host_that_never_comes_back_times_the_job_out(live: LiveStack, ledger:
 
 def test_postgresql_restarted_at_once_loses_nothing(workflows: LiveStack, ledger: Ledger) -> None:
     numbers = [workflows.launch("slow", ["host-1"], ledger=str(ledger.path)) for _ in range(3)]
-    time.sleep(1)
+    until(lambda: all(running_jobs(workflows, number) for number in numbers), 60, "the jobs to run")
     workflows.kill("postgres", signal.SIGQUIT)  # immediate shutdown: as a crash; the stack starts it again
     for number in numbers:
         assert workflows.ended(number, 90)["status"] == "completed"

@@ -173,3 +173,5 @@ async def test_an_agent_that_starts_says_what_its_host_is_until_it_is_heard(serv
     told = [poll["facts"] for poll in server.polls[:5]]
     assert "bash" in told[0]["interpreters"]
     assert told == [told[0]] * 3 + [None] * 2
+    systems = [(poll["os"], poll["arch"]) for poll in server.polls[:5]]
+    assert systems == [("linux", os.uname().machine)] * 3 + [(None, None)] * 2

@@ -5,7 +5,7 @@ import base64
 import json
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -114,6 +114,25 @@ def enrolled(secret: str) -> Callable[..., Awaitable[FakeAgent]]:
         return FakeAgent(client, answer.json()["agent_id"], answer.json()["token"])
 
     return enrol
+
+
+HeldOpen = Callable[[FakeAgent, Coroutine[Any, Any, Any]], Awaitable["asyncio.Task[Any]"]]
+
+
+@pytest.fixture
+def held_open(app: FastAPI, db: Database) -> HeldOpen:
+    """Send a poll of an agent, and return it when it has found nothing and waits."""
+
+    async def send(agent: FakeAgent, poll: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        sql = "SELECT last_seen_at FROM agents WHERE id = $1"
+        before = await db.fetchval(sql, agent.agent_id)
+        sent = asyncio.create_task(poll)
+        while await db.fetchval(sql, agent.agent_id) == before:
+            await asyncio.sleep(0.01)
+        assert not sent.done()
+        return sent
+
+    return send
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent_api import job_events
+from agent_api import admission, authentication, job_events
+from store import sessions, tokens
 
 
 @pytest.fixture
@@ -196,6 +197,59 @@ async def test_an_id_that_no_event_had_is_refused(served, people, running, last)
     headers = {**people["ann"], "Last-Event-ID": last}
     answer = await served.get(f"/api/v1/jobs/{job_id}/events", headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    ("taken", "status"),
+    [
+        ("UPDATE tokens SET revoked_at = now()", 401),
+        ("UPDATE users SET disabled_at = now() WHERE name = 'vera'", 401),
+        ("DELETE FROM user_roles USING users WHERE user_id = id AND name = 'vera'", 403),
+    ],
+)
+async def test_who_loses_the_token_or_the_right_loses_the_stream(
+    served, people, running, db, monkeypatch, taken, status
+):
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
+    web1, job_id = running
+    async with stream(served, people["vera"], job_id) as events:
+        await soon(events)
+        await db.execute(taken)
+        await web1.output(job_id, b"not for her")
+        assert await all_of(events) == []
+    answer = await served.get(f"/api/v1/jobs/{job_id}/events", headers=people["vera"])
+    assert answer.status_code == status
+
+
+async def test_a_session_that_is_closed_ends_its_stream(served, people, running, db, monkeypatch):
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
+    web1, job_id = running
+    vera = await db.fetchval("SELECT id FROM users WHERE name = 'vera'")
+    session = await sessions.open(db, vera)
+    async with stream(served, {"Cookie": f"{authentication.COOKIE}={session.token}"}, job_id) as events:
+        await soon(events)
+        await sessions.close(db, session.token)
+        await web1.output(job_id, b"not for her")
+        assert await all_of(events) == []
+
+
+async def test_a_reader_is_looked_up_seldom_however_much_is_printed(served, people, running, monkeypatch):
+    asked = []
+    admit = tokens.actor
+
+    async def counted(*args):
+        asked.append(args)
+        return await admit(*args)
+
+    monkeypatch.setattr(tokens, "actor", counted)
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 3600)
+    web1, job_id = running
+    async with stream(served, people["vera"], job_id) as events:
+        await soon(events)
+        for seq in range(10):
+            await web1.output(job_id, b"x", seq, seq)
+            await soon(events)
+    assert len(asked) == 1  # by the route's guard
 
 
 async def test_following_takes_jobs_view_and_a_job(served, people, running):

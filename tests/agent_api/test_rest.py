@@ -201,3 +201,11 @@ async def test_the_api_describes_itself_with_its_guards(anyone):
     described = (await anyone.get("/api/openapi.json")).json()
     assert described["paths"]["/api/v1/jobs"]["post"]["x-opsgate-guard"] == "permission jobs.manage"
     assert "/agent/v1/poll" in described["paths"]
+
+
+async def test_the_api_says_where_output_is_streamed(anyone):
+    paths = (await anyone.get("/api/openapi.json")).json()["paths"]
+    assert "`events`" in paths["/api/v1/jobs/{job_id}/output"]["get"]["description"]
+    streamed = paths["/api/v1/jobs/{job_id}/events"]["get"]
+    assert list(streamed["responses"]["200"]["content"]) == ["text/event-stream"]
+    assert "`output`" in streamed["description"]

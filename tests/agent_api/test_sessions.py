@@ -1,5 +1,6 @@
 """Signing in with a browser: the cookie, and what keeps other sites from using it."""
 
+import httpx2
 import pytest
 
 from definitions.permissions import SYSTEM
@@ -65,3 +66,16 @@ async def test_the_session_is_no_bearer_token(signed_in, anyone):
     token = anyone.cookies["opsgate_session"]
     anyone.cookies.clear()
     assert (await anyone.get("/api/v1/me", headers={"Authorization": f"Bearer {token}"})).status_code == 401
+
+
+async def test_guesses_from_one_address_lock_nobody_out_at_another(signed_in, app):
+    async def sign_in(address, password):
+        transport = httpx2.ASGITransport(app, client=(address, 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://opsgate.test") as client:
+            headers = {"X-Forwarded-For": f"203.0.113.{len(password)}"}
+            body = {"name": "bob", "password": password}
+            return (await client.post("/api/v1/sessions", json=body, headers=headers)).status_code
+
+    assert {await sign_in("198.51.100.7", "x" * n) for n in range(10)} == {401}
+    assert await sign_in("198.51.100.7", PASSWORD) == 429
+    assert await sign_in("192.0.2.1", PASSWORD) == 201

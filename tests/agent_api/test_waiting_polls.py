@@ -14,30 +14,24 @@ def often(monkeypatch):
     monkeypatch.setattr(bells, "RECHECK_SECONDS", 0.3)
 
 
-async def waiting(agent, **more):
-    """A poll that is held open by now."""
-    poll = asyncio.create_task(agent.poll(wait_seconds=10, **more))
-    await asyncio.sleep(0.5)
-    assert not poll.done()
-    return poll
-
-
-async def test_a_job_that_becomes_due_is_delivered_though_nothing_tells(served, enrolled, dispatch, db):
+async def test_a_job_that_becomes_due_is_delivered_though_nothing_tells(
+    served, enrolled, dispatch, held_open, db
+):
     agent = await enrolled(served)
     await agent.poll()
     job_id = await dispatch(served, scheduled_at="2999-01-01T00:00:00Z")
-    poll = await waiting(agent)
+    poll = await held_open(agent, agent.poll(wait_seconds=10))
     await db.execute("UPDATE jobs SET scheduled_at = now() WHERE id = $1", job_id)
     assert [job["job_id"] for job in (await poll)["jobs"]] == [job_id]
 
 
 async def test_a_job_claimed_into_a_dead_connection_is_given_to_the_poll_that_waits(
-    served, enrolled, dispatch, db
+    served, enrolled, dispatch, held_open, db
 ):
     agent = await enrolled(served)
     await agent.poll()
     job_id = await dispatch(served, scheduled_at="2999-01-01T00:00:00Z")
-    poll = await waiting(agent)
+    poll = await held_open(agent, agent.poll(wait_seconds=10))
     await db.execute(
         "UPDATE jobs SET status = 'pending', agent_id = $2, claimed_at = now() WHERE id = $1",
         job_id,
@@ -46,16 +40,17 @@ async def test_a_job_claimed_into_a_dead_connection_is_given_to_the_poll_that_wa
     assert [job["job_id"] for job in (await poll)["jobs"]] == [job_id]
 
 
-async def test_an_agent_that_waits_hears_that_it_was_decommissioned(served, enrolled, db):
+async def test_an_agent_that_waits_hears_that_it_was_decommissioned(served, enrolled, held_open, db):
     agent = await enrolled(served)
     await agent.poll()
-    poll = asyncio.create_task(agent.post("poll", agent.poll_body(wait_seconds=10)))
-    await asyncio.sleep(0.5)
+    poll = await held_open(agent, agent.post("poll", agent.poll_body(wait_seconds=10)))
     await db.execute("UPDATE agents SET revoked_at = now()")
     assert (await poll).status_code == 403
 
 
-async def test_only_those_are_woken_who_would_find_something(served, enrolled, dispatch, db, monkeypatch):
+async def test_only_those_are_woken_who_would_find_something(
+    served, enrolled, dispatch, held_open, db, monkeypatch
+):
     looked = []
     look = claims.poll
 
@@ -68,8 +63,7 @@ async def test_only_those_are_woken_who_would_find_something(served, enrolled, d
     crowd = [await enrolled(served, f"web-{number}") for number in range(5)]
     for agent in crowd:
         await agent.poll()
-    polls = [asyncio.create_task(agent.poll(wait_seconds=2)) for agent in crowd]
-    await asyncio.sleep(0.5)
+    polls = await asyncio.gather(*(held_open(agent, agent.poll(wait_seconds=2)) for agent in crowd))
     looked.clear()
     job_id = await dispatch(served, "web-3", scheduled_at="2999-01-01T00:00:00Z")
     await db.execute("UPDATE jobs SET scheduled_at = now() WHERE id = $1", job_id)

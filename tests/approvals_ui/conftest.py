@@ -158,7 +158,6 @@ async def _gate(db: Database, instance_id: int, note: str, started_by: int) -> i
             step=step,
             title=f"Deploy {note}?",
             description="The disk has room.",
-            frozen={},
             started_by=started_by,
         )
 

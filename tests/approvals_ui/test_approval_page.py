@@ -4,6 +4,8 @@ import html
 
 import pytest
 
+from tests.approvals_ui.conftest import GATED
+
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)> {{7*7}} \u202eevil"
 
 
@@ -22,7 +24,7 @@ async def test_it_shows_what_is_asked(browser, seed):
         "90",
     ):
         assert words in shown
-    assert "1 more approval is needed (0 of 1)" in shown
+    assert "0 of 1, one more needed." in shown
     assert "59 min" in shown
     assert "anna, bert" in shown
 
@@ -33,8 +35,31 @@ async def test_it_shows_what_runs_if_approved_and_what_ran_before(browser, seed)
     await anna.enter("anna")
     shown = html.unescape((await anna.get(f"/approvals/{seeded.request_id}")).text)
     assert "Goes on with the step “Deploy”." in shown
-    assert "deploy {{inputs.note}}" in shown
+    assert 'deploy <mark class="value" title="{{inputs.note}}">release 7</mark>' in shown
     assert "disk at 41 %" in shown
+
+
+async def test_what_will_be_known_only_later_is_said_so(browser, seed):
+    steps = [*GATED["steps"], {"id": "tell", "type": "command", "command": "tell {{step_deploy.stdout}}"}]
+    seeded = await seed(steps=steps)
+    anna = browser()
+    await anna.enter("anna")
+    shown = html.unescape((await anna.get(f"/approvals/{seeded.request_id}")).text)
+    assert "known when <code>deploy</code> has run" in shown
+
+
+async def test_a_change_since_the_last_yes_is_shown_as_a_diff(browser, seed, db):
+    first = await seed()
+    anna = browser()
+    await anna.enter("anna")
+    shown = (await anna.get(f"/approvals/{first.request_id}")).text
+    assert "nothing to compare it with" in shown
+    await anna.vote(first.request_id, "approve")
+    second = await seed(steps=[*GATED["steps"][:2], {**GATED["steps"][2], "command": "deploy --all"}])
+    shown = html.unescape((await anna.get(f"/approvals/{second.request_id}")).text)
+    assert f"approval {first.request_id}</a> of instance #{first.instance_id}" in shown
+    assert '<span class="removed">-deploy {{inputs.note}}\n</span>' in shown
+    assert '<span class="added">+deploy --all\n</span>' in shown
 
 
 async def test_a_vote_by_form_decides(browser, seed, db):

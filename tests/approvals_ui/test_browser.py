@@ -13,6 +13,8 @@ from approvals_ui.app import create_pages
 from approvals_ui.changes import SETTLE_SECONDS
 from approvals_ui.settings import PagesSettings
 from store import approvals, users
+from store.sealing import KEY_BYTES, SealingKeys
+from tests.approvals_ui.conftest import GATED
 
 pytestmark = pytest.mark.browser
 CHROMIUM = "/usr/bin/chromium"
@@ -183,6 +185,48 @@ async def test_the_inbox_fills_by_itself(page, site, seed, people):
     await expect(page.get_by_role("link", name="Deploy just now?")).to_be_visible()
 
 
+async def test_every_view_of_the_inbox_is_reached_by_keyboard_alone(page, site, seed):
+    await seed()
+    await sign_in(page, site, "olga")
+    await tab_to(page, "Started by you")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/inbox?view=started")
+    await expect(page.get_by_role("link", name="Deploy release 7?")).to_be_visible()
+    await tab_to(page, "Status")
+    await page.keyboard.type("expired")
+    await tab_to(page, "Show")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/inbox?view=started&status=expired")
+    await expect(page.locator(".empty")).to_have_text("None is expired.")
+    await tab_to(page, "All")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/inbox?view=all")
+
+
+async def test_what_changed_is_read_before_deciding_by_keyboard_alone(page, site, seed, db):
+    seeded = await seed_with_changes(seed, db)
+    await sign_in(page, site, "anna", f"/approvals/{seeded.request_id}")
+    await expect(page.locator("#plan .chip")).to_have_text(["changed", "new"])
+    await page.locator("#plan pre.diff").first.focus()
+    await expect(page.locator("#plan pre.diff").first).to_contain_text("+deploy --all")
+    await tab_to(page, "Its settings have changed")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("region", name="Changes of the settings of Deploy")).to_be_visible()
+    await expect(page.locator("#plan")).to_contain_text("known when deploy has run")
+
+
+async def seed_with_changes(seed, db):
+    """A second run, whose steps behind the gate are others than those that were approved last."""
+    first = await seed()
+    bert = await users.actor_of(db, first.people["bert"])
+    view = await approvals.show(db, bert, first.request_id)
+    await approvals.vote(db, bert, first.request_id, "approve", "", view.digest)
+    look, gate, deploy = GATED["steps"]
+    deploy = {**deploy, "command": "deploy --all", "timeout_seconds": 5}
+    tell = {"id": "tell", "type": "command", "command": "tell {{step_deploy.stdout}}"}
+    return await seed(steps=[look, gate, deploy, tell])
+
+
 OWN = "document.title='owned'"
 
 
@@ -196,13 +240,28 @@ async def test_hostile_text_runs_nothing(page, site, seed):
         assert await page.locator("main img, main script").count() == 0
 
 
-PAGES = ("/inbox", "/approvals/1", "/instances", "/instances/1", "/workflows", "/workflows/1", "/nowhere")
+PAGES = (
+    "/inbox",
+    "/inbox?view=all",
+    "/approvals/1",
+    "/approvals/2",
+    "/instances",
+    "/instances/1",
+    "/instances/2",
+    "/workflows",
+    "/workflows/1",
+    "/workflows/1/versions",
+    "/settings",
+    "/nowhere",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
-async def test_every_page_is_accessible_and_fits(chromium, site, seed, scheme, width):
-    await seed()
+async def test_every_page_is_accessible_and_fits(chromium, site, seed, db, scheme, width):
+    await seed_with_changes(seed, db)
+    await end(db, 2)
+    db.keys = SealingKeys([bytes(KEY_BYTES)])
     context = await chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
     )
@@ -217,6 +276,24 @@ async def test_every_page_is_accessible_and_fits(chromium, site, seed, scheme, w
         assert wide <= width, f"{path} is {wide} wide"
     await context.close()
     assert {path: what for path, what in found.items() if what} == {}
+
+
+async def end(db, instance: int) -> None:
+    """An instance that was resumed and has failed: it shows all that there is to show."""
+    trace = {
+        "at": "2026-01-31T12:00:00+00:00",
+        "by": "anna",
+        "steps": ["gate"],
+        "visit": 2,
+        "was": "failed",
+        "reason": "gate: rejected",
+    }
+    await db.execute(
+        """UPDATE instances SET status = 'failed', ended_at = now(), reason = 'deploy: exit 3', rerun_of = 1,
+               resumes = jsonb_build_array($2::jsonb), outputs = '{"ip": null, "n": 3}' WHERE id = $1""",
+        instance,
+        trace,
+    )
 
 
 async def serious(page: Page) -> list[str]:

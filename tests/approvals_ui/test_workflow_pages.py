@@ -108,3 +108,23 @@ async def test_a_draft_can_not_be_started_and_says_what_is_wrong_with_it(browser
     shown = (await olga.get(f"/workflows/{view.id}")).text
     assert "Publish it before starting it." in shown
     assert "nowhere" in shown
+
+
+async def test_versions_are_shown_with_who_and_what_and_gone_back_to(browser, seed, db):
+    seeded = await seed()
+    await seed(description="Second <b>.")
+    anna, path = browser(), f"/workflows/{seeded.workflow_id}/versions"
+    await anna.enter("anna")
+    shown = (await anna.get(path)).text
+    assert "From version 1 to version 2" in shown
+    assert "Second &lt;b&gt;." in shown
+    assert "Go back to version 1" in shown
+    csrf = await anna.csrf(path)
+    for wrong in ("9", "x"):
+        refused = await anna.post(f"/workflows/{seeded.workflow_id}/rollback", {"version": wrong}, csrf)
+        assert refused.status_code == 404
+    back = await anna.post(f"/workflows/{seeded.workflow_id}/rollback", {"version": "1"}, csrf)
+    assert back.status_code == 303
+    shown = (await anna.get(path)).text
+    assert "published by anna" in shown
+    assert "They are the same." in (await anna.get(f"{path}?old=1&new=3")).text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from definitions.job_types import NAMES, PAYLOADS, fields_of, from_words, read_payload
+from definitions.job_types import NAMES, PAYLOADS, fields_of, from_words, read_payload, take_secrets
 
 GOOD = [
     ("script", {"language": "bash", "content": "true", "environment": {"PARAM_A": "x"}, "run_as": "deploy"}),
@@ -50,6 +50,12 @@ WRONG = [
         "/payload/secrets",
         "secrets-need-script",
     ),
+    (
+        "user_control",
+        {"action": "reset_password", "user": "a", "secrets": ["PARAM_PASSWORD_FILE"]},
+        "/payload/secrets",
+        "secrets-beside",
+    ),
     ("script", {"language": "cobol", "content": "x"}, "/payload/language", "unknown-word"),
     ("service_control", {"service": "cron"}, "/payload/action", "missing-field"),
     ("service_control", {"action": "start"}, "/payload/service", "missing-field"),
@@ -79,6 +85,37 @@ def test_what_does_not_fit_is_named_by_its_field(type_, payload, pointer, code):
     assert [(problem.pointer, problem.code) for problem in problems] == [(pointer, code)]
     assert problems[0].message
     assert problems[0].fix
+
+
+def test_a_password_reset_names_the_password_that_is_given_beside_it():
+    payload, _ = read_payload("user_control", {"action": "reset_password", "user": "alice"})
+    assert payload is not None
+    made, sealed, problems = take_secrets(payload, {"password": "s3cr:et one"})
+    assert (made.secrets, dict(sealed), problems) == (
+        ["PARAM_PASSWORD_FILE"],
+        {"PARAM_PASSWORD_FILE": "s3cr:et one"},
+        [],
+    )
+    assert take_secrets(payload, {}) == (payload, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("action", "secrets", "pointer", "code"),
+    [
+        ("reset_password", {"password": ""}, "/secrets/password", "bad-password"),
+        ("reset_password", {"password": "two\nroot:lines"}, "/secrets/password", "bad-password"),
+        ("reset_password", {"password": "x" * 512}, "/secrets/password", "bad-password"),
+        ("reset_password", {"password": ["x"]}, "/secrets/password", "bad-value"),
+        ("reset_password", {"pass": "hunter2"}, "/secrets/pass", "unknown-parameter"),
+        ("enable", {"password": "hunter2"}, "/secrets/password", "unknown-parameter"),
+    ],
+)
+def test_what_can_be_no_password_and_what_takes_none_is_said_without_it(action, secrets, pointer, code):
+    payload, _ = read_payload("user_control", {"action": action, "user": "alice"})
+    assert payload is not None
+    _, _, problems = take_secrets(payload, secrets)
+    assert [(problem.pointer, problem.code) for problem in problems] == [(pointer, code)]
+    assert "hunter2" not in str(problems)
 
 
 def test_every_problem_is_found_at_once():

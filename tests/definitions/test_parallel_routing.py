@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from definitions.lifecycles.instance import InstanceStatus
-from definitions.routing import ENDINGS, Active, Outcome, advance, fork, joined, outcomes, start
+from definitions.routing import ENDINGS, Active, Outcome, advance, fork, joined, made_up_for, outcomes, start
 from definitions.steps import ParallelStep, Step
 from definitions.workflow import Workflow, all_steps, parse
 
@@ -88,6 +88,29 @@ def test_what_an_earlier_visit_led_to_does_not_count() -> None:
     branch = [_step("a", on_failure="c"), _step("b", on_success="end"), _step("c", on_success="fail")]
     workflow = _workflow(_parallel(branch))
     assert joined(workflow, (P,), "p", {"a": "b", "b": "end", "c": "fail"}) == Outcome.SUCCESS
+
+
+BRANCH = [_step("a", on_failure="b"), _step("b", on_success="end", on_failure="fail")]
+OTHER = {**_parallel([_step("c")], BRANCH), "id": "q"}
+
+
+@pytest.mark.parametrize(
+    ("step", "routed", "well", "made_up"),
+    [
+        ("z", {}, {"p"}, False),  # in no branch
+        ("c", {"c": "fail", "q": "fail"}, {"q"}, True),  # q went on without it
+        ("c", {"c": "fail", "q": "end"}, {"p"}, True),  # p did, which q lies in
+        ("c", {"c": "fail", "q": "end"}, set(), True),
+        ("c", {"c": "fail", "q": "fail"}, set(), False),
+        ("a", {"a": "b", "b": "end", "q": "fail"}, {"b"}, True),  # b mended it; q failed for another reason
+        ("a", {"a": "b", "b": "fail", "q": "fail"}, set(), False),
+    ],
+)
+def test_what_fails_in_a_branch_that_was_done_without_is_made_up_for(
+    step: str, routed: dict[str, str], well: set[str], made_up: bool
+) -> None:
+    workflow = _workflow(_parallel([OTHER], join="any"), _step("z"))
+    assert made_up_for(workflow, step, routed, well) is made_up
 
 
 def test_joining_gives_up_what_still_runs_inside() -> None:

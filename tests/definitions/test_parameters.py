@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from agent.payloads import MAX_VALUE_BYTES, ScriptPayload
 from definitions.declarations import read_parameters
 from definitions.errors import Invalid
-from definitions.parameters import Parameter, ParameterType, Value, bind, environment
+from definitions.parameters import Parameter, ParameterType, Value, bind, bound, environment
 from definitions.secret_values import by_variable
 
 TYPES: tuple[ParameterType, ...] = ("string", "integer", "number", "boolean", "choice", "secret")
@@ -85,6 +85,18 @@ def test_a_choice_keeps_the_type_of_the_choice() -> None:
 
 def test_true_is_not_the_choice_one() -> None:
     assert _bind("choice", True, choices=[1, True]) is True
+
+
+def test_whose_values_are_wrong_is_said_with_every_problem() -> None:
+    parameters = [
+        Parameter(name="limit", type="integer", required=True),
+        Parameter(name="on", type="boolean"),
+    ]
+    assert bound(parameters, {"limit": "5"}, "inputs", "deploy") == {"limit": 5, "on": None}
+    with pytest.raises(Invalid, match="The inputs of 'deploy' are not valid") as refused:
+        bound(parameters, {"on": "maybe", "off": 1}, "inputs", "deploy")
+    pointers = [problem.pointer for problem in refused.value.problems]
+    assert sorted(pointers) == ["/inputs/limit", "/inputs/off", "/inputs/on"]
 
 
 def test_defaults_are_coerced_too() -> None:

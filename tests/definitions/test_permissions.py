@@ -25,3 +25,8 @@ def test_a_permission_nobody_knows_is_a_mistake_of_ours() -> None:
 
 def test_roles_grant_only_what_there_is() -> None:
     assert all(granted <= set(PERMISSIONS) for granted in ROLES.values())
+
+
+def test_only_a_person_is_kept_as_who_made_something() -> None:
+    agent = Actor("agent", 7, "web-1", host_id=1)
+    assert (VIEWER.person, agent.person, SYSTEM.person) == (VIEWER.id, None, None)

@@ -20,7 +20,7 @@ KNOWN = Catalogue(
             ),
         ),
     ),
-    hosts=frozenset({"web-1", "7", "tag:web"}),
+    hosts=frozenset({"web-1", "web.1", "7", "tag:web"}),
     people={
         "role:admin": frozenset({1, 2}),
         "role:one": frozenset({3}),
@@ -156,7 +156,7 @@ def test_an_unsafe_place_in_a_command_is_found() -> None:
         ("{{instance.id}} == '1'", "type-mismatch"),
         ("{{instance.started_by}} == 1", "type-mismatch"),
         ("{{step_a.stdout}} == 0", "type-mismatch"),
-        ("{{step_a.hosts.web.exit_code}} == ''", "type-mismatch"),
+        ("{{step_a.hosts.web.1.exit_code}} == ''", "type-mismatch"),
         ("{{step_a.exit_code}} ==", "bad-condition"),
         ("{{step_a.exit_code} == 0", "bad-reference"),
     ],
@@ -214,13 +214,18 @@ def test_references_stand_only_where_they_may() -> None:
         ),
         ({"hosts": ["web-1", "web-2"]}, ("unknown-host", "/steps/0/hosts/1")),
         ({"hosts": ["group:db"]}, ("unknown-host", "/steps/0/hosts/0")),
-        ({"hosts": ["@engine"]}, ("not-available-yet", "/steps/0/hosts/0")),
+        ({"hosts": ["@engine"]}, ("engine-steps-off", "/steps/0/hosts/0")),
         ({"run_as": "dba"}, ("not-available-yet", "/steps/0/run_as")),
     ],
 )
 def test_what_a_script_step_names_must_exist_and_fit(step: dict[str, object], found: tuple[str, str]) -> None:
     whole = {"id": "a", "type": "script", "script": "health_check", "parameters": {"threshold": 90}, **step}
     assert _prove(whole) == [found]
+
+
+def test_a_step_may_run_on_the_engine_host_where_that_is_allowed() -> None:
+    step = {"id": "a", "type": "command", "command": "true", "hosts": ["@engine"]}
+    assert prove(_workflow(step), Catalogue(hosts=frozenset({"@engine"}))) == []
 
 
 @pytest.mark.parametrize(
@@ -271,14 +276,68 @@ def test_nothing_is_left_out_where_nothing_would_be_checked() -> None:
     assert prove(_workflow({"id": "a", **COMMAND})) == []
 
 
-@pytest.mark.parametrize("field", ["retries", "timeout_minutes", "max_parallel", "max_failures"])
-def test_what_the_engine_would_ignore_is_not_available_yet(field: str) -> None:
-    assert _prove({"id": "a", **COMMAND, field: 2}) == [("not-available-yet", f"/steps/0/{field}")]
+@pytest.mark.parametrize(
+    ("hosts", "name", "found"),
+    [
+        (["web-1"], "web-1", []),
+        (["Web-1"], "web-1", []),
+        (["web-1"], "web.1", [("unknown-host", "/steps/1/command")]),
+        (["web-1"], "Web-1", [("unknown-host", "/steps/1/command")]),
+        (["tag:web"], "web.1", []),
+        ([7], "web.1", []),
+        ([], "web-1", []),
+        ([], "web-2", [("unknown-host", "/steps/1/command")]),
+    ],
+)
+def test_a_host_that_a_reference_names_must_be_one_of_the_steps(
+    hosts: list[object], name: str, found: list[tuple[str, str]]
+) -> None:
+    told = {"id": "b", **COMMAND, "command": f"echo {{{{step_a.hosts.{name}.stdout}}}}"}
+    assert _prove({"id": "a", **COMMAND, "hosts": hosts}, told) == found
 
 
-def test_the_deadline_of_an_approval_is_available() -> None:
-    gate = {"id": "a", "type": "approval", "approvers": ["role:admin"], "timeout_minutes": 5}
-    assert _prove(gate) == []
+def test_a_part_of_a_hosts_name_may_be_called_like_a_property() -> None:
+    told = {"id": "b", **COMMAND, "command": "echo {{step_a.hosts.db.json.lan.json.n}}"}
+    facts = Catalogue(hosts=frozenset({"db.json.lan"}))
+    assert prove(_workflow({"id": "a", **COMMAND, "hosts": ["db.json.lan"]}, told), facts) == []
+
+
+def test_without_a_catalogue_a_host_in_a_reference_is_checked_by_the_step_alone() -> None:
+    told = {"id": "b", **COMMAND, "command": "echo {{step_a.hosts.nowhere.stdout}}"}
+    assert prove(_workflow({"id": "a", **COMMAND}, told)) == []
+
+
+WAVES = {"max_parallel": 2, "max_failures": 1, "retries": 2, "retry_delay_seconds": 5, "retry_backoff": 2}
+GATE = {"id": "a", "type": "approval", "approvers": ["role:admin"]}
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"id": "a", **COMMAND, **WAVES, "retry_max_delay_seconds": 60, "timeout_minutes": 5},
+        {"id": "a", **COMMAND, "max_failures": 1, "retries": 1},
+        {**GATE, "timeout_minutes": 5},
+        {"id": "a", "type": "delay", "seconds": 5, "timeout_minutes": 5},
+    ],
+)
+def test_what_a_step_makes_use_of_is_no_problem(step: dict[str, object]) -> None:
+    assert _prove(step) == []
+
+
+@pytest.mark.parametrize(
+    ("step", "field"),
+    [
+        ({"id": "a", **COMMAND, "max_failures": 1}, "max_failures"),
+        ({"id": "a", **COMMAND, "retry_delay_seconds": 5}, "retry_delay_seconds"),
+        ({"id": "a", **COMMAND, "retry_backoff": 2}, "retry_backoff"),
+        ({"id": "a", **COMMAND, "retry_max_delay_seconds": 0}, "retry_max_delay_seconds"),
+        ({**GATE, "retries": 1}, "retries"),
+        ({"id": "a", "type": "condition", "condition": "true", "timeout_minutes": 5}, "timeout_minutes"),
+    ],
+)
+def test_a_field_that_changes_nothing_is_a_warning(step: dict[str, object], field: str) -> None:
+    found = [(found.code, found.severity, found.pointer) for found in prove(_workflow(step), KNOWN)]
+    assert found == [("unused-field", "warning", f"/steps/0/{field}")]
 
 
 CHECKOUT: dict[str, object] = {
@@ -297,7 +356,7 @@ def _identity(text: str, **step: object) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("name", ["dba", "db_admin", "variables.dba"])
 def test_an_identity_is_known_by_both_its_names_and_gives_no_credential(name: str) -> None:
-    assert _identity(f"{{{{{name}.username}}}} {{{{{name}}}}}") == []
+    assert _identity(f"{{{{{name}.username}}}}") == []
     assert _identity(f"{{{{{name}.Password}}}}") == [("credential-blocked", "warning")]
 
 

@@ -87,6 +87,20 @@ def test_a_reference_is_refused_exactly_when_the_step_may_not_have_run(
     assert ("not-on-every-path" in found) == may_lack
 
 
+def test_after_branches_that_were_not_over_in_time_nothing_of_them_is_certain() -> None:
+    def problems(**fields: object) -> list[tuple[str, str]]:
+        branches = [{"steps": [{"id": "a", "type": "command", "command": "true"}]}]
+        parallel = {"id": "p", "type": "parallel", "branches": branches, "on_failure": "late", **fields}
+        late = {"id": "late", "type": "command", "command": "echo {{step_a.stdout}}"}
+        then = {**late, "id": "then", "on_success": "end"}
+        workflow, _ = parse({"name": "w", "steps": [parallel, then, late]})
+        assert workflow is not None
+        return [(problem.code, problem.pointer) for problem in prove(workflow)]
+
+    assert problems() == []
+    assert problems(timeout_minutes=5) == [("not-on-every-path", "/steps/2/command")]
+
+
 def test_outputs_may_name_what_every_branch_that_ended_well_has_run() -> None:
     def problems(join: str) -> list[str]:
         branches = [{"steps": [{"id": name, "type": "command", "command": "true"}]} for name in "ab"]

@@ -1,15 +1,18 @@
 """Scripts, libraries, and the payloads made of them."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from definitions import not_yet
 from definitions.delays import due_at, instant
 from definitions.dispatch import command_payload, script_payload
 from definitions.errors import Invalid
 from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, NAMES, PRIORITY, PRIORITY_NAMES
-from definitions.library import Library, parse_library
+from definitions.library import Library, parse_library, unfit_links
 from definitions.parameters import Parameter
 from definitions.script import Script, parse_script
 from definitions.steps import DelayStep
@@ -101,15 +104,31 @@ def test_libraries_come_before_the_script() -> None:
 
 def test_a_library_that_is_missing_or_in_another_language_is_refused() -> None:
     script = SCRIPT.model_copy(update={"libraries": ("one",)})
-    with pytest.raises(Invalid, match="not there"):
+    with pytest.raises(Invalid, match="There is no library 'one'"):
         script_payload(script, {})
     with pytest.raises(Invalid, match="is python"):
         script_payload(script, {}, libraries=[Library(name="one", language="python", content="x")])
 
 
 def test_a_script_that_runs_as_somebody_is_refused_rather_than_run_as_somebody_else() -> None:
-    with pytest.raises(Invalid, match="run_as is not available"):
+    with pytest.raises(Invalid) as refused:
         script_payload(SCRIPT.model_copy(update={"run_as": "dba"}), {})
+    assert refused.value.problems == (not_yet.run_as("/run_as"),)
+
+
+@pytest.mark.parametrize(
+    ("link", "known", "code"),
+    [
+        ("missing", {}, "unknown-library"),
+        ("old", {"old": None}, "archived-library"),
+        ("snake", {"snake": "python"}, "other-language"),
+        ("good", {"good": "bash"}, "linked-twice"),
+    ],
+)
+def test_every_link_that_can_not_be_is_a_problem_of_its_own(link: str, known: Any, code: str) -> None:
+    script = SCRIPT.model_copy(update={"libraries": ("good", link)})
+    (problem,) = unfit_links(script, {"good": "bash", **known})
+    assert (problem.pointer, problem.code) == ("/libraries/1", code)
 
 
 def test_a_command_becomes_a_payload() -> None:
@@ -148,7 +167,15 @@ def test_a_delay_until_may_be_a_reference() -> None:
     assert due_at(step, NOW, EMPTY) == datetime(2027, 1, 31, 7, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["soon", "2027-01-31T08:00:00"])
-def test_what_is_no_instant_is_refused(text: str) -> None:
-    with pytest.raises(Invalid):
+@pytest.mark.parametrize(
+    "text",
+    ["soon", "2027-01-31T08:00:00", "", "5", "None", "9999-12-31T23:59:59-05:00", "0001-01-01T00:00+01:00"],
+)
+def test_what_is_no_instant_is_refused_and_shown(text: str) -> None:
+    with pytest.raises(Invalid, match=re.escape(repr(text))):
         instant(text)
+
+
+def test_of_a_long_text_that_is_no_instant_only_the_beginning_is_shown() -> None:
+    with pytest.raises(Invalid, match=r"but 'x{59}…'"):
+        instant("x" * 1000)

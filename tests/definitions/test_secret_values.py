@@ -7,7 +7,7 @@ from definitions.dispatch import script_payload
 from definitions.parameters import Parameter, Value
 from definitions.proof import prove
 from definitions.script import Script
-from definitions.secret_values import MASK, by_variable, given, input_of, masked
+from definitions.secret_values import MASK, by_variable, given, given_again, input_of, masked
 from definitions.workflow import parse
 
 DECLARED = (
@@ -26,6 +26,18 @@ def test_what_is_kept_and_shown_of_a_secret_is_that_it_was_given() -> None:
 def test_the_values_to_seal_are_the_secret_ones_that_were_given() -> None:
     assert given(DECLARED, VALUES) == {"api-key": "hunter2"}
     assert by_variable(DECLARED, VALUES) == {"PARAM_API_KEY_FILE": "hunter2"}
+
+
+def test_what_was_not_kept_is_given_again_and_nothing_else() -> None:
+    shown = masked(DECLARED, VALUES)
+    assert given_again(DECLARED, shown, {"api-key": "new"}) == ({**shown, "api-key": "new"}, [])
+    _, problems = given_again(DECLARED, shown, {"plain": "other", "other": "x"})
+    found = {(problem.pointer, problem.code) for problem in problems}
+    assert found == {
+        ("/inputs/api-key", "secret-erased"),
+        ("/inputs/plain", "not-given-again"),
+        ("/inputs/other", "not-given-again"),
+    }
 
 
 def test_what_is_printed_of_secret_values_are_their_names() -> None:

@@ -6,7 +6,17 @@ from hypothesis import strategies as st
 
 from definitions.parameters import Value
 from definitions.references import malformed, references
-from definitions.variables import BLOCKED, HostFacts, Scope, StepFacts, Unresolved, resolve, scope
+from definitions.variables import (
+    BLOCKED,
+    HostFacts,
+    Scope,
+    StepFacts,
+    Unresolved,
+    resolve,
+    resolve_run_as,
+    resolve_text,
+    scope,
+)
 
 SECRET = "hunter2-the-secret"
 SCAN = HostFacts(
@@ -65,7 +75,7 @@ def _scope(**results: StepFacts | None) -> Scope:
         ("{{variables.db_admin.username}}", "dba"),
         ("{{db_admin.credential_type}}", "password"),
         ("{{db_admin.domain}}", None),
-        ("{{db_admin}}", "db_admin"),
+        ("{{db_admin}}", BLOCKED),
         ({"a": ["{{inputs.threshold}}", 1]}, {"a": [90, 1]}),
         ("{{.Names}}", "{{.Names}}"),
     ],
@@ -161,9 +171,37 @@ def test_every_property_of_an_identity_that_is_not_allowed_is_the_marker(prefix:
 
 
 def test_an_identity_can_not_take_a_reserved_name() -> None:
-    odd = Scope({}, {}, {}, {"variables": {"username": SECRET}})
+    odd = Scope({}, {}, {}, {"variables": {"username": SECRET}, "step_x": {"username": SECRET}})
     with pytest.raises(Unresolved):
         resolve("{{variables.variables.username}}", odd)
+    for name in ("variables.variables", "step_x"):
+        with pytest.raises(Unresolved):
+            resolve_run_as(f"{{{{{name}}}}}", odd)
+
+
+@pytest.mark.parametrize(
+    ("run_as", "name"),
+    [
+        ("{{db_admin}}", "db_admin"),
+        ("{{ variables.db_admin }}", "db_admin"),
+        ("svc", "svc"),
+        ("{{db_admin.username}}", "dba"),
+        ("x{{db_admin}}", f"x{BLOCKED}"),
+        ("{{db_admin.password}}", BLOCKED),
+    ],
+)
+def test_a_whole_identity_stands_for_its_name_in_run_as_alone(run_as: str, name: str) -> None:
+    assert resolve_run_as(run_as, _scope()) == name
+
+
+def test_an_identity_that_is_not_checked_out_runs_nothing() -> None:
+    with pytest.raises(Unresolved):
+        resolve_run_as("{{nobody}}", _scope())
+
+
+def test_a_text_stays_a_text_whatever_its_one_reference_holds() -> None:
+    assert resolve_text("{{inputs.threshold}}", _scope()) == "90"
+    assert resolve_text("{{inputs.none}}", _scope()) == ""
 
 
 PIECES = st.sampled_from(

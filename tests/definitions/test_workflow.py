@@ -87,7 +87,13 @@ def test_the_manuals_conditional_is_a_condition() -> None:
 ALL_KINDS: list[dict[str, object]] = [
     {"id": "s", "type": "script", "script": "x", "hosts": ["a", 7, "tag:x", "@engine"], "max_parallel": 2},
     {"id": "c", **COMMAND, "shell": "bash", "retries": 2, "retry_delay_seconds": 0.5, "retry_backoff": 2},
-    {"id": "a", "type": "approval", "approvers": ["role:x"], "allow_self": True, "timeout_minutes": 0.1},
+    {
+        "id": "a",
+        "type": "approval",
+        "approvers": ["role:x", "user:5", "bob", "bob@example.org"],
+        "allow_self": True,
+        "timeout_minutes": 0.1,
+    },
     {"id": "if", "type": "condition", "condition": "true"},
     {"id": "d", "type": "delay", "config": {"hours": 1.5}},
     {"id": "u", "type": "delay", "until": "{{inputs.x}}"},
@@ -189,7 +195,7 @@ def test_a_field_in_config_is_pointed_at_where_it_stands() -> None:
         ({"id": "a", "type": "script", "script": 1, "parameters": []}, "wrong-type", "/parameters"),
         ({"id": "a", "type": "script", "script": 1, "script_id": 2}, "given-twice", "/script_id"),
         ({"id": "a", "type": "approval", "approvers": []}, "empty", "/approvers"),
-        ({"id": "a", "type": "approval", "approvers": ["bob"]}, "bad-form", "/approvers/0"),
+        ({"id": "a", "type": "approval", "approvers": ["team:bob"]}, "bad-form", "/approvers/0"),
         (
             {"id": "a", "type": "approval", "approvers": ["role:x"], "allow_self": 1},
             "wrong-type",

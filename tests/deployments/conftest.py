@@ -1,6 +1,7 @@
 """A real web process on a fresh database, and the command line in this process talking to it."""
 
 import asyncio
+import base64
 import json
 import os
 import socket
@@ -11,19 +12,21 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import pytest
 
 from deployments.cli import app, profile
 from deployments.cli.connection import Connection
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.first_start import Welcome, prepare
+from store.audit_keys import read_signer
 from tests.deployments.private_ca import PrivateCa
 
 
@@ -34,6 +37,7 @@ class Server:
     url: str
     folder: DataFolder
     welcome: Welcome
+    database_url: str
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Ran:
 
 
 Opsgate = Callable[..., Ran]
+Enrol = Callable[[str], str]
 
 
 @pytest.fixture(scope="package")
@@ -60,8 +65,33 @@ def server(
         yield running
 
 
+@pytest.fixture(scope="package")
+def keyed_server(
+    postgres: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """One that has a sealing key, and knows the public half of `audit-key` in its folder's parent."""
+    folder = tmp_path_factory.mktemp("keyed")
+    for name in ("sealing-key", "audit-key"):
+        (folder / name).write_text("s" * 43)
+        (folder / name).chmod(0o600)
+    public = folder / "audit-key.pub"
+    public.write_text(read_signer(folder / "audit-key").public_lines())
+    more = {
+        "OPSGATE_SEALING_KEY_FILE": str(folder / "sealing-key"),
+        "OPSGATE_AUDIT_PUBLIC_KEYS_FILE": str(public),
+    }
+    with web_process(postgres, migrated_template, folder, more=more) as running:
+        yield running
+
+
 @contextmanager
-def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None = None) -> Iterator[Server]:
+def web_process(
+    postgres: str,
+    template: str,
+    folder: Path,
+    ca: PrivateCa | None = None,
+    more: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
     """A web process on a database of its own; with a CA it speaks TLS with a certificate of it."""
     name = f"cli_{uuid.uuid4().hex[:8]}"
     url = postgres.replace("/postgres?", f"/{name}?")
@@ -69,7 +99,8 @@ def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port)}
+    settings = {"OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port), **(more or {})}
+    environment = {**os.environ, **settings}
     address = f"http://127.0.0.1:{port}"
     if ca is not None:
         address = f"https://localhost:{port}"
@@ -84,10 +115,11 @@ def web_process(postgres: str, template: str, folder: Path, ca: PrivateCa | None
 
     welcome = asyncio.run(set_up())
     environment["OPSGATE_PUBLIC_URL"] = address
+    environment["OPSGATE_SEALING_KEY_FILE"] = str(data.secret_file("sealing-key"))
     process = subprocess.Popen([sys.executable, "-m", "deployments.cli", "web"], env=environment)
     try:
         wait_until_ready(address, ca)
-        yield Server(address, data, welcome)
+        yield Server(address, data, welcome, url)
     finally:
         process.terminate()
         process.wait(20)
@@ -130,3 +162,25 @@ def opsgate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], 
         return Ran(int(ended.value.code or 0), out, err)
 
     return run
+
+
+@pytest.fixture
+def enrol(opsgate: Opsgate, server: Server, request: pytest.FixtureRequest) -> Enrol:
+    """Enrol a host under a name of this test's own; returns the name."""
+
+    def join(name: str) -> str:
+        secret = opsgate("org-secret", "create", name, beside=server).out.strip()
+        hostname = f"{name}-{abs(hash(request.node.name)) % 10**8}"
+        body = {
+            "org_secret": secret,
+            "hostname": hostname,
+            "os": "linux",
+            "public_key": base64.b64encode(os.urandom(32)).decode(),
+            "version": "0.1.0",
+            "facts": {"kernel": "6.1\x1b[2J"},
+        }
+        answer = httpx2.post(f"{server.url}/agent/v1/enrol", json=body)
+        assert answer.status_code == 200, answer.text
+        return hostname
+
+    return join

@@ -60,6 +60,8 @@ def _fill_scripts(there: Any) -> None:
     parameters = [
         {"name": "a", "type": "choice", "choices": choices, "default": "on"},
         {"name": "b", "type": "number", "default": 1e-7, "required": True, "description": ""},
+        {"name": "huge", "type": "number", "default": 1e300},
+        {"name": "large", "type": "choice", "choices": [-1e17, 2e19, 1e22], "default": 1e22},
         {"name": "c", "description": "line\n\n  indented\n\ttab \n"},
     ]
     full = {"name": "full", "language": "python", "content": "1\n", "timeout_seconds": 1}

@@ -183,7 +183,7 @@ def test_the_server_is_asked_what_it_thinks_before_the_first_write(
     assert done.code == 1
     assert "/steps/0/hosts/0: host.yaml: There is no host `nope`" in done.err
     assert "/steps/0/script: lost.yaml: There is no script `nobody-wrote-it`" in done.err
-    assert "/libraries/0: needs.yaml: There is no library `no-library`" in done.err
+    assert "/libraries/0: needs.yaml: There is no library 'no-library'" in done.err
     assert opsgate("script", "show", f"s-{name}").code == 1
 
 
@@ -249,5 +249,29 @@ def test_a_script_links_libraries_of_its_own_language(apply, write: Write):
     write("b.yaml", "kind: library\nname: l-NAME\nlanguage: python\ncontent: x = 1\n")
     done = apply()
     assert done.code == 1
-    assert "error at /libraries/0: a.yaml: The library `l-" in done.err
-    assert "` is python, the script is bash." in done.err
+    assert "error at /libraries/0: a.yaml: The library 'l-" in done.err
+    assert "' is python, the script is bash." in done.err
+
+
+def test_what_the_server_would_say_of_links_is_said_before_the_first_write(
+    apply, write: Write, opsgate: Opsgate, server: Server, name: str
+):
+    write("old.yaml", "kind: library\nname: old-NAME\nlanguage: bash\ncontent: f() { :; }\n")
+    apply()
+    connection(server).delete(f"/libraries/old-{name}")
+    write("old.yaml", "kind: script\nname: s-NAME\nlanguage: bash\ncontent: f\nlibraries: [old-NAME]\n")
+    write("lib.yaml", "kind: library\nname: l-NAME\nlanguage: bash\ncontent: g() { :; }\n")
+    twice = "libraries: [l-NAME, l-NAME]"
+    write("twice.yaml", f"kind: script\nname: t-NAME\nlanguage: bash\ncontent: g\n{twice}\n")
+    done = apply()
+    assert done.code == 1
+    assert f"/libraries/0: old.yaml: The library 'old-{name}' is archived." in done.err
+    assert f"/libraries/1: twice.yaml: The library 'l-{name}' is linked twice." in done.err
+    assert opsgate("library", "show", f"l-{name}").code == 1
+
+
+def test_a_large_number_is_the_same_however_it_is_written(apply, write: Write):
+    parameters = "[{name: a, type: number, default: 1.0e+17}, {name: b, type: number, default: 1.0e+300}]"
+    write("a.yaml", f"kind: script\nname: s-NAME\nlanguage: bash\ncontent: ls\nparameters: {parameters}\n")
+    assert changes(apply("--json")) == ["created"]
+    assert changes(apply("--json")) == ["unchanged"]

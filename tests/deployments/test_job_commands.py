@@ -1,38 +1,11 @@
 """`opsgate job` and `opsgate host` against a real web process: what people type and what comes back."""
 
-import base64
-import os
-from collections.abc import Callable
+import io
 from datetime import UTC, datetime, timedelta
 
-import httpx2
 import pytest
 
-from tests.deployments.conftest import Opsgate, Server
-
-Enrol = Callable[[str], str]
-
-
-@pytest.fixture
-def enrol(opsgate: Opsgate, server: Server, request: pytest.FixtureRequest) -> Enrol:
-    """Enrol a host under a name of this test's own; returns the name."""
-
-    def join(name: str) -> str:
-        secret = opsgate("org-secret", "create", name, beside=server).out.strip()
-        hostname = f"{name}-{abs(hash(request.node.name)) % 10**8}"
-        body = {
-            "org_secret": secret,
-            "hostname": hostname,
-            "os": "linux",
-            "public_key": base64.b64encode(os.urandom(32)).decode(),
-            "version": "0.1.0",
-            "facts": {"kernel": "6.1\x1b[2J"},
-        }
-        answer = httpx2.post(f"{server.url}/agent/v1/enrol", json=body)
-        assert answer.status_code == 200, answer.text
-        return hostname
-
-    return join
+from tests.deployments.conftest import Enrol, Opsgate, Server
 
 
 def later(opsgate: Opsgate, host: str, command: str = "true") -> int:
@@ -93,6 +66,18 @@ def test_a_job_is_shown_cancelled_and_deleted(opsgate: Opsgate, enrol: Enrol):
     assert opsgate("job", "logs", number, "-f").code == 1
 
 
+def test_a_password_reset_reads_the_password_where_nobody_sees_it(
+    opsgate: Opsgate, enrol: Enrol, monkeypatch
+):
+    fields = ("--set", "action=reset_password", "--set", "user=alice", "--secret", "password")
+    monkeypatch.setattr("sys.stdin", io.StringIO("hunter2 hunter2\n"))
+    done = opsgate("job", "run", "user_control", *fields, "--host", enrol("a"), "--at", "1d", "--json")
+    assert done.code == 0, done.err
+    shown = opsgate("job", "show", str(done.json["jobs"][0]), "--json")
+    assert shown.json["payload"]["secrets"] == ["PARAM_PASSWORD_FILE"]
+    assert "hunter2" not in shown.out
+
+
 def test_hosts_are_tagged_grouped_and_found_by_it(opsgate: Opsgate, enrol: Enrol):
     host, other = enrol("a"), enrol("b")
     label = f"l-{host}"
@@ -121,6 +106,16 @@ def test_a_host_shows_its_agent_and_its_facts_harmlessly(opsgate: Opsgate, enrol
     assert "fact kernel" in shown.out
     assert "\x1b" not in shown.out
     assert host in [each["name"] for each in opsgate("host", "list", "--offline", "--json").json]
+
+
+def test_a_decommissioned_host_comes_back_once_somebody_allows_it(opsgate: Opsgate, enrol: Enrol):
+    host = enrol("a")
+    opsgate("host", "decommission", host)
+    with pytest.raises(AssertionError, match="already a host"):
+        enrol("a")
+    assert f"{host} may enrol again until" in opsgate("host", "allow-reenrolment", host).out
+    assert enrol("a") == host
+    assert opsgate("host", "show", host, "--json").json["decommissioned_at"] is None
 
 
 def test_decommissioning_says_which_jobs_failed(opsgate: Opsgate, enrol: Enrol):

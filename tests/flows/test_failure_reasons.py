@@ -1,4 +1,5 @@
-"""Why an instance failed: the step that failed first on its path, whatever the branch after it did."""
+"""Why an instance failed: the step that failed first on its path, whatever the branch after it did, and
+never one that the path did without."""
 
 from typing import Any, cast
 
@@ -57,3 +58,54 @@ async def test_an_instance_names_the_step_that_failed_first(
     assert tuple(row) == ("failed", reason)
     assert "Rejected" not in state.message, "why it failed is not for Prefect"
     assert Active("undo", 1) in found.results or reason.startswith("Succeeded")
+
+
+def _step(step: str, **more: Any) -> dict[str, Any]:
+    return {"id": step, "type": "command", "command": "true", **more}
+
+
+@pytest.mark.parametrize("reloads", [True, False])
+@pytest.mark.parametrize(
+    ("join", "branch", "ends", "reason"),
+    [
+        (
+            "any",
+            [_step("bad")],
+            [("bad", failed("")), ("good", completed()), ("p", completed()), ("z", failed("Code 4."))],
+            "z: Code 4.",
+        ),
+        (
+            "all",
+            [_step("bad", on_failure="mend"), _step("mend")],
+            [("bad", failed("")), ("mend", completed()), ("good", failed("Code 4.")), ("p", failed("No."))],
+            "good: Code 4. Then p: No.",
+        ),
+    ],
+)
+async def test_a_failure_in_a_branch_that_led_to_nothing_is_not_named(
+    process: EngineProcess,
+    instance: int,
+    join: str,
+    branch: list[dict[str, Any]],
+    ends: list[tuple[str, Settled]],
+    reason: str,
+    reloads: bool,
+) -> None:
+    branches = [{"steps": branch}, {"steps": [_step("good")]}]
+    parallel = {"id": "p", "type": "parallel", "join": join, "branches": branches}
+    definition = {"name": "w", "steps": [parallel, _step("z")]}
+    workflow, problems = parse(definition)
+    assert workflow is not None, problems
+    frontier = [{"step": step, "visit": 1} for step in ("p", "bad", "good")]
+    await process.db.execute("UPDATE workflow_versions SET definition = $1", definition)
+    await process.db.execute("UPDATE instances SET frontier = $1", frontier)
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease, workflow)
+    for step, answer in ends:
+        if reloads:
+            found = await situation.load(process.db, lease, workflow)
+        one = Segment(process, cast(CompiledWorkflow, None), lease, found)
+        await one._close(Active(step, 1), answer, None)
+    row = await process.db.fetchrow("SELECT status, reason FROM instances")
+    assert row is not None
+    assert tuple(row) == ("failed", reason)

@@ -28,7 +28,9 @@ async def test_it_beats_while_every_connection_of_the_pool_is_in_use(process: En
 async def test_it_beats_again_when_its_connection_was_lost(process: EngineProcess) -> None:
     pid = await process.heart.fetchval("SELECT pg_backend_pid()")
     await process.db.execute("SELECT pg_terminate_backend($1)", pid)
-    await asyncio.sleep(0.2)
+    alive = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)"
+    while await process.db.fetchval(alive, pid):
+        await asyncio.sleep(0.01)
     assert await beaten(process)
     assert await process.heart.fetchval("SELECT pg_backend_pid()") != pid
 

@@ -13,6 +13,7 @@ import pytest
 from agent import processes
 from agent.kinds import process_control
 from agent.payloads import ProcessControlPayload
+from agent.programs import end_processes
 
 STUBBORN = (
     "import signal, time; signal.signal(15, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
@@ -86,6 +87,41 @@ async def test_a_long_name_is_meant_whole(run, start, tmp_path):
     assert (await run("process_control", action="kill", name=programs[0].name)).exit_code == 0
     assert one.wait(1) == -signal.SIGTERM
     assert two.poll() is None
+
+
+LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+
+
+def begin_with_pid(start: Start, pid: int, *argv: str) -> subprocess.Popen[bytes]:
+    """Start a process that gets this pid; others on the host may come between."""
+    for _ in range(1000):
+        LAST_PID.write_text(str(pid - 1))
+        process = start(*argv)
+        if process.pid == pid:
+            return process
+        process.kill()
+        process.wait()
+    raise AssertionError(f"no process got the pid {pid}")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(not LAST_PID.exists(), reason="this kernel lets nobody choose a pid")
+def test_what_got_the_pid_of_a_process_that_was_meant_is_left_alone(start, sleeper, name, monkeypatch):
+    meant, others = start(sleeper, "600"), []
+    hold = os.pidfd_open
+
+    def too_late(pid: int, flags: int = 0) -> int:
+        """At the last moment the process ends, and another one gets its pid."""
+        if pid == meant.pid and not others:
+            meant.kill()
+            meant.wait()
+            others.append(begin_with_pid(start, pid, "sleep", "600"))
+        return hold(pid, flags)
+
+    monkeypatch.setattr(os, "pidfd_open", too_late)
+    monkeypatch.setattr(sys, "argv", ["end_processes", "force_kill", f"name={name}", str(os.getpid())])
+    end_processes.main()
+    assert others[0].poll() is None
 
 
 async def test_nothing_to_end_is_a_failure_in_words(run, name):

@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from agent_api import admission
 from agent_api.routes import instances as instance_routes
 from definitions.steps import ApprovalStep
 from store import approvals, workflows
@@ -37,7 +38,6 @@ async def open_gate(served: Any, instance: dict[str, Any]) -> int:
             step=step,
             title="Deploy?",
             description="",
-            frozen={},
             started_by=await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", instance["id"]),
         )
         await wake_instance(tx, instance["id"])
@@ -120,6 +120,34 @@ async def test_an_instance_runs_again(operator: httpx2.AsyncClient, deploy: Any)
     assert [row["id"] for row in listed["items"]] == [again.json()["id"], instance]
 
 
+async def test_a_cancelled_instance_goes_on(operator: httpx2.AsyncClient, deploy: Any) -> None:
+    instance = (await start(operator))["id"]
+    assert (await operator.post(f"/api/v1/instances/{instance}/resume")).status_code == 409
+    await operator.post(f"/api/v1/instances/{instance}/cancel")
+    reply = await operator.post(f"/api/v1/instances/{instance}/resume", json={"inputs": {"n": 2}})
+    assert (reply.status_code, reply.json()["problems"][0]["code"]) == (422, "not-given-again")
+    reply = await operator.post(f"/api/v1/instances/{instance}/resume")
+    assert (reply.status_code, reply.json()["status"]) == (200, "running")
+    assert [trace["by"] for trace in reply.json()["resumes"]] == ["ana"]
+
+
+async def test_instances_are_found_by_every_filter(operator: httpx2.AsyncClient, deploy: Any) -> None:
+    instance = await start(operator)
+    fits = {
+        "status": "queued",
+        "workflow": "deploy",
+        "host": "web-1",
+        "started_by": "ana",
+        "since": instance["created_at"],
+        "until": "2100-01-01T00:00:00Z",
+        "search": "DEPLOY",
+    }
+    found = await operator.get("/api/v1/instances", params=fits)
+    assert [row["id"] for row in found.json()["items"]] == [instance["id"]]
+    for name, other in {"host": "web-2", "started_by": "bo", "until": "2001-01-01T00:00:00Z"}.items():
+        assert (await operator.get("/api/v1/instances", params={**fits, name: other})).json()["items"] == []
+
+
 async def test_the_stream_tells_of_every_change_and_ends_with_the_instance(
     served: Any, operator: httpx2.AsyncClient, approver: httpx2.AsyncClient, deploy: Any
 ) -> None:
@@ -166,6 +194,23 @@ async def test_a_lost_notification_costs_time_and_no_change(
         await anext(events)
         await served.db.execute("UPDATE instances SET reason = 'changed in silence'")
         assert (await asyncio.wait_for(anext(events), 5))["reason"] == "changed in silence"
+
+
+async def test_who_may_not_see_it_any_more_is_told_no_more(
+    served: Any, operator: httpx2.AsyncClient, viewer: httpx2.AsyncClient, deploy: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(admission, "AGAIN_SECONDS", 0)
+    instance = await start(operator)
+    async with stream(viewer, instance["id"]) as events:
+        await anext(events)
+        await served.db.execute(
+            "DELETE FROM user_roles USING roles r WHERE r.id = role_id AND r.name = 'viewer'"
+        )
+        async with served.db.transaction() as tx:
+            await tx.execute("UPDATE instances SET reason = 'not for them'")
+            await wake_instance(tx, instance["id"])
+        async with asyncio.timeout(10):
+            assert [event async for event in events] == []
 
 
 async def test_open_streams_hold_no_connection(

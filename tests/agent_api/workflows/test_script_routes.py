@@ -98,6 +98,15 @@ async def test_a_run_its_results_and_running_it_again(
     )
 
 
+@pytest.mark.parametrize(
+    "query", ["since=2026-01-01T00:00:00", "until=0001-01-01T00:00:00%2B14:00", "limit=0"]
+)
+async def test_the_window_of_executions_is_that_of_every_list(
+    viewer: httpx2.AsyncClient, greeting: dict[str, Any], query: str
+) -> None:
+    assert (await viewer.get(f"/api/v1/scripts/greeting/executions?{query}")).status_code == 422
+
+
 async def test_output_is_a_file_to_keep_and_never_a_page(
     served: Any, operator: httpx2.AsyncClient, viewer: httpx2.AsyncClient, greeting: dict[str, Any]
 ) -> None:

@@ -22,6 +22,25 @@ async def test_a_draft_is_saved_only_over_the_revision_that_was_seen(operator: h
     stale = await operator.put("/api/v1/workflows/w", json={**body, "description": "other"}, headers=seen)
     assert stale.status_code == 409
     assert "revision 2" in stale.json()["detail"]
+    assert '-  "description": "new"\n+  "description": "other"' in stale.json()["diff"]["settings"].replace(
+        ",", ""
+    )
+
+
+async def test_versions_are_compared_and_taken_back(operator: httpx2.AsyncClient) -> None:
+    path = "/api/v1/workflows/by-name/w?publish=true"
+    for seconds in (5, 60):
+        await operator.put(path, json={"name": "w", "steps": [{**WAIT, "seconds": seconds}]})
+    found = (await operator.get("/api/v1/workflows/w/versions/1/diff/2")).json()
+    assert '+    "seconds": 60' in found["content"]
+    back = await operator.post("/api/v1/workflows/w/rollback", json={"version": 1})
+    assert (back.status_code, back.json()["published_version"], back.headers["etag"]) == (200, 3, '"3"')
+    versions = (await operator.get("/api/v1/workflows/w/versions")).json()
+    assert [(each["version"], each["published_by_name"]) for each in versions] == [
+        (3, "ana"),
+        (2, "ana"),
+        (1, "ana"),
+    ]
 
 
 async def test_publishing_a_draft_with_errors_answers_with_every_problem(

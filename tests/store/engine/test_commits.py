@@ -23,7 +23,7 @@ async def close(db: Database, lease: leases.Lease, status: str, advance: Advance
         lease,
         STEP,
         status=status,
-        outcome="failure",
+        outcome="failure" if status == "failed" else "success",
         facts=None,
         reason="On h: Cancelled by ann.",
         advance=advance,
@@ -103,6 +103,19 @@ async def test_what_is_dropped_ends_as_cancelled_and_nothing_else_does(
     rows = await db.fetch("SELECT step_id, status, reason FROM step_results ORDER BY step_id")
     assert [tuple(row)[:2] for row in rows] == [("a", "completed"), ("x", "cancelled"), ("y", "waiting")]
     assert rows[1]["reason"] == "Another branch of a came first."
+
+
+async def test_what_is_dropped_by_a_failed_step_says_why_that_failed(
+    db: Database, instance: int, worker: Worker
+) -> None:
+    lease = await leases.take(db, instance, await worker())
+    await commits.open_step(db, lease, STEP)
+    inside = commits.StepRow(Active("x", 1), "command", "x", {})
+    await db.execute("UPDATE instances SET frontier = $1", [{"step": "x", "visit": 1}])
+    await commits.open_step(db, lease, inside)
+    await close(db, lease, "failed", Advance((Active("y", 1),), None, "y", "", (inside.active,)))
+    reason = await db.fetchval("SELECT reason FROM step_results WHERE step_id = 'x'")
+    assert reason == "On h: Cancelled by ann."
 
 
 @pytest.mark.parametrize("ending", [InstanceStatus.CANCELLED, InstanceStatus.FAILED])

@@ -4,6 +4,7 @@ import pytest
 
 from store.connection import Database
 from store.engine import facts
+from store.engine.host_work import HostWork
 
 MIB = 1024 * 1024
 
@@ -33,5 +34,6 @@ async def test_a_stream_is_cut_at_its_share_in_the_middle_of_a_chunk(
             seq * 7,
             data,
         )
-    (host,) = await facts.host_facts(db, [facts.JobFacts(job, "h", "completed", "", 0)])
+    work = HostWork(1, "h", job, "completed", 1, None, "", 0, False, False)
+    (host,) = await facts.host_facts(db, [work])
     assert (host.stdout, host.stderr) == ("0123456789", "")

@@ -8,6 +8,7 @@ from definitions.routing import Active, Advance
 from store.connection import Database
 from store.engine import commits, leases, workers
 from store.engine.leases import AlreadyEnded, LeaseHeld, LeaseLost
+from tests.live.facts import blocked
 from tests.store.engine.conftest import Worker
 
 NEXT = Advance(frontier=(Active("b", 1),), ended=None, target="b", reason="")
@@ -109,6 +110,6 @@ async def test_who_waited_for_the_row_finds_the_lease_that_was_taken_meanwhile(
     async with db.transaction() as tx:
         await tx.execute("UPDATE instances SET lease_holder = $2 WHERE id = $1", instance, first)
         waiting = asyncio.create_task(leases.take(db, instance, second))
-        await asyncio.sleep(0.3)
+        await blocked(db, waiting)
     with pytest.raises(LeaseHeld):
         await waiting

@@ -6,7 +6,7 @@ import pytest
 
 from definitions.errors import Conflict, Invalid, NotAuthenticated, NotFound, NotPermitted, RateLimited
 from definitions.permissions import PERMISSIONS, ROLES, SYSTEM
-from store import roles, users
+from store import passwords, roles, users
 from store.names import checked
 
 PASSWORD = "correct horse battery"
@@ -79,14 +79,55 @@ async def test_a_short_password_is_refused(db, admin):
         await users.create(db, admin, "bob", None, "short", [])
 
 
-async def test_guesses_are_throttled_by_name_and_a_right_one_does_not_get_through(db, admin, monkeypatch):
+HERE, THERE = "192.0.2.1", "198.51.100.7"
+
+
+async def tried(db, address, times=1):
+    for _ in range(times):
+        await passwords.note_try(db, "bob", address)
+
+
+async def test_guesses_are_throttled_by_address_and_a_right_one_does_not_get_through(db, admin):
     await users.create(db, admin, "bob", None, PASSWORD, [])
-    await db.execute("INSERT INTO sign_in_failures (name) SELECT 'bob' FROM generate_series(1, 10)")
+    await tried(db, THERE, 10)
     with pytest.raises(RateLimited):
-        await users.authenticate(db, "bob", PASSWORD)
+        await users.authenticate(db, "bob", PASSWORD, THERE)
     await db.execute("UPDATE sign_in_failures SET at = now() - interval '16 minutes'")
-    assert (await users.authenticate(db, "bob", PASSWORD)).name == "bob"
+    assert (await users.authenticate(db, "bob", PASSWORD, THERE)).name == "bob"
     assert await db.fetchval("SELECT count(*) FROM sign_in_failures") == 0
+
+
+async def test_who_guesses_at_a_name_locks_out_nobody_elsewhere_and_is_not_let_off_by_them(db, admin):
+    await users.create(db, admin, "bob", None, PASSWORD, [])
+    await tried(db, THERE, 10)
+    for address in (HERE, "::ffff:192.0.2.1", "2001:db8::1"):
+        assert (await users.authenticate(db, "bob", PASSWORD, address)).name == "bob"
+    with pytest.raises(RateLimited):
+        await tried(db, THERE)
+
+
+async def test_guesses_from_many_addresses_have_one_each_and_then_none(db, admin, monkeypatch):
+    monkeypatch.setattr(passwords, "SHARES", ((6, 3), (8, 1)))
+    for address in range(3):
+        await tried(db, f"203.0.113.{address}", 2)
+    with pytest.raises(RateLimited):
+        await tried(db, "203.0.113.0")
+    await tried(db, HERE)
+    await passwords.forgive(db, "bob", HERE)
+    await tried(db, HERE)
+    with pytest.raises(RateLimited):
+        await tried(db, HERE)
+    await tried(db, THERE)
+    with pytest.raises(RateLimited):
+        await tried(db, "203.0.113.9")
+
+
+async def test_a_network_that_one_has_whole_is_one_address(db, admin):
+    for address in range(10):
+        await tried(db, f"2001:db8:0:1::{address}")
+    with pytest.raises(RateLimited):
+        await tried(db, "2001:db8:0:1:ffff::1")
+    await tried(db, "2001:db8:0:2::1")
 
 
 async def test_guesses_side_by_side_count_too(db, admin):

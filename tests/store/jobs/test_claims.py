@@ -7,6 +7,7 @@ import pytest
 
 from definitions.errors import Conflict, NotPermitted
 from store import hosts, jobs
+from tests.live.facts import blocked
 
 
 async def status_of(db, job_id):
@@ -21,12 +22,13 @@ async def test_an_agent_gets_the_jobs_of_its_own_host_only(web1, enrolled, queue
     assert [job.attempt for job in (await web2.poll(slots=10)).jobs] == [1]
 
 
-async def test_jobs_come_by_priority_then_scheduled_time(web1, queued):
-    now = datetime.now(UTC)
-    late = await queued(scheduled_at=now - timedelta(minutes=1))
-    early = await queued(scheduled_at=now - timedelta(minutes=2))
-    low = await queued(priority=3, scheduled_at=now - timedelta(minutes=9))
+async def test_jobs_come_by_priority_then_scheduled_time(db, web1, queued):
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    late = await queued(scheduled_at=tomorrow + timedelta(minutes=9))
+    early = await queued(scheduled_at=tomorrow + timedelta(minutes=8))
+    low = await queued(priority=3, scheduled_at=tomorrow)
     critical = await queued(priority=0)
+    await db.execute("UPDATE jobs SET scheduled_at = scheduled_at - interval '2 days'")
     assert [job.job_id for job in (await web1.poll(slots=10)).jobs] == [critical, early, late, low]
 
 
@@ -107,7 +109,7 @@ async def test_a_request_repeated_while_it_is_answered_gets_the_same_jobs(db, we
     async with db.transaction() as tx:  # both are past their look, and meet where jobs are handed over
         await tx.execute("SELECT id FROM agents FOR UPDATE")
         polls = [asyncio.create_task(web1.poll(request_id="r", again=True)) for _ in range(2)]
-        await asyncio.sleep(0.3)
+        await blocked(db, *polls)
     first, repeated = await asyncio.gather(*polls)
     assert [job.job_id for job in first.jobs] == [job.job_id for job in repeated.jobs]
     assert await db.fetchval("SELECT count(*) FROM jobs WHERE status = 'pending'") == 1
@@ -119,7 +121,7 @@ async def test_nothing_is_claimed_by_an_agent_while_it_is_decommissioned(db, web
     async with db.transaction() as tx:
         await tx.execute("UPDATE agents SET revoked_at = now()")
         polling = asyncio.create_task(web1.poll(again=True))
-        await asyncio.sleep(0.3)
+        await blocked(db, polling)
     assert (await polling).jobs == []
     assert await status_of(db, job_id) == "queued"
 

@@ -1,5 +1,7 @@
 """Every job ends, whatever becomes of its agent."""
 
+from datetime import UTC, datetime, timedelta
+
 from store import jobs
 
 
@@ -17,6 +19,14 @@ async def test_a_job_nobody_picks_up_fails_after_thirty_minutes(db, web1, queued
     view = await jobs.show(db, admin, job_id)
     assert (view.status, view.reason) == ("failed", "Agent did not pick up job")
     assert (await jobs.show(db, admin, fresh)).status == "queued"
+
+
+async def test_a_job_for_a_moment_that_has_passed_has_its_thirty_minutes_from_now(db, web1, queued, admin):
+    job_id = await queued(scheduled_at=datetime.now(UTC) - timedelta(days=1))
+    view = await jobs.show(db, admin, job_id)
+    assert view.scheduled_at == view.created_at
+    assert await jobs.fail_stale(db) == 0
+    await web1.run(job_id)
 
 
 async def test_a_job_that_was_claimed_and_never_started_fails_too(db, web1, queued, admin):

@@ -236,7 +236,25 @@ async def test_output_without_a_hit_is_not_audited(db, host, execute) -> None:
     assert await db.fetchval("SELECT count(*) FROM audit WHERE action = 'job.secret_redacted'") == 0
 
 
-async def test_a_job_by_hand_takes_no_secret(db, admin, host) -> None:
+async def test_a_password_given_by_hand_is_sealed_as_a_parameter_is(db, admin, host) -> None:
+    payload = {"action": "reset_password", "user": "alice"}
+    (job_id,) = await jobs.dispatch(
+        db, admin, "user_control", ["web-1"], payload, secrets={"password": MARKER}
+    )
+    assert MARKER not in await everything(db)
+    reply = await host.fake.poll()
+    assert host.opened(reply, ["PARAM_PASSWORD_FILE"]) == {"PARAM_PASSWORD_FILE": MARKER}
+    with pytest.raises(Invalid) as refused:
+        await jobs.dispatch(
+            db, admin, "user_control", ["web-1"], payload, secrets={"password": f"\n{MARKER}"}
+        )
+    assert MARKER not in str(refused.value) + repr(refused.value.problems)
+    await host.fake.start(job_id)
+    await host.fake.complete(job_id)
+    assert not await _kept(db, job_id)
+
+
+async def test_a_script_by_hand_takes_no_secret(db, admin, host) -> None:
     payload = {"language": "bash", "content": "true", "secrets": ["PARAM_KEY_FILE"]}
     with pytest.raises(Invalid) as refused:
         await jobs.dispatch(db, admin, "script", ["web-1"], payload)

@@ -13,7 +13,8 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 def job(**known):
     usual = {"now": NOON, "claimed_at": None, "scheduled_at": NOON - timedelta(minutes=18), "gate": None}
     host = {"host": "web-1", "decommissioned": False, "last_seen_at": NOON, "online": True, "busy_with": []}
-    return NotStarted(**{**usual, **host, **known})
+    first = {"attempt": 1, "failed_before": None}
+    return NotStarted(**{**usual, **first, **host, **known})
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,14 @@ def job(**known):
         (
             {"scheduled_at": NOON + timedelta(hours=19)},
             "Scheduled for 2026-11-24 07:00 UTC, in 19 h.",
+        ),
+        (
+            {"scheduled_at": NOON + timedelta(seconds=90), "attempt": 2, "failed_before": "exit code 3"},
+            "Attempt 2 begins at 2026-11-23 12:01:30 UTC, in 90 s; the one before failed: exit code 3.",
+        ),
+        (
+            {"scheduled_at": NOON + timedelta(seconds=90), "attempt": 3, "failed_before": ""},
+            "Attempt 3 begins at 2026-11-23 12:01:30 UTC, in 90 s; the one before failed.",
         ),
         (
             {"gate": "Go on?"},

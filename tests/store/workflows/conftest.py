@@ -10,7 +10,7 @@ from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
 from definitions.steps import ApprovalStep
 from store import approvals, instances, scripts, users, workflows
-from store.approval_views import ApprovalView
+from store.approvals import ApprovalDetail
 from store.connection import Database
 from store.instance_views import InstanceView
 
@@ -47,7 +47,7 @@ class Org:
 
     async def open_gate(
         self, instance: InstanceView, step_id: str = "gate", title: str = "Deploy?"
-    ) -> ApprovalView:
+    ) -> ApprovalDetail:
         """Open the gate as the engine does when it reaches the step."""
         async with self.db.transaction() as tx:
             workflow = await workflows.load_version(tx, instance.workflow_id, instance.workflow_version)
@@ -62,12 +62,11 @@ class Org:
                 step=step,
                 title=title,
                 description="",
-                frozen={"next": ["step two"], "ratio": 0.1},
                 started_by=self.ana.id,
             )
         return await approvals.show(self.db, self.bo, request)
 
-    async def gated(self, **step: Any) -> ApprovalView:
+    async def gated(self, **step: Any) -> ApprovalDetail:
         """A started instance with its gate open; `step` changes the gate."""
         gate = {"id": "gate", "type": "approval", "title": "Deploy?", "approvers": ["role:approver"], **step}
         workflow = await self.publish(

@@ -8,7 +8,9 @@ import pytest
 
 from agent.payloads import CommandPayload
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
-from store import approvals, instances, jobs, workflows
+from definitions.lifecycles.job import JobStatus
+from store import approvals, instances, job_endings, jobs, workflows
+from store.instance_lists import InstanceFilter
 from store.instance_views import InstanceView
 from store.jobs import NewJob
 
@@ -105,6 +107,7 @@ async def test_an_archived_workflow_is_not_started(org: Any) -> None:
     ("gate", "why"),
     [
         ({"approvers": ["user:ana"]}, "Nobody could decide"),
+        ({"approvers": ["role:viewer", "nobody@example.org"]}, "Nobody could decide"),
         ({"approvers": ["user:ana", "user:bo"], "approval_type": "two_of_many"}, "could never be approved"),
         ({"approvers": ["role:approver"], "approval_type": "singular"}, "exactly one person"),
     ],
@@ -207,6 +210,36 @@ async def test_an_ended_job_says_how_long_it_took(org: Any) -> None:
     assert "1 of 2 jobs not over, on web-2 (queued)" in view.waits_for
 
 
+async def test_a_step_in_waves_says_who_has_not_begun_and_until_when_it_has_time(org: Any) -> None:
+    await org.publish([RUN])
+    started = await org.start("deploy")
+    noon = datetime(2027, 1, 31, 12, 0, tzinfo=UTC)
+    third = await org.db.fetchval("INSERT INTO hosts (name, os) VALUES ('web-3', 'linux') RETURNING id")
+    await reach(org, started, "run", "command", host_ids=[*org.hosts, third], deadline=noon)
+    await give_jobs(org, started)
+    view = await instances.show(org.db, org.vi, started.id)
+    assert [(host.id, host.name) for host in view.steps[0].not_started] == [(third, "web-3")]
+    assert view.steps[0].deadline == noon
+    assert view.waits_for is not None
+    assert view.waits_for.endswith("Not begun yet: web-3. It has time until 2027-01-31 12:00:00 UTC.")
+
+
+async def test_a_job_that_tries_again_says_when_and_why(org: Any) -> None:
+    await org.publish([RUN])
+    started = await org.start("deploy")
+    await reach(org, started, "run", "command")
+    first, _ = await give_jobs(org, started)
+    async with org.db.transaction() as tx:
+        job = await job_endings.lock(tx, first)
+        assert job is not None
+        await job_endings.end(tx, job, JobStatus.FAILED, "exit code 3")
+        assert await jobs.requeue(tx, first, 600) == 2
+    view = await instances.show(org.db, org.vi, started.id)
+    assert view.waits_for is not None
+    assert "Attempt 2 begins at 20" in view.waits_for
+    assert "min; the one before failed: exit code 3." in view.waits_for
+
+
 async def test_who_may_not_see_jobs_sees_the_steps_only(org: Any) -> None:
     from dataclasses import replace
 
@@ -227,13 +260,34 @@ async def test_the_list_is_filtered_by_status_and_workflow(org: Any) -> None:
     await instances.cancel(org.db, org.ana, deploys[0])
 
     async def ids(**filters: Any) -> list[int]:
-        return [row.id for row in (await instances.listing(org.db, org.vi, **filters)).items]
+        found = await instances.listing(org.db, org.vi, InstanceFilter(**filters))
+        return [row.id for row in found.items]
 
     assert await ids() == [other, deploys[1], deploys[0]]
     assert await ids(workflow="deploy") == [deploys[1], deploys[0]]
     assert await ids(workflow="deploy", status=["queued"]) == [deploys[1]]
     assert await ids(status=["cancelled", "queued"]) == [other, deploys[1], deploys[0]]
     assert await ids(workflow="missing") == []
+
+
+async def test_the_list_is_filtered_by_who_where_when_and_what(org: Any) -> None:
+    await org.publish([WAIT], inputs=[{"name": "release"}])
+    first = await org.start("deploy", release="Seven_7")
+    second = await instances.start(org.db, org.bo, "deploy", [*org.hosts], {"release": "eight"})
+    await instances.cancel(org.db, org.ana, first.id, "the Wrong day")
+
+    async def ids(**filters: Any) -> list[int]:
+        found = await instances.listing(org.db, org.vi, InstanceFilter(**filters))
+        return [row.id for row in found.items]
+
+    assert await ids(started_by=" BO ") == [second.id]
+    assert await ids(host="web-1") == await ids(host=str(org.hosts[0])) == [second.id, first.id]
+    assert (await ids(host="web-2"), await ids(host="nowhere")) == ([second.id], [])
+    assert await ids(since=second.created_at) == [second.id]
+    assert await ids(until=second.created_at) == [first.id]
+    assert (await ids(search="seven_"), await ids(search="wrong DAY")) == ([first.id], [first.id])
+    assert (await ids(search="sev%n"), await ids(search="")) == ([], [second.id, first.id])
+    assert await ids(search="deploy", started_by="ana", host="web-2") == []
 
 
 async def test_an_unknown_instance_is_not_found(org: Any) -> None:

@@ -10,6 +10,7 @@ from definitions.errors import Conflict, Invalid, NotPermitted
 from definitions.library import Library
 from store import approval_views, executions, instances, jobs, libraries, scripts
 from store.libraries import LIBRARIES
+from tests.live.facts import blocked
 
 SaveScript = Callable[..., Awaitable[int]]
 
@@ -150,11 +151,7 @@ async def test_a_run_that_meets_a_library_being_saved_gets_the_one_saved(
     async with org.db.transaction() as tx:
         await tx.execute("UPDATE libraries SET version = 2 WHERE id = $1", library_id)
         running = asyncio.create_task(executions.execute(org.db, org.ana, "disk-check", ["web-1"], {}))
-        waits = "SELECT wait_event FROM pg_stat_activity WHERE datname = current_database()"
-        # Not on this transaction's connection: within one, PostgreSQL shows what it saw first.
-        while "transactionid" not in [row["wait_event"] for row in await org.db.fetch(waits)]:
-            assert not running.done()
-            await asyncio.sleep(0.01)
+        await blocked(org.db, running)
         await tx.execute(
             """INSERT INTO library_versions (library_id, version, definition)
                VALUES ($1, 2, $2)""",

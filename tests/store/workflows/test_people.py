@@ -28,3 +28,9 @@ async def test_a_disabled_person_is_not_counted(org: Any) -> None:
     await org.db.execute("UPDATE users SET disabled_at = now() WHERE id = $1", org.di.id)
     found = await people.resolve(org.db, ["role:approver", "user:di"])
     assert found == {"role:approver": {org.ana.id, org.bo.id, org.cy.id}, "user:di": frozenset()}
+
+
+async def test_an_address_that_two_people_have_means_neither(org: Any) -> None:
+    await org.db.execute("UPDATE users SET email = 'BO@example.org' WHERE id = $1", org.cy.id)
+    found = await people.resolve(org.db, ["bo@example.org", "user:bo"])
+    assert found == {"bo@example.org": frozenset(), "user:bo": {org.bo.id}}

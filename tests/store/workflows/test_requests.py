@@ -1,9 +1,5 @@
 """Approval requests: opened once, expired by the database's clock, withdrawn."""
 
-import asyncio
-import time
-from collections import Counter
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -47,66 +43,6 @@ async def test_the_keeper_expires_what_is_due_and_wakes_its_instance(org: Any) -
     assert after == seq + 1
 
 
-async def test_a_vote_and_the_deadline_never_both_win(org: Any) -> None:
-    """200 requests whose deadlines fall about when a vote arrives: each ends once, by vote or by time."""
-    first = await org.gated(timeout_minutes=60)
-    ids = [
-        row["id"]
-        for row in await org.db.fetch(
-            """INSERT INTO approval_requests (instance_id, step_id, visit, title, approval_type, quorum,
-                   eligible, frozen, digest, deadline)
-               SELECT instance_id, step_id, n + 1, title, approval_type, quorum, eligible, frozen, digest,
-                   deadline
-               FROM approval_requests, generate_series(1, 200) n WHERE id = $1 RETURNING id""",
-            first.id,
-        )
-    ]
-    voting, takes, at_once = True, 0.01, asyncio.Semaphore(4)
-
-    async def expire() -> None:
-        while voting:
-            await approvals.expire_due(org.db)
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(2 * takes)
-        await approvals.expire_due(org.db)
-
-    async def vote(request_id: int) -> str:
-        nonlocal takes
-        async with at_once:
-            # From at once to twice what a vote takes now, however busy the machine is.
-            left = timedelta(seconds=takes * (request_id % 10) / 5)
-            await org.db.execute(
-                "UPDATE approval_requests SET deadline = clock_timestamp() + $2 WHERE id = $1",
-                request_id,
-                left,
-            )
-            begun = time.monotonic()
-            try:
-                return (await approvals.vote(org.db, org.bo, request_id, "approve", "", first.digest)).status
-            except Conflict:
-                return "refused"
-            finally:
-                takes = (takes + time.monotonic() - begun) / 2
-
-    keeper = asyncio.create_task(expire())
-    answers = dict(zip(ids, await asyncio.gather(*map(vote, ids)), strict=True))
-    voting = False
-    await keeper
-    rows = await org.db.fetch(
-        """SELECT r.id, r.status, (SELECT count(*) FROM votes v WHERE v.request_id = r.id) AS votes,
-                  (SELECT count(*) FROM audit a
-                   WHERE a.action = 'approval.decide' AND a.subject_id = r.id) AS decided
-           FROM approval_requests r WHERE r.id = ANY ($1)""",
-        ids,
-    )
-    outcome = {"approved": ("approved", 1, 1), "refused": ("expired", 0, 1)}
-    assert {row["id"]: (row["status"], row["votes"], row["decided"]) for row in rows} == {
-        request_id: outcome[answer] for request_id, answer in answers.items()
-    }
-    ways = Counter(answers.values())
-    assert min(ways["approved"], ways["refused"]) >= 10, f"hardly a race: {ways}"
-
-
 async def test_withdrawing_ends_the_open_requests_of_an_instance_only(org: Any) -> None:
     mine, other = await org.gated(), await org.gated(approval_type="two_of_many")
     async with org.db.transaction() as tx:
@@ -124,6 +60,35 @@ async def test_a_gate_nobody_is_left_for_is_refused_when_it_opens(org: Any) -> N
     with pytest.raises(Conflict, match="Nobody could decide"):
         await org.open_gate(instance)
     assert await org.db.fetchval("SELECT count(*) FROM approval_requests") == 0
+
+
+async def test_a_person_named_in_every_way_there_is_counts_once(org: Any) -> None:
+    named = ["role:approver", "user:bo", "bo", "BO@example.org", str(org.bo.id), f"user:{org.cy.id}"]
+    request = await org.gated(approvers=named, approval_type="majority")
+    assert [person.name for person in request.eligible] == ["bo", "cy", "di"]
+    assert request.quorum == 2
+
+
+@pytest.mark.parametrize(
+    ("gate", "quorum"),
+    [
+        ({"approval_type": "singular", "approvers": ["bo"]}, 1),
+        ({"approval_type": "singular", "approvers": ["bo", "ana"]}, 1),
+        ({"approval_type": "one_of_many"}, 1),
+        ({"approval_type": "two_of_many"}, 2),
+        ({"approval_type": "all"}, 3),
+        ({"approval_type": "majority"}, 2),
+        ({"approval_type": "majority", "allow_self": True}, 3),
+        ({"approval_type": "all", "allow_self": True}, 4),
+    ],
+)
+async def test_how_many_are_needed_of_those_who_may_decide_without_who_started_it(
+    org: Any, gate: dict[str, Any], quorum: int
+) -> None:
+    """ana starts it, and is an approver like bo, cy and di."""
+    step = {"id": "gate", "type": "approval", "approvers": ["role:approver"], **gate}
+    await org.publish_unproved([step])
+    assert (await org.open_gate(await org.start("deploy"))).quorum == quorum
 
 
 async def test_a_title_filled_by_a_job_with_anything_is_still_shown(org: Any) -> None:

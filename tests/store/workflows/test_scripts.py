@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from definitions import not_yet
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.script import Script
 from store import executions, scripts, workflows
@@ -45,7 +46,7 @@ async def test_two_scripts_never_share_a_name(org: Any, disk_check: Script) -> N
 async def test_what_no_host_could_be_given_yet_is_refused(org: Any, disk_check: Script) -> None:
     with pytest.raises(Invalid) as refused:
         await scripts.save(org.db, org.ana, disk_check.model_copy(update={"run_as": "db_admin"}))
-    assert [problem.code for problem in refused.value.problems] == ["not-available-yet"]
+    assert refused.value.problems == (not_yet.run_as("/run_as"),)
 
 
 async def test_going_back_saves_the_old_content_as_the_newest(org: Any, save_script: SaveScript) -> None:

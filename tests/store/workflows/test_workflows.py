@@ -64,7 +64,7 @@ async def test_a_changed_draft_becomes_the_next_version_and_the_old_one_stays(or
 async def test_a_stale_edit_is_refused(org: Any) -> None:
     view = await workflows.save_draft(org.db, org.ana, document(WAIT))
     await workflows.save_draft(org.db, org.ana, document(WAIT, description="new"), view.id, view.revision)
-    with pytest.raises(Conflict, match="revision 2, and you edited revision 1"):
+    with pytest.raises(Conflict, match="revision 2, and you saw revision 1"):
         await workflows.save_draft(
             org.db, org.ana, document(WAIT, description="other"), view.id, view.revision
         )
@@ -79,7 +79,7 @@ async def test_of_two_edits_of_one_revision_one_wins(org: Any) -> None:
         workflows.save_draft(org.db, org.ana, document(WAIT, description=text), view.id, 1) for text in "ab"
     ]
     results = await asyncio.gather(*edits, return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["Conflict", "WorkflowView"]
+    assert sorted(type(result).__name__ for result in results) == ["StaleEdit", "WorkflowView"]
 
 
 async def test_putting_the_same_again_changes_nothing(org: Any) -> None:

@@ -1,7 +1,7 @@
 """What a condition says about itself: its values, short enough to read."""
 
+from definitions.condition_words import why, with_values
 from definitions.variables import HostFacts, StepFacts, scope
-from tasks.condition import with_values
 
 KNOWN = scope(
     inputs={"limit": 90, "name": "web\n1", "long": "x" * 500},
@@ -26,3 +26,7 @@ def test_long_values_are_cut():
 
 def test_a_step_that_never_ran_has_no_exit_code():
     assert with_values("{{step_other.exit_code}} == null", KNOWN) == "null == null"
+
+
+def test_the_sentence_that_goes_with_an_answer():
+    assert why("{{inputs.limit}} > 3", KNOWN) == "With its values: 90 > 3."

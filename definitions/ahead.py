@@ -1,0 +1,204 @@
+"""What may run once a gate is passed: the steps up to the next gate, and their texts with values in place.
+
+Pure. A value is known now, or a step that comes first will bring it: which one is said. Nothing runs the
+texts made here; they are for people to read. Of a secret input a scope has no more than a mark.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterator
+
+from pydantic import BaseModel, ConfigDict
+
+from definitions.errors import Invalid
+from definitions.parameters import Value, text_of
+from definitions.references import Reference, references
+from definitions.routing import ENDINGS, Outcome, declared_target, follow, outcomes
+from definitions.steps import (
+    ApprovalStep,
+    CommandStep,
+    ConditionStep,
+    DelayStep,
+    JobStep,
+    PamCheckinStep,
+    PamCheckoutStep,
+    ParallelStep,
+    ScriptStep,
+    Step,
+)
+from definitions.variables import Scope, value_of
+from definitions.workflow import Workflow
+
+LONGEST_VALUE = 2000
+"""Characters of one value that are shown; of a longer one its length and SHA-256 are, too."""
+
+
+class Piece(BaseModel):
+    """A stretch of a text: as the definition has it, or the value of a reference."""
+
+    model_config = ConfigDict(frozen=True)
+
+    text: str
+    of: str | None = None
+    """The reference whose value `text` is."""
+    unknown: str | None = None
+    """Why it has no value now; `text` is the reference itself then."""
+
+
+class ScriptAhead(BaseModel):
+    """The script of a step, at the version that will run."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    name: str
+    version: int
+    libraries: dict[str, int] = {}
+    """The version of each that will stand in front of it."""
+    requires_elevation: bool = False
+
+
+class StepAhead(BaseModel):
+    """One step that may run, as far as it is known now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step: str
+    name: str
+    type: str
+    when: str
+    """What brings it about, in a few words."""
+    text: tuple[Piece, ...] = ()
+    """The command, the condition, how long it waits, what it asks."""
+    values: dict[str, tuple[Piece, ...]] = {}
+    """What it is given: a script's parameters, an identity, whom it runs as."""
+    hosts: tuple[str, ...] = ()
+    hosts_note: str = ""
+    """What may still change about the hosts."""
+    script: ScriptAhead | None = None
+
+
+def reached(workflow: Workflow, gate: str) -> list[tuple[Step, str]]:
+    """The steps that may run once the gate has been approved, the likeliest way first, each with what brings
+    it about. The next gate ends a way and is its last step. What a join waits for is not weighed: rather one
+    step too many than one too few."""
+    ways: dict[str, list[str]] = {}
+    around = reversed(workflow.place(gate).branches)
+    to_do = [edge for edge in _edges(workflow, gate) if edge[1] is Outcome.SUCCESS]
+    to_do += [edge for parallel, _ in around for edge in _edges(workflow, parallel) if edge[1] is not None]
+    to_do.reverse()
+    while to_do:
+        source, outcome, target = to_do.pop()
+        if target not in ways and not isinstance(workflow.step(target), ApprovalStep):
+            to_do += list(_edges(workflow, target))[::-1]
+        way = "first" if source == gate else _WAYS[outcome].format(source)
+        ways.setdefault(target, []).append(way)
+    return [(workflow.step(step), " or ".join(found)) for step, found in ways.items()]
+
+
+_WAYS = {
+    None: "as a branch of `{}`",
+    Outcome.SUCCESS: "after `{}`",
+    Outcome.FAILURE: "if `{}` fails",
+    Outcome.TRUE: "if `{}` is true",
+    Outcome.FALSE: "if `{}` is false",
+}
+
+
+def _edges(workflow: Workflow, step_id: str) -> Iterator[tuple[str, Outcome | None, str]]:
+    """Where a step leads: itself, the outcome (None: into a branch), the step that comes then."""
+    place = workflow.place(step_id)
+    step = place.steps[place.index]
+    if isinstance(step, ParallelStep):
+        yield from ((step_id, None, branch.steps[0].id) for branch in step.branches)
+    for outcome in outcomes(step):
+        target = follow(place.steps, place.index, declared_target(step, outcome)[1])
+        if target not in ENDINGS:
+            yield step_id, outcome, target
+
+
+def describe(step: Step, when: str, scope: Scope, later: Collection[str]) -> StepAhead:
+    """A step with the values its texts have now; `later`: the steps whose results are still to come."""
+
+    def said(template: Value) -> tuple[Piece, ...]:
+        return pieces(template, scope, later)
+
+    text, values = _said(step)
+    return StepAhead(
+        step=step.id,
+        name=step.label,
+        type=step.type,
+        when=when,
+        text=said(text) if text else (),
+        values={name: said(value) for name, value in values.items() if value is not None},
+    )
+
+
+def _said(step: Step) -> tuple[str, dict[str, Value]]:
+    """What is to be said of each kind: its text, and what it is given by name."""
+    runs_as: dict[str, Value] = {"run as": step.run_as} if isinstance(step, JobStep) else {}
+    match step:
+        case CommandStep():
+            return step.command, runs_as
+        case ScriptStep():
+            return "", {**step.parameters, **runs_as}
+        case ConditionStep():
+            return step.condition, {}
+        case DelayStep():
+            return _length(step), {}
+        case ApprovalStep():
+            return step.title or step.label, {"approvers": ", ".join(step.approvers)}
+        case PamCheckoutStep():
+            return step.reason, {"identity": step.identity}
+        case PamCheckinStep():
+            return "", {"checkouts": ", ".join(step.checkout) or "every open one"}
+        case _:
+            return "", {"branches": len(step.branches), "join": step.join}
+
+
+def _length(step: DelayStep) -> str:
+    amounts = {"seconds": step.seconds, "minutes": step.minutes, "hours": step.hours}
+    said = [f"{amount:g} {unit}" for unit, amount in amounts.items() if amount is not None]
+    return said[0] if said else f"until {step.until}"
+
+
+def pieces(template: Value, scope: Scope, later: Collection[str]) -> tuple[Piece, ...]:
+    """A text cut at its references, each replaced by its value, or by why it has none yet."""
+    text = text_of(template)
+    found: list[Piece] = []
+    done = 0
+    for reference in references(text):
+        found += [Piece(text=text[done : reference.start]), _value(reference, scope, later)]
+        done = reference.end
+    return tuple(piece for piece in (*found, Piece(text=text[done:])) if piece.text or piece.of)
+
+
+def _value(reference: Reference, scope: Scope, later: Collection[str]) -> Piece:
+    unknown = _unknown(reference, scope, later)
+    if unknown is None:
+        try:
+            return Piece(text=shown(text_of(value_of(reference, scope))), of=reference.text)
+        except Invalid as error:
+            unknown = error.message
+    return Piece(text=reference.text, of=reference.text, unknown=unknown)
+
+
+def _unknown(reference: Reference, scope: Scope, later: Collection[str]) -> str | None:
+    """Why a reference can't have its value yet."""
+    if reference.step_id is not None:
+        return f"known when `{reference.step_id}` has run" if reference.step_id in later else None
+    if reference.root in ("inputs", "instance") or reference.root in scope.identities:
+        return None
+    return f"known when `{reference.root}` is checked out"
+
+
+def shown(text: str, most: int = LONGEST_VALUE) -> str:
+    """A value of any length and content as a text that can be stored and read."""
+    text = storable(text)
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}… ({len(text)} characters; SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
+
+
+def storable(text: str) -> str:
+    """The text without what PostgreSQL keeps in no JSON: NUL, and half a surrogate pair."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

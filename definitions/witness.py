@@ -1,0 +1,96 @@
+"""Before a place of a workflow: what has run for certain, and a path on which something has not."""
+
+from dataclasses import dataclass
+
+from definitions.graph import Edge, Graph
+from definitions.steps import ParallelStep
+from definitions.steps.step import END, FAIL
+
+_MOST_SHOWN = 12
+_MOST_HOPS = 200_000
+"""Looked at for all the witnesses of one proof: a definition with many mistakes is answered too."""
+_HOW = {"on_success": "succeeds", "on_failure": "fails", "on_true": "is true", "on_false": "is false"}
+
+
+class Effort:
+    """What is left to do for witnesses."""
+
+    def __init__(self) -> None:
+        self.left = _MOST_HOPS
+
+
+@dataclass(frozen=True)
+class Before:
+    """A place: a step of a list, or the end of the list, and what has run for certain when it is reached."""
+
+    graph: Graph
+    place: str
+    """The step's id, or `end`."""
+    ran: int
+    effort: Effort
+    outer: "Before | None" = None
+    """The parallel step around the list."""
+
+    def has(self, name: str) -> bool:
+        """Whether a step has run, or an identity is checked out, on every path."""
+        return bool(self.ran & self.graph.bit(name))
+
+    def witness(self, name: str) -> str:
+        """A path on which it has not, as people read it; empty when too many have been asked for."""
+        hops = self._hops(self.graph.bit(name))
+        if self.effort.left <= 0:
+            return ""
+        if len(hops) > _MOST_SHOWN:
+            half = _MOST_SHOWN // 2
+            hops = [*hops[:half], f"({len(hops) - 2 * half} more)", *hops[-half:]]
+        return " → ".join(["start", *hops, "here" if self.place != END else END])
+
+    def _hops(self, bit: int) -> list[str]:
+        hops = [] if self.outer is None else [*self.outer._hops(bit), f"{self.outer.place} begins"]
+        return hops + _back(self.graph, self.place, bit, self.effort)
+
+
+def _back(graph: Graph, place: str, bit: int, effort: Effort) -> list[str]:
+    """The hops from the start of a list to a place of it, found backwards: what has not run for certain
+    at a place has not on one of the edges that lead there."""
+    hops: list[str] = []
+    while effort.left > 0:
+        entering = graph.entering.get(place, [])
+        effort.left -= 1 + len(entering)
+        found = next(
+            (
+                (index, edge)
+                for index, edge in entering
+                if not (graph.certain.before[index] | graph.adds(index, edge)) & bit
+            ),
+            None,
+        )
+        if found is None:
+            break
+        hops.append(_hop(graph, *found, bit, effort))
+        place = graph.steps[found[0]].id
+    return hops[::-1]
+
+
+def _hop(graph: Graph, index: int, edge: Edge, bit: int, effort: Effort) -> str:
+    step, how = graph.steps[index], _HOW[edge.field]
+    if not isinstance(step, ParallelStep) or not any(inner.holds & bit for inner in graph.inner[index]):
+        return f"{step.id} {how}"
+    labels = step.branch_labels()
+    branches = list(zip(labels, graph.inner[index], strict=True))
+    if step.join == "any" and edge.field == "on_success":
+        label, winner = next(
+            each
+            for each in sorted(branches, key=lambda each: bool(each[1].holds & bit))
+            if not each[1].certain.at_end & bit
+        )
+        if not winner.holds & bit:
+            return f"{step.id} {how} by {label}"
+        return f"{step.id} {how} by {label} ({_inside(winner, END, bit, effort)})"
+    _, holder = next(each for each in branches if each[1].holds & bit)
+    ending = END if edge.field == "on_success" or holder.certain.at_fail & bit else FAIL
+    return f"{step.id} {how} ({_inside(holder, ending, bit, effort)})"
+
+
+def _inside(graph: Graph, ending: str, bit: int, effort: Effort) -> str:
+    return " → ".join([*_back(graph, ending, bit, effort), ending])

@@ -1,0 +1,130 @@
+"""Going on with an instance that failed or was stopped: as a new visit, every earlier result kept.
+
+Where it goes on is `definitions.resuming`. The keeper sees an instance that nobody runs, as after a
+crash, and sets its flow run going.
+"""
+
+from collections.abc import Mapping
+
+from definitions import resuming, secret_values
+from definitions.errors import Conflict, Invalid
+from definitions.lifecycles import instance as lifecycle
+from definitions.lifecycles.moves import allows
+from definitions.parameters import Value, bind
+from definitions.permissions import Actor, require
+from definitions.resuming import Left, Resumption
+from definitions.workflow import Workflow
+from store import audit, instance_views, references, sealed_values, workflows
+from store.connection import Database, Row, Tx
+from store.instance_views import InstanceView
+from store.wakes import wake_instance
+
+GOES_ON = "goes_on_from_visit"
+"""In the input of a parallel step that was resumed: its branches did not begin anew."""
+
+
+async def resume(
+    db: Database, actor: Actor, instance_id: int, secrets: Mapping[str, Value] | None = None
+) -> InstanceView:
+    """Have an instance go on at what failed, or where it was stopped; `Conflict` says why it can't.
+
+    `secrets`: the secret inputs it was given, which are erased when it ends.
+    """
+    require(actor, "workflows.manage")
+    async with db.transaction() as tx:
+        row = await tx.fetchrow(
+            """SELECT id, status, reason, ended_at, workflow_id, workflow_version, inputs FROM instances
+               WHERE id = $1 FOR UPDATE""",
+            instance_id,
+        )
+        if row is None:
+            raise references.missing("instance", instance_id)
+        await _check_over(tx, row)
+        workflow = await workflows.load_version(tx, row["workflow_id"], row["workflow_version"])
+        inputs = _with_secrets(workflow, row["inputs"], secrets or {})
+        found = resuming.resume(workflow, await _left(tx, instance_id))
+        await _go_on(tx, actor, row, found)
+        if secret := secret_values.given(workflow.inputs, inputs):
+            await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
+        await wake_instance(tx, instance_id)
+        detail = {"steps": list(found.again), "visit": found.visit, "was": row["status"]}
+        await audit.record(tx, actor, "instance.resume", "instance", instance_id, **detail)
+    async with db.connection() as tx:
+        return await instance_views.one(tx, actor, instance_id)
+
+
+async def _check_over(tx: Tx, row: Row) -> None:
+    """Refuse one that goes on by itself, has completed, or still stops its jobs."""
+    if row["ended_at"] is None:
+        raise Conflict(f"Instance {row['id']} is {row['status']}: it goes on by itself.")
+    if not allows(lifecycle.MOVES, row["status"], "resume"):
+        raise Conflict(f"Instance {row['id']} has {row['status']}; run it again instead.")
+    stopping = await tx.fetch(
+        """SELECT j.id, h.name FROM jobs j JOIN hosts h ON h.id = j.host_id
+           WHERE j.instance_id = $1 AND j.status IN ('queued', 'pending', 'running') ORDER BY j.id""",
+        row["id"],
+    )
+    if stopping:
+        names = references.listed([f"job {job['id']} on {job['name']}" for job in stopping])
+        raise Conflict(f"Its jobs are being stopped still: {names}. Resume it when they have ended.")
+
+
+def _with_secrets(
+    workflow: Workflow, shown: Mapping[str, Value], secrets: Mapping[str, Value]
+) -> dict[str, Value]:
+    inputs, problems = secret_values.given_again(workflow.inputs, shown, secrets)
+    if not problems:
+        inputs, problems = bind(workflow.inputs, inputs, "/inputs")
+    if problems:
+        raise Invalid(problems[0].message, problems)
+    return inputs
+
+
+async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
+    """The newest visit of every step."""
+    rows = await tx.fetch(
+        """SELECT step_id, visit, status, outcome, routed_to, input -> $2::text IS NOT NULL AS goes_on
+           FROM step_results WHERE instance_id = $1 ORDER BY visit""",
+        instance_id,
+        GOES_ON,
+    )
+    left: dict[str, Left] = {}
+    for row in rows:
+        step_id = row["step_id"]
+        begun = left[step_id].begun if row["goes_on"] and step_id in left else row["visit"]
+        left[step_id] = Left(row["visit"], begun, row["status"], row["outcome"], row["routed_to"])
+    return left
+
+
+async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:
+    """Put the instance where it goes on; what it left stays as it is, but for the routes it was kept from."""
+    await tx.executemany(
+        """UPDATE step_results SET routed_to = $3 WHERE instance_id = $1 AND step_id = $2
+             AND visit = (SELECT max(visit) FROM step_results WHERE instance_id = $1 AND step_id = $2)""",
+        [(row["id"], step_id, target) for step_id, target in found.led_to.items()],
+    )
+    await tx.execute(
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input)
+           SELECT DISTINCT ON (step_id) instance_id, step_id, $3, kind, name, 'running',
+               (input::jsonb || jsonb_build_object($4::text, visit))::json
+           FROM step_results WHERE instance_id = $1 AND step_id = ANY ($2) ORDER BY step_id, visit DESC""",
+        row["id"],
+        list(found.begun),
+        found.visit,
+        GOES_ON,
+    )
+    await tx.execute(
+        """UPDATE instances SET status = 'running', ended_at = NULL, reason = '', frontier = $2,
+               cancel_requested_at = NULL, cancel_reason = NULL, parked_seq = NULL, park_kind = NULL,
+               wake_at = NULL, nudged_at = NULL, nudges = 0, run_closed = false,
+               resumes = resumes || jsonb_build_array(jsonb_build_object('at', now(), 'by', $3::text,
+                   'steps', $4::jsonb, 'visit', $5::int, 'was', $6::text, 'reason', $7::text))
+           WHERE id = $1""",
+        row["id"],
+        [{"step": active.step, "visit": active.visit} for active in found.frontier],
+        actor.name,
+        list(found.again),
+        found.visit,
+        row["status"],
+        row["reason"],
+    )

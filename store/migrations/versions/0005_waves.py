@@ -1,0 +1,18 @@
+"""Steps on many hosts: their targets are kept from the start, and a step may have a deadline."""
+
+from store.migrations.sql_file import run_beside
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the file of the same name, whole."""
+    run_beside(__file__)
+
+
+def downgrade() -> None:
+    """A backup is the way back."""
+    raise RuntimeError("restore the backup taken before the upgrade")

@@ -1,0 +1,174 @@
+"""Notices: from what has happened to a delivery for each channel that wants to know, and its sending.
+
+An event is an errand of the outbox, in the transaction of the fact. The active keeper makes it into
+deliveries, one for each address whoever has named it, and sends what is due. A delivery is noted as tried
+before it is sent and as sent after: where the answer was lost it is sent again, else never twice.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from definitions import notices
+from definitions.notices import Event, Facts
+from store import outbox, sealed_values
+from store.connection import Database, Row, Tx
+from store.names import normalise
+from store.outbox import Errand
+
+LEASE = timedelta(minutes=2)
+"""A try that was never heard of again is repeated after this; a try takes less."""
+
+MAX_ERROR = 200
+
+
+async def tell(tx: Tx, event: Event, subject_id: int, not_before: datetime | None = None) -> None:
+    """Note, in the caller's transaction, that people are to be told."""
+    await outbox.add(tx, "notice", {"event": event, "subject_id": subject_id}, not_before)
+
+
+async def asked(tx: Tx, request_id: int, approvers: Iterable[str], deadline: datetime | None) -> None:
+    """A request for approval was opened: tell those asked, and remind them before the deadline."""
+    roles = [normalise(name.removeprefix("role:")) for name in approvers if name.startswith("role:")]
+    opened: datetime = await tx.fetchval(
+        """UPDATE approval_requests SET asked_roles = ARRAY(SELECT id FROM roles WHERE name = ANY ($2))
+           WHERE id = $1 RETURNING created_at""",
+        request_id,
+        roles,
+    )
+    await tell(tx, "approval.asked", request_id)
+    if deadline is not None:
+        await tell(tx, "approval.reminder", request_id, notices.remind_at(opened, deadline))
+
+
+class Audience(NamedTuple):
+    """What is said, and to whom."""
+
+    facts: Facts
+    people: list[int]
+    roles: list[int]
+
+
+async def expand(db: Database, errand: Errand, public_url: str) -> int:
+    """Make an event into deliveries; returns how many: none when it is out of date. Repeatable.
+
+    Nobody is told who could not see the page by now.
+    """
+    event: Event = errand.payload["event"]
+    subject_id: int = errand.payload["subject_id"]
+    async with db.transaction() as tx:
+        of_instance = event == "instance.failed"
+        found = await (_of_instance(tx, subject_id) if of_instance else _of_request(tx, event, subject_id))
+        made: list[Row] = []
+        if found is not None:
+            title, body = notices.text(event, found.facts, public_url)
+            made = await tx.fetch(
+                """INSERT INTO notice_deliveries (channel_id, event, mark, title, body)
+                   SELECT c.id, $2, c.mark, $3, $4
+                   FROM notice_channels c LEFT JOIN users u ON u.id = c.user_id
+                   WHERE $1 = ANY (c.events) AND c.sealed_url IS NOT NULL
+                     AND (c.role_id = ANY ($6) OR (c.user_id = ANY ($5) AND u.disabled_at IS NULL AND EXISTS (
+                         SELECT 1 FROM user_roles ur JOIN roles r ON r.id = ur.role_id
+                         WHERE ur.user_id = u.id AND 'workflows.view' = ANY (r.permissions))))
+                   ORDER BY c.id ON CONFLICT (event, mark) DO NOTHING RETURNING id""",
+                event,
+                f"{event}:{subject_id}#{errand.id}",
+                title,
+                body,
+                found.people,
+                found.roles,
+            )
+        await outbox.done(tx, errand)
+    return len(made)
+
+
+async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
+    """Asked and reminded are those who have not voted; of the end everybody hears, and who started it."""
+    row = await tx.fetchrow(
+        """SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id, i.started_by,
+                  coalesce(w.name, '') AS workflow, coalesce(i.started_by_name, '') AS started_by_name,
+                  coalesce(cardinality(i.host_ids), 0) AS hosts,
+                  ARRAY(SELECT user_id FROM votes v WHERE v.request_id = r.id) AS voted
+           FROM approval_requests r LEFT JOIN instances i ON i.id = r.instance_id
+           LEFT JOIN workflows w ON w.id = i.workflow_id WHERE r.id = $1""",
+        request_id,
+    )
+    open_still = event in ("approval.asked", "approval.reminder")
+    if row is None or (open_still and row["status"] != "pending"):
+        return None
+    people = set(row["eligible"])
+    people = people - set(row["voted"]) if open_still else people | {row["started_by"]} - {None}
+    facts = Facts(
+        workflow=row["workflow"],
+        instance_id=row["instance_id"],
+        started_by=row["started_by_name"],
+        hosts=row["hosts"],
+        title=row["title"],
+        status=row["status"],
+        deadline=row["deadline"],
+        path=f"/approvals/{request_id}",
+    )
+    return Audience(facts, sorted(people), row["asked_roles"])
+
+
+async def _of_instance(tx: Tx, instance_id: int) -> Audience | None:
+    """Who started it, and the roles that may see workflows and want to know."""
+    row = await tx.fetchrow(
+        """SELECT w.name, i.started_by, i.started_by_name, cardinality(i.host_ids) AS hosts,
+                  ARRAY(SELECT id FROM roles WHERE 'workflows.view' = ANY (permissions)) AS roles
+           FROM instances i JOIN workflows w ON w.id = i.workflow_id WHERE i.id = $1""",
+        instance_id,
+    )
+    if row is None:
+        return None
+    people = [row["started_by"]] if row["started_by"] is not None else []
+    path = f"/instances/{instance_id}"
+    facts = Facts(row["name"], instance_id, row["started_by_name"], row["hosts"], path=path)
+    return Audience(facts, people, row["roles"])
+
+
+class Parcel(NamedTuple):
+    """A delivery to be tried now."""
+
+    id: int
+    tries: int
+    """This one with them."""
+    title: str
+    body: str
+    channel_id: int
+    sealed_url: bytes
+
+    def url(self, db: Database) -> str:
+        """The address; raises `Unavailable`."""
+        return sealed_values.of_channel(db.keys, self.channel_id, self.sealed_url)
+
+
+async def take_due(db: Database, limit: int = 50) -> list[Parcel]:
+    """The deliveries that are due, noted as tried: nobody else tries them before LEASE is over."""
+    rows = await db.fetch(
+        """WITH due AS (
+               SELECT id FROM notice_deliveries
+               WHERE sent_at IS NULL AND dead_at IS NULL AND not_before <= now()
+               ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED)
+           UPDATE notice_deliveries d SET attempts = attempts + 1, not_before = now() + $2
+           FROM due, notice_channels c WHERE d.id = due.id AND c.id = d.channel_id
+           RETURNING d.id, d.attempts, d.title, d.body, c.id, c.sealed_url""",
+        limit,
+        LEASE,
+    )
+    return [Parcel(*row) for row in rows]
+
+
+async def note(db: Database, parcel: Parcel, error: str | None) -> None:
+    """What came of a try. None: it was sent. Given up when it has failed often enough."""
+    pause = notices.pause(parcel.tries)
+    await db.execute(
+        """UPDATE notice_deliveries SET last_error = $2,
+               sent_at = CASE WHEN $2::text IS NULL THEN now() END,
+               dead_at = CASE WHEN $2::text IS NOT NULL AND $3::interval IS NULL THEN now() END,
+               not_before = now() + coalesce($3, interval '0')
+           WHERE id = $1""",
+        parcel.id,
+        None if error is None else error[:MAX_ERROR],
+        pause,
+    )

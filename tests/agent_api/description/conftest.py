@@ -1,0 +1,217 @@
+"""Every operation called once as it should be; what that leaves behind are real ids for everything else."""
+
+import asyncio
+import base64
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from agent_api import job_events
+from agent_api.routes import instances as instance_routes
+from definitions.steps import ApprovalStep
+from store import approvals, workflows
+from tests.live.served_api import World
+
+SCRIPT = {"name": "tidy", "language": "bash", "content": "true"}
+LIBRARY = {"name": "greetings", "language": "bash", "content": "hello() { echo hello; }"}
+GATE = {"id": "gate", "type": "approval", "title": "Go?", "approvers": ["role:approver"]}
+WAIT = {"id": "wait", "type": "delay", "seconds": 5}
+WORKFLOW = {"name": "deploy", "steps": [GATE, WAIT], "inputs": [{"name": "n", "type": "integer"}]}
+
+
+@pytest.fixture(scope="module")
+def fresh_database(postgres: str, migrated_template: str) -> Iterator[str]:
+    """A fresh database for the tests of this module."""
+
+    async def run(sql: str) -> None:
+        connection = await asyncpg.connect(postgres)
+        try:
+            await connection.execute(sql)
+        finally:
+            await connection.close()
+
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    asyncio.run(run(f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    try:
+        yield postgres.replace("/postgres?", f"/{name}?")
+    finally:
+        asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="module")
+def world(fresh_database: str) -> Iterator[World]:
+    """The served API after a tour of all of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (instance_routes, job_events):  # streams of what goes on for ever end soon
+            patch.setattr(module, "STREAM_SECONDS", 0.2)
+            patch.setattr(module, "LOOK_AGAIN_SECONDS", 0.1)
+        found = World(fresh_database)
+        found.start()
+        try:
+            for part in TOUR:
+                part(found)
+            yield found
+        finally:
+            found.stop()
+
+
+def _probes(world: World) -> None:
+    for path in ("/healthz", "/readyz"):
+        world.call(f"GET {path}", who="nobody")
+    for path in ("me", "audit"):
+        world.call(f"GET /api/v1/{path}")
+
+
+def _people(world: World) -> None:
+    eve = world.call("POST /api/v1/users", body={"name": "eve", "password": "correct horse battery"})
+    user = {"user_id": eve["id"]}
+    world.call("GET /api/v1/users")
+    world.call("GET /api/v1/users/{user_id}", path=user)
+    world.call("PATCH /api/v1/users/{user_id}", path=user, body={"email": "eve@example.org"})
+    world.call("PUT /api/v1/roles/{name}", path={"name": "night-shift"}, body={"permissions": ["jobs.view"]})
+    world.call("GET /api/v1/roles")
+    world.call("POST /api/v1/sessions", body={"name": "eve", "password": "correct horse battery"})
+    world.call("DELETE /api/v1/sessions")
+    token = world.call("POST /api/v1/tokens", body={"name": "nightly", "user": "eve"})
+    world.call("GET /api/v1/tokens")
+    world.real |= {"user_id": [eve["id"]], "token_id": [token["id"]]}
+    spare = world.call("POST /api/v1/tokens", body={"name": "spare"})
+    world.call("DELETE /api/v1/tokens/{token_id}", path={"token_id": spare["id"]})
+
+
+def _hosts(world: World) -> None:
+    secret = world.call("POST /api/v1/org-secrets", body={"name": "rack 1", "max_uses": 50})
+    for name in ("web-1", "web-2", "web-3"):
+        key = base64.b64encode(os.urandom(32)).decode()
+        body = {"org_secret": secret["secret"], "hostname": name, "os": "linux", "public_key": key}
+        joined = world.call("POST /agent/v1/enrol", who="nobody", body={**body, "version": "0.1.0"})
+        world.tokens[name] = joined["token"]
+    world.call("GET /api/v1/org-secrets")
+    world.call("DELETE /api/v1/org-secrets/{secret_id}", path={"secret_id": secret["id"]})
+    world.call("PATCH /api/v1/hosts/{host}", path={"host": "web-1"}, body={"tags": ["web"], "groups": ["eu"]})
+    for operation in ("GET /api/v1/hosts", "GET /api/v1/groups"):
+        world.call(operation)
+    world.call("GET /api/v1/hosts/{host}", path={"host": "web-1"})
+    world.call("POST /api/v1/hosts/{host}/allow-reenrolment", path={"host": "web-2"})
+    world.call("DELETE /api/v1/hosts/{host}", path={"host": "web-3"})
+    world.real |= {"host": ["web-1", "web-2"], "secret_id": [secret["id"]]}
+
+
+def _versioned(world: World, kind: str, document: dict[str, Any]) -> None:
+    """What scripts and libraries have in common."""
+    prefix, ref = f"/api/v1/{kind}", {"ref": document["name"]}
+    world.call(f"POST {prefix}", body=document)
+    world.call(f"GET {prefix}")
+    world.call(f"PUT {prefix}/{{ref}}", path=ref, body={**document, "content": "true # two"})
+    world.call(f"GET {prefix}/{{ref}}", path=ref)
+    world.call(f"GET {prefix}/{{ref}}/versions", path=ref)
+    world.call(f"GET {prefix}/{{ref}}/versions/{{old}}/diff/{{new}}", path={**ref, "old": 1, "new": 2})
+    world.call(f"POST {prefix}/{{ref}}/rollback", path=ref, body={"version": 1})
+    spare = {**document, "name": "spare"}
+    for _ in ("created", "the same"):
+        world.call(f"PUT {prefix}/by-name/{{name}}", path={"name": "spare"}, body=spare)
+    world.call(f"DELETE {prefix}/{{ref}}", path={"ref": "spare"})
+
+
+def _scripts(world: World) -> None:
+    _versioned(world, "scripts", SCRIPT)
+    ref = {"ref": "tidy"}
+    made = world.call("POST /api/v1/scripts/{ref}/execute", path=ref, body={"hosts": ["web-1"]})
+    execution = {"execution_id": made["execution"]}
+    world.call("GET /api/v1/scripts/{ref}/executions", path=ref)
+    world.call("GET /api/v1/executions/{execution_id}", path=execution)
+    again = {"failed_only": False}
+    world.call("POST /api/v1/executions/{execution_id}/rerun", path=execution, body=again)
+    world.call("GET /api/v1/executions/{execution_id}/download", path=execution)
+    world.real |= {"execution_id": [made["execution"]], "old": [1, 2], "new": [1, 2]}
+
+
+def _libraries(world: World) -> None:
+    _versioned(world, "libraries", LIBRARY)
+
+
+def _jobs(world: World) -> None:
+    body = {"type": "command", "hosts": ["web-2"], "payload": {"command": "true"}}
+    (job,) = world.call("POST /api/v1/jobs", body=body)["jobs"]
+    world.call("GET /api/v1/jobs")
+    about, poll = {"job_id": job}, {"boot_id": "b", "request_id": "r", "wait_seconds": 0}
+    (given,) = world.call("POST /agent/v1/poll", who="web-2", body=poll)["jobs"]
+    assert given["job_id"] == job
+    attempt = {**about, "attempt": 1}
+    report = "POST /agent/v1/jobs/{job_id}/{attempt}/state"
+    world.call(report, who="web-2", path=attempt, body={"state": "started", "boot_id": "b"})
+    world.call(
+        "PUT /agent/v1/jobs/{job_id}/{attempt}/output",
+        who="web-2",
+        path=attempt,
+        query={"stream": "stdout", "seq": 0, "offset": 0},
+        body=b"\xff\n",
+        media_type="application/octet-stream",
+    )
+    ended = {"state": "completed", "outcome": "exited", "exit_code": 1}
+    world.call(report, who="web-2", path=attempt, body=ended)
+    for rest in ("", "/output", "/output/download", "/events"):
+        world.call(f"GET /api/v1/jobs/{{job_id}}{rest}", path=about)
+    for verb in ("retry", "cancel"):
+        world.call(f"POST /api/v1/jobs/{{job_id}}/{verb}", path=about)
+    world.call("DELETE /api/v1/jobs/{job_id}", path=about)
+    others = [world.call("POST /api/v1/jobs", body=body)["jobs"][0] for _ in range(3)]
+    world.real |= {"job_id": others, "attempt": [1]}
+
+
+def _workflows(world: World) -> None:
+    ref, name = {"ref": "deploy"}, {"name": "deploy"}
+    made = world.call("POST /api/v1/workflows", body=WORKFLOW)
+    world.call("POST /api/v1/workflows/validate", body=WORKFLOW)
+    for publish in (False, True):
+        world.call(
+            "PUT /api/v1/workflows/by-name/{name}", path=name, body=WORKFLOW, query={"publish": publish}
+        )
+    seen = {"If-Match": f'"{made["revision"]}"'}
+    world.call("PUT /api/v1/workflows/{ref}", path=ref, body=WORKFLOW, headers=seen)
+    world.call("POST /api/v1/workflows/{ref}/publish", path=ref)
+    for rest in ("", "/{ref}", "/{ref}/versions"):
+        world.call(f"GET /api/v1/workflows{rest}", path=ref if rest else None)
+    world.call("POST /api/v1/workflows", body={**WORKFLOW, "name": "spare"})
+    world.call("DELETE /api/v1/workflows/{ref}", path={"ref": "spare"})
+    world.real |= {"ref": ["deploy", "tidy", "greetings"], "name": ["deploy", "tidy", "greetings"]}
+
+
+def _instances(world: World) -> None:
+    body = {"hosts": ["web-1"], "inputs": {"n": 1}}
+    first, second = (
+        world.call("POST /api/v1/workflows/{ref}/start", path={"ref": "deploy"}, body=body)["id"]
+        for _ in range(2)
+    )
+    world.call("GET /api/v1/instances")
+    about = {"instance_id": first}
+    world.call("GET /api/v1/instances/{instance_id}", path=about)
+    world.call("POST /api/v1/instances/{instance_id}/cancel", path=about, body={"reason": "tried"})
+    world.call("GET /api/v1/instances/{instance_id}/events", path=about)
+    world.call("POST /api/v1/instances/{instance_id}/rerun", path=about)
+    requests = [world.run(_open_gate(world, second)), world.run(_open_gate(world, second, visit=2))]
+    world.call("GET /api/v1/approvals")
+    request = {"request_id": requests[0]}
+    shown = world.call("GET /api/v1/approvals/{request_id}", path=request)
+    vote = {"decision": "approve", "digest": shown["digest"]}
+    world.call("POST /api/v1/approvals/{request_id}/vote", who="approver", path=request, body=vote)
+    world.real |= {"instance_id": [first, second], "request_id": requests}
+
+
+async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
+    """As the engine does when it reaches the gate."""
+    async with world.db.transaction() as tx:
+        row = await tx.fetchrow("SELECT workflow_id, started_by FROM instances WHERE id = $1", instance)
+        step = (await workflows.load_version(tx, row["workflow_id"], 1)).step("gate")
+        assert isinstance(step, ApprovalStep)
+        await tx.execute("UPDATE instances SET status = 'running' WHERE id = $1", instance)
+        about = {"instance_id": instance, "step_id": "gate", "visit": visit, "step": step}
+        texts = {"title": "Go?", "description": "", "frozen": {}, "started_by": row["started_by"]}
+        return await approvals.open_request(tx, **about, **texts)
+
+
+TOUR = (_probes, _people, _hosts, _scripts, _libraries, _jobs, _workflows, _instances)

@@ -1,0 +1,174 @@
+"""A short interpreter of workflows, to hold the engine's rules against; knows nothing of `definitions`.
+
+It has no frontier: a list of steps is run to its end, branches one after the other, each with its own
+clock, and what came too late is cut off afterwards.
+"""
+
+import json
+import operator
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+Steps = list[dict[str, Any]]
+Results = dict[str, list[dict[str, Any]]]
+"""What the jobs of a step left, host by host."""
+
+
+class NoValue(Exception):
+    """Something can't be resolved or compared."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One step that was run."""
+
+    step: str
+    began: float
+    ended: float
+    status: str
+    values: Any = None
+
+
+@dataclass
+class Ran:
+    """A list of steps that was run: what happened, when it ended and how, and what it left."""
+
+    events: list[Event]
+    at: float
+    ending: str
+    left: Results
+
+
+def interpret(document: dict[str, Any], scenario: dict[str, Any]) -> tuple[str, list[Event]]:
+    """How the instance ends, and every step that began."""
+    ran = _list(document["steps"], 0.0, {}, scenario)
+    status = {"end": "completed", "fail": "failed", "cancelled": "cancelled"}[ran.ending]
+    return status, _cut(ran.events, ran.at)
+
+
+def _cut(events: list[Event], at: float) -> list[Event]:
+    stopped = [replace(e, ended=at, status="cancelled") if e.ended > at else e for e in events]
+    return [event for event in stopped if event.began <= at]
+
+
+def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> Ran:
+    ran = Ran([], at, "", dict(known))
+    index = 0
+    while True:
+        step = steps[index]
+        began = ran.at
+        if step["type"] == "parallel":
+            word, values = _parallel(step, ran, scenario), None
+            if word == "cancelled":
+                ran.events.append(Event(step["id"], began, float("inf"), "cancelled"))
+                ran.ending = word
+                return ran
+        else:
+            word, values = _one(step, ran.left, scenario)
+            ran.at += scenario["steps"][step["id"]]["seconds"]
+        status = "failed" if word == "on_failure" else "completed"
+        ran.events.append(Event(step["id"], began, ran.at, status, values))
+        target = step.get(word, "fail" if word in ("on_failure", "on_false") else "continue")
+        if target == "continue":
+            target = steps[index + 1]["id"] if index + 1 < len(steps) else "end"
+        if target in ("end", "fail", "cancelled"):
+            ran.ending = target
+            return ran
+        index = next(number for number, other in enumerate(steps) if other["id"] == target)
+
+
+def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
+    """Which way the step is left; moves the clock and adds what its branches did."""
+    branches = [_list(branch["steps"], ran.at, ran.left, scenario) for branch in step["branches"]]
+    ends = [branch.at for branch in branches if branch.ending == "end"]
+    stops = [branch.at for branch in branches if branch.ending == "cancelled"]
+    first_counts = step.get("join") == "any" and bool(ends)
+    ran.at = min(ends) if first_counts else max(branch.at for branch in branches)
+    stopped = bool(stops) and (not first_counts or min(stops) < ran.at)
+    if stopped:
+        ran.at = min(stops)
+    for branch in branches:
+        events = _cut(branch.events, ran.at)
+        ran.events += events
+        done = {event.step for event in events if event.status != "cancelled"}
+        ran.left |= {name: hosts for name, hosts in branch.left.items() if name in done}
+    if stopped:
+        return "cancelled"
+    return "on_success" if first_counts or len(ends) == len(branches) else "on_failure"
+
+
+def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any]) -> tuple[str, Any]:
+    """Which way a step is left, and the values it was given."""
+    told = scenario["steps"][step["id"]]
+    values: Any = None
+    try:
+        if step["type"] == "condition":
+            return ("on_true" if _holds(step["condition"], left, scenario) else "on_false"), None
+        if step["type"] == "command":
+            values = [_text(_value(path, left, scenario)) for path in dict.fromkeys(_paths(step["command"]))]
+            left[step["id"]] = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
+            good = all(host["exit_code"] == 0 for host in left[step["id"]])
+            return ("on_success" if good else "on_failure"), values
+        if step["type"] == "approval":
+            values = REFERENCE.sub(lambda found: _text(_value(found[1], left, scenario)), step["title"])
+        return ("on_success" if told["outcome"] == "success" else "on_failure"), values
+    except NoValue:
+        return "on_failure", values
+
+
+REFERENCE = re.compile(r"\{\{(?:variables\.)?([^}]*)\}\}")
+
+
+def _paths(text: str) -> list[str]:
+    return REFERENCE.findall(text)
+
+
+def _value(path: str, left: Results, scenario: dict[str, Any]) -> Any:
+    root, _, rest = path.partition(".")
+    if root == "inputs":
+        return scenario["inputs"][rest]
+    hosts = left.get(root.removeprefix("step_"), [])
+    codes = [host["exit_code"] for host in hosts]
+    code = next((code for code in codes if code), 0 if codes else None)
+    if rest.startswith("hosts."):
+        _, name, rest = rest.split(".", 2)
+        hosts = [host for number, host in enumerate(hosts) if scenario["hosts"][number] == name]
+        code = hosts[0]["exit_code"] if hosts else None
+    stdout = hosts[0]["stdout"] if hosts else ""
+    if rest == "exit_code":
+        return code
+    if rest == "stdout":
+        return stdout.rstrip("\r\n")
+    key = rest.removeprefix("json.")
+    try:
+        return json.loads(stdout)[key]
+    except (ValueError, KeyError, TypeError):
+        raise NoValue from None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+
+
+COMPARISON = re.compile(r"\{\{(?:variables\.)?([^}]*)\}\} (==|!=|<) (\S+)")
+OPERATORS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt}
+
+
+def _holds(condition: str, left: Results, scenario: dict[str, Any]) -> bool:
+    """Comparisons with one kind of `&&` or `||` between them; one without an answer may not matter."""
+    answers: list[bool | None] = []
+    for path, sign, literal in COMPARISON.findall(condition):
+        answers.append(_compare(_value(path, left, scenario), sign, json.loads(literal.replace("'", '"'))))
+    decisive = "||" in condition
+    if decisive in answers and len(answers) > 1:
+        return decisive
+    if None in answers:
+        raise NoValue
+    return not decisive if len(answers) > 1 else bool(answers[0])
+
+
+def _compare(value: Any, sign: str, literal: Any) -> bool | None:
+    if (value is None and sign == "<") or (value is not None and type(value) is not type(literal)):
+        return None
+    return bool(OPERATORS[sign](value, literal))

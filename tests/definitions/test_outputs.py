@@ -1,0 +1,16 @@
+"""What a completed instance gives back."""
+
+from definitions.outputs import outputs_of
+from definitions.variables import HostFacts, StepFacts, scope
+from definitions.workflow import parse
+
+
+def test_outputs_keep_their_types_and_one_without_a_value_is_named() -> None:
+    outputs = {"n": "{{step_a.json.n}}", "text": "n is {{step_a.json.n}}", "gone": "{{step_a.json.ip}}"}
+    step = {"id": "a", "type": "command", "command": "true"}
+    workflow, _ = parse({"name": "w", "steps": [step], "outputs": outputs})
+    assert workflow is not None
+    facts = StepFacts(hosts=(HostFacts(host="web-1", stdout='{"n": 3}', exit_code=0),))
+    values, sentence = outputs_of(workflow, scope(inputs={}, instance={}, results={"a": facts}))
+    assert values == {"n": 3, "text": "n is 3", "gone": None}
+    assert sentence.startswith("Output `gone`: {{step_a.json.ip}} has no value")

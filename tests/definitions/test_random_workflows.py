@@ -1,0 +1,131 @@
+"""Random acyclic workflows, walked by the engine's rules and by the reference interpreter alike."""
+
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from definitions.examination import read_workflow
+from definitions.simulation import simulate
+from tests.definitions.reference_interpreter import Steps, interpret
+from tests.live.sizes import LIMIT_SECONDS, size
+
+NOW = datetime(2027, 1, 31, 8, 0, tzinfo=UTC)
+HOSTS = ["h1", "h2"]
+PRINTED = ["", "a", "b\n", '{"k": 1}', '{"k": "t"}', "[1]", '{"x": null}\n']
+PROPERTIES = ["stdout", "exit_code", "json.k", "hosts.h2.exit_code", "hosts.h1.stdout"]
+CONDITIONS = ["exit_code == 0", "exit_code < 2", "stdout == 'a'", "json.k == 1", "hosts.h1.exit_code != 0"]
+
+
+class Author:
+    """Writes a workflow and a scenario for it, both by dice."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self.dice = dice
+        self.outcomes: dict[str, dict[str, Any]] = {}
+        self.count = 0
+
+    def document(self) -> dict[str, Any]:
+        steps = self.steps(2, ["inputs.n"])
+        inputs = [{"name": "n", "type": "integer"}]
+        return {"name": "w", "inputs": inputs, "steps": steps}
+
+    def scenario(self) -> dict[str, Any]:
+        return {"inputs": {"n": self.dice.randrange(3)}, "hosts": HOSTS, "steps": self.outcomes}
+
+    def steps(self, depth: int, known: list[str]) -> Steps:
+        """A list that only leads onward; `known` are the roots its references may have, and grows."""
+        names = [self.name() for _ in range(self.dice.randint(1, 4))]
+        steps: Steps = []
+        for number, name in enumerate(names):
+            onward = [*names[number + 1 :], "continue", "continue", "end", "fail"]
+            kinds = [*["command"] * 4, *["condition"] * 2, "approval", "delay", *["parallel"] * depth]
+            step = {"id": name, **self.step(self.dice.choice(kinds), name, depth, known)}
+            for field in ("on_true", "on_false") if step["type"] == "condition" else ("on_success",):
+                self.maybe(step, field, onward)
+            self.maybe(step, "on_failure", [*onward, "cancelled"])
+            steps.append(step)
+        return steps
+
+    def maybe(self, step: dict[str, Any], field: str, targets: list[str]) -> None:
+        if self.dice.random() < 0.7:
+            step[field] = self.dice.choice(targets)
+
+    def name(self) -> str:
+        self.count += 1
+        return f"s{self.count}"
+
+    def step(self, kind: str, name: str, depth: int, known: list[str]) -> dict[str, Any]:
+        if kind == "parallel":
+            # Steps of a branch are seen beyond it, and not in the branches beside it.
+            seen = [[*known] for _ in range(self.dice.randint(1, 3))]
+            branches = [{"steps": self.steps(depth - 1, one)} for one in seen]
+            for one in seen:
+                known += [root for root in one if root not in known]
+            return {"type": kind, "join": self.dice.choice(["all", "any"]), "branches": branches}
+        # No two things ever happen at the same moment.
+        told: dict[str, Any] = {"seconds": self.dice.uniform(0.1, 9)}
+        self.outcomes[name] = told
+        if kind == "command":
+            told |= self.left()
+            if self.dice.random() < 0.3:
+                told["hosts"] = {self.dice.choice(HOSTS): self.left()}
+            command = " ".join(self.reference(known) for _ in range(self.dice.randrange(4)))
+            known.append(f"step_{name}")
+            return {"type": kind, "command": f"echo {command}"}
+        steps = [root for root in known if root.startswith("step_")]
+        if kind == "condition" and steps:
+            some = [self.comparison(steps) for _ in range(self.dice.randint(1, 3))]
+            return {"type": kind, "condition": self.dice.choice([" && ", " || "]).join(some)}
+        told["outcome"] = self.dice.choice(["success", "success", "failure"])
+        if kind == "approval":
+            return {"type": kind, "approvers": ["role:x"], "title": f"Go {self.reference(known)}?"}
+        return {"type": "delay", "hours": 1}
+
+    def left(self) -> dict[str, Any]:
+        return {"stdout": self.dice.choice(PRINTED), "exit_code": self.dice.choice([0, 0, 0, 1, 3])}
+
+    def comparison(self, steps: list[str]) -> str:
+        return f"{{{{{self.dice.choice(steps)}.{self.dice.choice(CONDITIONS)}".replace(" ", "}} ", 1)
+
+    def reference(self, known: list[str]) -> str:
+        root = self.dice.choice(known)
+        path = root if root.startswith("inputs") else f"{root}.{self.dice.choice(PROPERTIES)}"
+        return self.dice.choice([f"{{{{{path}}}}}", f"{{{{variables.{path}}}}}", f'"<{{{{{path}}}}}>"'])
+
+
+Walked = tuple[str, dict[str, tuple[float, float | None, str, Any]]]
+
+
+def _simulated(document: dict[str, Any], scenario: dict[str, Any]) -> Walked:
+    found = simulate(read_workflow(document), scenario, NOW)
+    return str(found.status), {
+        step.step: (step.began, step.ended, str(step.status), _values(step.type, step.input))
+        for step in found.path
+    }
+
+
+def _values(kind: str, sent: dict[str, Any]) -> Any:
+    if kind == "command":
+        return list(sent["environment"].values()) if "environment" in sent else None
+    # A title that has no value stands as it was written.
+    return sent["title"] if kind == "approval" and "{{" not in sent["title"] else None
+
+
+def _referred(document: dict[str, Any], scenario: dict[str, Any]) -> Walked:
+    status, events = interpret(document, scenario)
+    return status, {event.step: (event.began, event.ended, event.status, event.values) for event in events}
+
+
+@pytest.mark.timeout(LIMIT_SECONDS)
+def test_the_path_and_every_value_are_the_reference_interpreters() -> None:
+    seen: dict[str, int] = {}
+    for seed in range(size(300, 20_000)):
+        author = Author(random.Random(seed))
+        document, scenario = author.document(), author.scenario()
+        expected, found = _referred(document, scenario), _simulated(document, scenario)
+        assert found == expected, f"seed {seed}"
+        for word in (found[0], *(status for _, _, status, _ in found[1].values())):
+            seen[word] = seen.get(word, 0) + 1
+    assert min(seen[word] for word in ("completed", "failed", "cancelled")) > 10, seen

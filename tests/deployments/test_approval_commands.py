@@ -1,0 +1,103 @@
+"""Approvals from the command line, against a real web process: lists, what a yes sets going, the vote."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from definitions.permissions import SYSTEM
+from definitions.script import Script
+from definitions.steps import ApprovalStep
+from deployments.stack.first_start import SECOND_PROFILE
+from store import approvals, instances, scripts, users, workflows
+from store.connection import Database
+from tests.deployments.conftest import Opsgate, Server
+
+NOTE = {"name": "note"}
+STEPS: list[dict[str, Any]] = [
+    {"id": "gate", "type": "approval", "title": "Deploy?", "approvers": ["bob"]},
+    {"id": "run", "type": "script", "script": "roll-out", "parameters": {"note": "{{inputs.note}}"}},
+    {"id": "tell", "type": "command", "command": "echo {{step_run.stdout}}"},
+]
+
+
+def gate(server: Server, content: str) -> int:
+    """An instance that admin started, at its gate."""
+
+    async def opened(db: Database) -> int:
+        await db.execute("INSERT INTO hosts (name, os) VALUES ('web-7', 'linux') ON CONFLICT DO NOTHING")
+        script = {
+            "name": "roll-out",
+            "language": "bash",
+            "content": content,
+            "parameters": [{"name": "note"}],
+        }
+        await scripts.put(db, SYSTEM, Script.model_validate(script))
+        document = {"name": "asks", "inputs": [NOTE], "steps": STEPS}
+        view, _ = await workflows.put(db, SYSTEM, document, publish=True)
+        admin = await users.actor_of(db, await users.find(db, "admin"))
+        started = await instances.start(db, admin, view.id, ["web-7"], {"note": "release 7"})
+        async with db.transaction() as tx:
+            await tx.execute("UPDATE instances SET status = 'running' WHERE id = $1", started.id)
+            return await approvals.open_request(
+                tx,
+                instance_id=started.id,
+                step_id="gate",
+                visit=1,
+                step=ApprovalStep.model_validate(STEPS[0]),
+                title="Deploy?",
+                description="",
+                started_by=admin.id,
+            )
+
+    async def main() -> int:
+        db = await Database.connect(server.database_url, max_size=2)
+        try:
+            return await opened(db)
+        finally:
+            await db.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def bob(server: Server, monkeypatch: pytest.MonkeyPatch, opsgate: Opsgate) -> Opsgate:
+    """The command line as the approver."""
+    monkeypatch.setenv("OPSGATE_PROFILE", str(server.folder.path / SECOND_PROFILE))
+    return opsgate
+
+
+def ids(opsgate: Opsgate, *arguments: str) -> list[int]:
+    return [row["id"] for row in opsgate("approval", "list", *arguments, "--json").json]
+
+
+def test_everybody_finds_what_waits_for_them_what_they_started_and_what_was_decided(
+    server: Server, bob: Opsgate
+):
+    first, second = gate(server, "one"), gate(server, "one")
+    assert bob("approval", "approve", str(first)).out.startswith("Approved: 1 of 1 said yes")
+    assert (ids(bob, "--mine")[:1], ids(bob, "--started")) == ([second], [])
+    assert first not in ids(bob)
+    assert ids(bob, "--all")[:2] == [second, first]
+    assert first in ids(bob, "--all", "--status", "approved")
+    assert (done := bob("approval", "list", "--mine", "--all")).code == 2, done.out
+
+
+def test_before_deciding_what_runs_is_shown_and_what_has_changed(server: Server, bob: Opsgate):
+    bob("approval", "approve", str(gate(server, "set -e\nold")))
+    shown = bob("approval", "show", str(gate(server, "set -e\nnew"))).out
+    assert "0 of 1, one more needed." in shown
+    assert "What runs if approved; changes since approval" in shown
+    assert "run (run): script, first  CHANGED" in shown
+    for line in ("on        web-7", "note      release 7", "    | -old", "    | +new"):
+        assert line in shown
+    assert "not yet: {{step_run.stdout}}, known when `run` has run" in shown
+
+
+def test_who_started_it_sees_it_among_their_own_and_may_not_decide(server: Server, opsgate: Opsgate):
+    number = gate(server, "one")
+    assert opsgate("approval", "list", "--started", beside=server).code == 0
+    assert ids(opsgate, "--started")[0] == number
+    assert number not in ids(opsgate, "--mine")
+    refused = opsgate("approval", "approve", str(number))
+    assert (refused.code, "somebody else has to decide" in refused.err) == (1, True)

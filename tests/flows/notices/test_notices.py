@@ -1,0 +1,305 @@
+"""Notices end to end: from a fact in the store to a real mail server and a real webhook."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from definitions.notices import MOST_TRIES
+from definitions.permissions import SYSTEM, Actor
+from flows.notices import round_of
+from flows.process import EngineProcess
+from store import approvals, notice_channels, notice_deliveries, notices
+from store.notice_deliveries import DeliveryView
+from tasks.notices import Letter, deliver
+from tests.live.sinks import Mailbox, Webhook, text_of
+from tests.store.workflows.conftest import Org
+
+
+async def tells(process: EngineProcess, actor: Actor, url: str, name: str = "a", **more: Any) -> int:
+    """Set up a channel."""
+    return (await notice_channels.add(process.db, actor, name, url, **more)).id
+
+
+async def all_due(process: EngineProcess, but: Sequence[str] = ()) -> None:
+    """Time passes: everything that waits is due."""
+    await process.db.execute("UPDATE notice_deliveries SET not_before = now()")
+    await process.db.execute(
+        "UPDATE outbox SET not_before = now() WHERE NOT payload ->> 'event' = ANY ($1)", but
+    )
+
+
+async def sent(process: EngineProcess) -> list[DeliveryView]:
+    return (await notice_deliveries.listing(process.db, SYSTEM)).items
+
+
+async def vote(org: Org, request: Any, actor: Actor, decision: Any = "approve") -> None:
+    await approvals.vote(org.db, actor, request.id, decision, "", request.digest)
+
+
+async def test_who_is_asked_is_told_by_mail_and_the_roles_room_by_webhook(
+    org: Org, process: EngineProcess, webhook: Webhook, mailbox: Mailbox
+) -> None:
+    await tells(process, org.bo, mailbox.url("bo@example.org"))
+    await tells(process, org.vi, mailbox.url("vi@example.org"))
+    await tells(process, SYSTEM, webhook.url(), role="approver")
+    await tells(process, SYSTEM, webhook.url("viewers"), role="viewer")
+    request = await org.gated(timeout_minutes=60)
+    assert await round_of(process) == 2
+    assert [mail["To"] for mail in mailbox.mails] == ["bo@example.org"]
+    assert mailbox.mails[0]["Subject"] == "Approval needed: Deploy?"
+    read = text_of(mailbox.mails[0])
+    for part in (f"#{request.instance_id}, started by ana, for 1 host", "counts as rejected"):
+        assert part in read
+    assert f"https://ops.example.org/approvals/{request.id}" in read
+    (call,) = webhook.calls
+    assert (call.method, call.path, call.title) == ("POST", "/hook", "Approval needed: Deploy?")
+    assert {row.state for row in await sent(process)} == {"sent"}
+
+
+async def test_one_address_is_told_once_whoever_names_it_and_however_many_keepers_there_are(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    await tells(process, org.bo, webhook.url())
+    await tells(process, org.bo, webhook.url(), "the same again")
+    await tells(process, SYSTEM, webhook.url(), role="approver")
+    await tells(process, SYSTEM, webhook.url(), role="operator")
+    await org.gated(approvers=["role:approver", "role:operator", "user:bo"])
+    await asyncio.gather(*(round_of(process) for _ in range(3)))
+    await round_of(process)
+    assert len(webhook.calls) == 1
+
+
+async def test_a_channel_hears_of_what_it_has_chosen_only(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    await tells(process, org.bo, webhook.url("end"), events=["approval.decided"])
+    request = await org.gated()
+    await round_of(process)
+    assert webhook.calls == []
+    await vote(org, request, org.cy)
+    await round_of(process)
+    assert [call.title for call in webhook.calls] == ["Approved: Deploy?"]
+
+
+async def test_before_the_deadline_who_has_not_voted_is_reminded(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    for who in (org.bo, org.cy):
+        await tells(process, who, webhook.url(who.name), events=["approval.reminder"])
+    request = await org.gated(approval_type="two_of_many", timeout_minutes=60)
+    await round_of(process)
+    assert webhook.calls == [], "it is not time yet"
+    await vote(org, request, org.bo)
+    await all_due(process)
+    await round_of(process)
+    assert [(call.path, call.title) for call in webhook.calls] == [("/cy", "Still to be decided: Deploy?")]
+
+
+async def test_nobody_is_reminded_of_what_is_decided(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    await tells(process, org.bo, webhook.url(), events=["approval.reminder", "approval.asked"])
+    await vote(org, await org.gated(timeout_minutes=60), org.cy)
+    await all_due(process)
+    assert await round_of(process) == 0
+
+
+async def test_of_the_end_who_started_it_hears_too(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    await tells(process, org.ana, webhook.url())
+    alone = await org.gated(approvers=["user:bo"], approval_type="singular")
+    await vote(org, alone, org.bo, "reject")
+    late = await org.gated(timeout_minutes=60)
+    await org.db.execute("UPDATE approval_requests SET deadline = now() WHERE id = $1", late.id)
+    await approvals.expire_due(org.db)
+    await round_of(process)
+    assert sorted(call.title for call in webhook.calls) == ["Expired: Deploy?", "Rejected: Deploy?"]
+
+
+async def test_a_failed_instance_is_told_to_who_started_it_and_to_the_room_of_a_role(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    await tells(process, org.ana, webhook.url("ana"))
+    await tells(process, org.bo, webhook.url("bo"))
+    await tells(process, SYSTEM, webhook.url("room"), role="viewer", events=["instance.failed"])
+    started = await org.start(await org.publish([{"id": "a", "type": "delay", "seconds": 1}]))
+    async with org.db.transaction() as tx:
+        await notices.tell(tx, "instance.failed", started.id)
+    await round_of(process)
+    assert sorted(call.path for call in webhook.calls) == ["/ana", "/room"]
+    assert webhook.calls[0].title == f"Failed: deploy #{started.id}"
+    assert f"/instances/{started.id}" in webhook.calls[0].message
+
+
+@pytest.mark.parametrize(
+    "lose",
+    ["DELETE FROM user_roles WHERE user_id = $1", "UPDATE users SET disabled_at = now() WHERE id = $1"],
+    ids=["role", "account"],
+)
+async def test_who_could_not_see_the_page_any_more_is_told_nothing(
+    org: Org, process: EngineProcess, webhook: Webhook, lose: str
+) -> None:
+    await tells(process, org.bo, webhook.url())
+    await org.gated()
+    await org.db.execute(lose, org.bo.id)
+    assert await round_of(process) == 0
+
+
+async def test_a_notice_waits_for_a_server_that_is_away_and_comes_once(
+    org: Org, process: EngineProcess, mailbox: Mailbox
+) -> None:
+    await tells(process, org.bo, mailbox.url("bo@example.org"))
+    await mailbox.down()
+    await org.gated()
+    await round_of(process)
+    (waiting,) = await sent(process)
+    assert (waiting.state, waiting.attempts) == ("waiting", 1)
+    assert waiting.last_error == "The service was not reached, or did not take it."
+    assert await round_of(process) == 0, "it is not tried again at once"
+    await mailbox.up()
+    await all_due(process)
+    assert await round_of(process) == 1
+    await all_due(process)
+    assert await round_of(process) == 0
+    assert len(mailbox.mails) == 1
+
+
+async def test_what_fails_too_often_is_given_up_and_tried_again_when_somebody_says_so(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    channel = await tells(process, org.bo, webhook.url())
+    await notice_channels.try_out(org.db, org.bo, channel)
+    webhook.status = 403
+    await org.db.execute("UPDATE notice_deliveries SET attempts = $1", MOST_TRIES - 2)
+    for state in ("waiting", "dead", "dead"):
+        await all_due(process)
+        await round_of(process)
+        (row,) = (await notice_deliveries.listing(org.db, org.bo)).items
+        assert (row.state, row.last_error) == (state, "The service answered 403.")
+    assert len(webhook.calls) == 2
+    webhook.status = 204
+    await notice_deliveries.retry(org.db, org.bo, row.id)
+    assert await round_of(process) == 1
+    assert [row.state for row in await sent(process)] == ["sent"]
+
+
+async def test_a_notice_whose_answer_was_lost_comes_again(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    channel = await tells(process, org.bo, webhook.url())
+    await notice_channels.try_out(org.db, org.bo, channel)
+    assert len(await notices.take_due(org.db)) == 1  # and the worker dies
+    assert await round_of(process) == 0, "it may still be at it"
+    await all_due(process)
+    assert await round_of(process) == 1
+    assert [row.attempts for row in await sent(process)] == [2]
+
+
+async def test_a_channel_that_does_not_answer_holds_up_none_of_the_others(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    gone = Webhook()
+    await gone.up()
+    await gone.down()
+    await tells(process, org.bo, gone.url(), "gone")
+    await tells(process, org.cy, webhook.url())
+    await org.gated()
+    await round_of(process)
+    assert len(webhook.calls) == 1
+
+
+async def test_without_the_key_nothing_is_sent_and_it_is_said_why(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    channel = await tells(process, org.bo, webhook.url())
+    await notice_channels.try_out(org.db, org.bo, channel)
+    org.db.keys = None
+    await round_of(process)
+    (row,) = await sent(process)
+    assert "OPSGATE_SEALING_KEY_FILE" in (row.last_error or "")
+    assert webhook.calls == []
+
+
+async def test_no_notice_goes_to_the_server_itself_unless_that_is_allowed(
+    org: Org, process: EngineProcess, webhook: Webhook, mailbox: Mailbox
+) -> None:
+    process.settings = process.settings.model_copy(update={"notice_local": False})
+    by_name = webhook.url().replace("127.0.0.1", "localhost")
+    for number, url in enumerate((webhook.url(), by_name, mailbox.url("bo@example.org"))):
+        await tells(process, org.bo, url, f"channel {number}")
+    await org.gated()
+    await round_of(process)
+    rows = await sent(process)
+    assert len(rows) == 3
+    assert {row.last_error for row in rows} == {
+        "The address leads to the server itself, where notices do not go (OPSGATE_NOTICE_LOCAL)."
+    }
+    assert webhook.calls == []
+    assert mailbox.mails == []
+
+
+async def test_a_webhook_leads_nowhere_else(org: Org, process: EngineProcess, webhook: Webhook) -> None:
+    await tells(process, org.bo, webhook.url())
+    webhook.status, webhook.headers = 307, "Location: /elsewhere\r\n"
+    await org.gated()
+    await round_of(process)
+    assert [call.path for call in webhook.calls] == ["/hook"]
+    assert [row.last_error for row in await sent(process)] == ["The service answered 307."]
+
+
+@asynccontextmanager
+async def hanging() -> AsyncIterator[tuple[str, asyncio.Queue[asyncio.StreamReader]]]:
+    """A service that takes connections, and says nothing."""
+    opened: asyncio.Queue[asyncio.StreamReader] = asyncio.Queue()
+    held: list[asyncio.StreamWriter] = []
+
+    def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+        opened.put_nowait(reader)
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    yield f"mailto://127.0.0.1:{server.sockets[0].getsockname()[1]}?from=a@b.org&to=c@d.org", opened
+    for writer in held:
+        writer.close()
+    server.close()
+
+
+async def test_a_service_that_hangs_is_left_alone() -> None:
+    async with hanging() as (url, _):
+        found = await deliver([Letter(id=7, url=url, title="t", body="b")], local=True, seconds=2)
+    assert found == {7: "The service did not answer within 60 seconds."}
+
+
+async def test_a_worker_that_is_asked_to_end_does_not_wait_for_a_service() -> None:
+    async with hanging() as (url, opened):
+        sending = asyncio.create_task(deliver([Letter(id=7, url=url, title="t", body="b")], local=True))
+        connection = await asyncio.wait_for(opened.get(), 60)
+        sending.cancel()
+        assert await asyncio.wait_for(connection.read(), 10) == b"", "the courier is gone"
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+
+
+async def test_an_address_that_its_service_does_not_understand_is_named_as_such() -> None:
+    found = await deliver([Letter(id=1, url="slack://x", title="t", body="b")], local=True)
+    assert found == {1: "The address is not understood by the service it names."}
+
+
+async def test_the_address_is_nowhere_in_the_clear(
+    org: Org, process: EngineProcess, webhook: Webhook, capfd: pytest.CaptureFixture[str]
+) -> None:
+    secret = "c4nary-in-a-path"
+    await tells(process, org.bo, webhook.url(secret) + "?+X-Key=c4nary-in-a-header")
+    webhook.status = 500
+    await org.gated()
+    await round_of(process)
+    assert webhook.calls[0].path == f"/{secret}", "the control: it was used"
+    tables = await org.db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    for table in tables:
+        rows = await org.db.fetch(f"SELECT t::text FROM {table['tablename']} t")
+        assert "c4nary" not in str(rows), table
+    assert "c4nary" not in "".join(capfd.readouterr())
