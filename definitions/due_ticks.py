@@ -15,6 +15,8 @@ from definitions.recurring_job import CatchUp, Overlap
 PUNCTUAL = timedelta(seconds=60)
 """A tick that is answered within this was not missed: a cron expression has no finer grain."""
 
+BUSY = "What an earlier tick began has not ended."
+
 Outcome = Literal["ran", "skipped", "stopped"]
 
 
@@ -108,5 +110,5 @@ class _Run:
         if instant.at in late and instant.at not in wanted:
             return "Missed while Opsgate was away; it is not made up for."
         if self._standing.busy and self._standing.overlap == "skip":
-            return "What an earlier tick began has not ended."
+            return BUSY
         return None

@@ -5,7 +5,7 @@ the store; when it fires is definitions.recurrence, what a tick leads to is defi
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -92,6 +92,14 @@ def parse_recurring_job(document: object, now: datetime) -> tuple[RecurringJob |
     if made is None or has_errors(problems):
         return None, problems
     return made.model_copy(update={kind: template for kind, (template, _) in templates.items()}), problems
+
+
+def read_recurring_job(document: object) -> tuple[RecurringJob | None, list[Problem]]:
+    """The same where nobody knows the time, or it was judged before: its end date may have passed."""
+    return parse_recurring_job(document, _EVER)
+
+
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 def _what_problems(what: Mapping[str, object]) -> list[Problem]:

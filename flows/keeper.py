@@ -16,7 +16,7 @@ import asyncpg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows import notices, prefect_runs
+from flows import notices, prefect_runs, schedules
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
 from store import approvals, audit_chain, channels, jobs, outbox
@@ -114,7 +114,9 @@ class Keeper:
         """Everything that Prefect is to be told now."""
         await self._try("errands", self._errands)
         await self._try("instances", self._instances)
+        await self._try("schedules", lambda: schedules.tell(self.db, self.client))
         if number % 5 == 0:
+            await self._try("schedules in Prefect", lambda: schedules.listen(self.db, self.client))
             await self._try("ended runs", self._close_runs)
 
     async def _deadline_rounds(self) -> None:
@@ -142,6 +144,7 @@ class Keeper:
     async def deadlines(self, number: int) -> None:
         """Everything that time alone brings about; safe to run beside another keeper's."""
         await self._try("approvals", lambda: approvals.expire_due(self.db))
+        await self._try("overdue ticks", lambda: schedules.catch_up(self.db))
         if number % 5 == 0:
             await self._try("stale jobs", lambda: jobs.fail_stale(self.db))
             await self._try("running jobs", lambda: jobs.time_out_running(self.db))

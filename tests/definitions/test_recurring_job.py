@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from definitions.recurring_job import parse_recurring_job
+from definitions.recurring_job import parse_recurring_job, read_recurring_job
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 JOB = {"type": "command", "hosts": ["web-1"], "payload": {"command": "uptime"}}
@@ -18,6 +18,12 @@ def test_a_recurring_job_is_read_and_written_back() -> None:
     assert made is not None
     assert (made.overlap, made.catch_up, made.enabled) == ("allow", "skip", True)
     assert parse_recurring_job(made.document(), NOW) == (made, [])
+
+
+def test_one_that_was_saved_is_read_after_its_end_date() -> None:
+    ended = {**DOCUMENT, "end_date": "2026-01-01T00:00:00+00:00"}
+    made, problems = read_recurring_job(ended)
+    assert (made is not None, problems) == (True, [])
 
 
 def test_a_workflow_is_made_recurring_as_well() -> None:
