@@ -10,6 +10,7 @@ own: they don't need Prefect, and a call to it may hang for a minute.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import asyncpg
@@ -117,6 +118,8 @@ class Keeper:
         await self._try("schedules", lambda: schedules.tell(self.db, self.client))
         if number % 5 == 0:
             await self._try("schedules in Prefect", lambda: schedules.listen(self.db, self.client))
+        if number % 60 == 0:
+            await self._try("runs left behind", self._requeue)
             await self._try("ended runs", self._close_runs)
 
     async def _deadline_rounds(self) -> None:
@@ -207,6 +210,9 @@ class Keeper:
                 # When it is on its way: nobody waits for the link.
                 page = f"{self.process.settings.public_url}/instances/{idle.instance_id}"
                 await self._try("the link back", partial(prefect_runs.link_back, self.client, flow_run, page))
+
+    async def _requeue(self) -> None:
+        await schedules.requeue(self.client, datetime.now(UTC) - timedelta(seconds=schedules.LEFT_SECONDS))
 
     async def _close_runs(self) -> None:
         for ended in await attention.unclosed(self.db):

@@ -3,6 +3,7 @@
 A pause in Prefect is a wish of a person and is taken over; anything else that was changed there is put back.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
@@ -11,13 +12,16 @@ from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
     FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
     FlowRunFilterStateType,
+    FlowRunFilterTags,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
+from prefect.states import Scheduled
 
 from flows.process import log
 from flows.recurring import PARAMETER
@@ -35,8 +39,11 @@ _PARAMETERS = {
     "properties": {PARAMETER: {"type": "integer", "title": PARAMETER, "position": 0}},
     "required": [PARAMETER],
 }
+_TAG = "recurring"
 _AT_ONCE = 200
-"""Deployments compared with one call."""
+"""Deployments compared with one call, and runs."""
+LEFT_SECONDS = 60
+"""How long a run may take before its worker is taken for dead."""
 
 
 async def tell(db: Database, client: PrefectClient) -> None:
@@ -61,6 +68,17 @@ async def listen(db: Database, client: PrefectClient) -> None:
         for wanted in known:
             if wanted.deployment_id is not None:
                 await _compare(db, wanted, there.get(wanted.deployment_id))
+
+
+async def requeue(client: PrefectClient, before: datetime) -> None:
+    """Have a worker take up again what one that ended has left: firing twice is firing once."""
+    left = FlowRunFilter(
+        tags=FlowRunFilterTags(all_=[_TAG]),
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])),
+        expected_start_time=FlowRunFilterExpectedStartTime(before_=before),
+    )
+    for flow_run in await client.read_flow_runs(flow_run_filter=left, limit=_AT_ONCE):
+        await client.set_flow_run_state(flow_run.id, Scheduled(message="Its worker ended."))
 
 
 async def catch_up(db: Database) -> None:
@@ -89,7 +107,7 @@ async def _tell(db: Database, client: PrefectClient, wanted: Wanted) -> None:
         work_pool_name=WORK_POOL,
         entrypoint=ENTRYPOINT,
         path=".",
-        tags=["opsgate", "recurring"],
+        tags=["opsgate", _TAG],
         parameter_openapi_schema=_PARAMETERS,
         enforce_parameter_schema=True,
     )

@@ -1,11 +1,14 @@
 """A recurring job in the whole stack: Prefect's own scheduler, the warm worker, the agent on its host."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import PrefectClient
 
+from flows import schedules
+from tests.live.sizes import CHAOS
 from tests.live.stack import LiveStack, until
 
 TICK = "/recurring-jobs/often"
@@ -88,3 +91,26 @@ def test_a_pause_in_prefect_disables_it_here_and_its_end_enables_it(live: LiveSt
         until(lambda: prefect.get(deployment).json()["paused"], 30, "the pause there")
         live.admin.delete("/recurring-jobs/yearly").raise_for_status()
         until(lambda: prefect.get(deployment).status_code == 404, 30, "the deployment to go")
+
+
+@pytest.mark.skipif(not CHAOS, reason="takes half a minute more; under ./run chaos")
+async def test_a_run_that_a_dead_worker_left_is_taken_up_again(live: LiveStack) -> None:
+    job = {"type": "command", "hosts": ["host-1"], "payload": {"command": "true"}}
+    body = {"name": "left", "cron": "0 0 1 1 *", "job": job}
+    assert live.admin.post("/recurring-jobs", json=body).status_code == 201
+    here = lambda: live.admin.get("/recurring-jobs/left").raise_for_status().json()  # noqa: E731
+    until(lambda: here()["deployment_id"] is not None, 30, "the deployment")
+    soon = (datetime.now(UTC) + timedelta(seconds=15)).isoformat()
+    scheduled = {"type": "SCHEDULED", "state_details": {"scheduled_time": soon}}
+    with live.prefect() as prefect:
+        place = f"/deployments/{here()['deployment_id']}/create_flow_run"
+        run = prefect.post(place, json={"state": scheduled}).raise_for_status().json()["id"]
+        taken = {"state": {"type": "RUNNING", "name": "Running"}, "force": True}
+        prefect.post(f"/flow_runs/{run}/set_state", json=taken).raise_for_status()
+        auth = live.stack.prefect.auth_file.read_text(encoding="utf-8").strip()
+        async with PrefectClient(live.stack.prefect.api_url, auth_string=auth) as client:
+            await schedules.requeue(client, datetime.now(UTC) + timedelta(minutes=1))
+        ledger = lambda: live.admin.get("/recurring-jobs/left/ticks").json()["items"]  # noqa: E731
+        until(lambda: len(ledger()) == 1, 60, "the tick of the run that was left")
+        until(lambda: prefect.get(f"/flow_runs/{run}").json()["state_name"] == "Ran", 30, "the run to end")
+    live.admin.delete("/recurring-jobs/left").raise_for_status()

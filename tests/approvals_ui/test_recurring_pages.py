@@ -81,3 +81,16 @@ async def test_who_may_only_look_is_offered_nothing_to_change(browser, seed):
     shown = (await vera.get(page)).text
     assert "Run now" not in shown
     assert (await vera.get("/recurring/new")).status_code == 403
+
+
+async def test_the_page_of_an_instance_leads_to_what_started_it(browser, seed, db):
+    seeded = await seed()
+    olga = browser()
+    await olga.enter("olga")
+    page = (await save(olga, FORM)).headers["location"]
+    await db.execute(
+        "UPDATE instances SET recurring_job_id = $1 WHERE id = $2",
+        int(page.rpartition("/")[2]),
+        seeded.instance_id,
+    )
+    assert f'href="{page}"' in (await olga.get(f"/instances/{seeded.instance_id}")).text
