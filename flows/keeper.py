@@ -3,8 +3,8 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts. Deadlines, the audit chain and notices have rounds of their
-own: they don't need Prefect, and a call to it may hang for a minute.
+the next one; it never stops the other parts. Deadlines, ticks, the audit chain and notices have rounds of
+their own: they don't need Prefect, and a call to it may hang for a minute.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ class Keeper:
         log.info("this worker's keeper is active")
         beside = [
             asyncio.create_task(rounds(), name=f"opsgate-{rounds.__name__.strip('_')}")
-            for rounds in (self._deadline_rounds, self._audit_rounds, self._notice_rounds)
+            for rounds in (self._deadline_rounds, self._tick_rounds, self._audit_rounds, self._notice_rounds)
         ]
         number, loop = 0, asyncio.get_running_loop()
         checked = loop.time()
@@ -129,6 +129,11 @@ class Keeper:
             number += 1
             await asyncio.sleep(TICK_SECONDS)
 
+    async def _tick_rounds(self) -> None:
+        while True:
+            await self._try("overdue ticks", lambda: schedules.catch_up(self.db))
+            await asyncio.sleep(TICK_SECONDS)
+
     async def _audit_rounds(self) -> None:
         while True:
             await self._try("audit chain", self._chain_audit)
@@ -147,7 +152,6 @@ class Keeper:
     async def deadlines(self, number: int) -> None:
         """Everything that time alone brings about; safe to run beside another keeper's."""
         await self._try("approvals", lambda: approvals.expire_due(self.db))
-        await self._try("overdue ticks", lambda: schedules.catch_up(self.db))
         if number % 5 == 0:
             await self._try("stale jobs", lambda: jobs.fail_stale(self.db))
             await self._try("running jobs", lambda: jobs.time_out_running(self.db))

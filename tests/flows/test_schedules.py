@@ -1,13 +1,16 @@
 """The keeper answers ticks that nobody fired, whether or not Prefect is there."""
 
 import asyncio
+from typing import cast
 from uuid import uuid4
 
 import pytest
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
 from definitions.permissions import SYSTEM
 from flows import recurring, schedules
+from flows.keeper import Keeper
 from flows.process import EngineProcess
 from store import recurring_jobs, users
 from store.connection import Database
@@ -45,6 +48,19 @@ async def test_what_is_due_longer_than_it_is_left_to_prefect_is_answered(
     await asyncio.gather(*(schedules.catch_up(process.db) for _ in range(3)))
     assert await process.db.fetchval("SELECT count(*) FROM ticks") == 3
     assert await process.db.fetchval("SELECT next_run_at > now() FROM recurring_jobs")
+
+
+async def test_the_keeper_answers_it_while_prefect_is_away(process: EngineProcess, often: int) -> None:
+    await overdue(process.db, wanted_schedules.OVERDUE_SECONDS + 1)
+    keeper = Keeper(process, cast(PrefectClient, object()), lambda _: False, lambda: False)
+    running = asyncio.create_task(keeper.run())
+    try:
+        async with asyncio.timeout(20):
+            while await process.db.fetchval("SELECT count(*) FROM ticks") < 3:
+                await asyncio.sleep(0.05)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_run_of_another_deployment_fires_nothing(process: EngineProcess, often: int) -> None:
