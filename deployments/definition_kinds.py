@@ -10,10 +10,11 @@ from typing import Any
 from definitions.examination import examine
 from definitions.library import Library, parse_library
 from definitions.problems import Problem
+from definitions.recurring_job import RecurringJob, read_recurring_job
 from definitions.script import Script, parse_script
 from definitions.workflow import Workflow, parse
 
-Definition = Library | Script | Workflow
+Definition = Library | Script | Workflow | RecurringJob
 Reader = Callable[[object], tuple[Definition | None, list[Problem]]]
 
 
@@ -40,6 +41,7 @@ KINDS: dict[str, Kind] = {
         Kind("library", "/libraries", parse_library, parse_library, "definition"),
         Kind("script", "/scripts", parse_script, parse_script, "definition"),
         Kind("workflow", "/workflows", parse, examine, "draft", published=True),
+        Kind("recurring_job", "/recurring-jobs", read_recurring_job, read_recurring_job, "definition"),
     )
 }
 """In the order in which they must be applied: what is named before what names it."""

@@ -111,21 +111,31 @@ async def dispatch(
     secrets: Mapping[str, object] | None = None,
 ) -> list[int]:
     """Make one job a host, by hand. `secrets`, by name, are sealed for each of them."""
+    async with db.transaction() as tx:
+        return await dispatch_in(tx, db.keys, actor, type, hosts, payload, priority, scheduled_at, secrets)
+
+
+async def dispatch_in(
+    tx: Tx,
+    keys: SealingKeys | None,
+    actor: Actor,
+    type: str,
+    hosts: Sequence[str | int],
+    payload: Mapping[str, Any],
+    priority: int | None = None,
+    scheduled_at: datetime | None = None,
+    secrets: Mapping[str, object] | None = None,
+) -> list[int]:
+    """`dispatch` in the caller's transaction: for the ticks of recurring jobs too."""
     require(actor, "jobs.manage")
     checked, sealed = _checked(type, payload, secrets or {})
     if type in ALWAYS_CRITICAL or priority is None:
         priority = CRITICAL if type in ALWAYS_CRITICAL else PRIORITY[type]
-    async with db.transaction() as tx:
-        found = await targets.resolve(tx, hosts)
-        ids = await insert(
-            tx,
-            actor.name,
-            actor.person,
-            [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found],
-            keys=db.keys,
-        )
-        for job_id, host in zip(ids, found, strict=True):
-            await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
+    found = await targets.resolve(tx, hosts)
+    new = [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found]
+    ids = await insert(tx, actor.name, actor.person, new, keys=keys)
+    for job_id, host in zip(ids, found, strict=True):
+        await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
     return ids
 
 

@@ -159,13 +159,25 @@ async def listing(
 
 
 async def archive(db: Database, actor: Actor, workflow_ref: int | str) -> None:
-    """Hide a workflow and start no more of it; its instances go on."""
+    """Hide a workflow and start no more of it; its instances go on. Not while a recurring job needs it."""
     require(actor, "workflows.manage")
     async with db.transaction() as tx:
         row = await find(tx, workflow_ref, lock=True)
         if row["archived_at"] is None:
+            await _refuse_if_recurring(tx, row)
             await tx.execute("UPDATE workflows SET archived_at = now() WHERE id = $1", row["id"])
             await audit.record(tx, actor, "workflow.archive", "workflow", row["id"], name=row["name"])
+
+
+async def _refuse_if_recurring(tx: Tx, row: Row) -> None:
+    users = await tx.fetch(
+        """SELECT name FROM recurring_jobs WHERE archived_at IS NULL
+             AND definition #>> '{workflow,name}' = ANY ($1) ORDER BY name""",
+        [row["name"], str(row["id"])],
+    )
+    if users:
+        names = references.listed([f"the recurring job {each['name']!r}" for each in users])
+        raise Conflict(f"The workflow {row['name']!r} is needed by {names}.")
 
 
 async def find(tx: Tx, ref: int | str, *, lock: bool = False) -> Row:

@@ -1,4 +1,4 @@
-"""`opsgate apply -f DIR`: bring a server's libraries, scripts and workflows to what a folder of files says.
+"""`opsgate apply -f DIR`: bring a server's definitions to what a folder of files says.
 
 Prints first what will change, then writes over REST, in an order in which nothing names what is not
 there yet; unchanged things are left alone. What is on the server and not in the folder stays. Every

@@ -1,4 +1,4 @@
-"""`opsgate export DIR`: write the server's libraries, scripts and workflows as a folder of definition files.
+"""`opsgate export DIR`: write the server's definitions as a folder of files.
 
 The folder is what `opsgate apply` reads: applying it to the same server changes nothing. What is
 archived is left out. A workflow whose draft is not what is published is written as that draft, marked
@@ -30,7 +30,7 @@ def export(
     force: Annotated[bool, Parameter(negative="", help="Also replace files that no export wrote.")] = False,
     json: Json = False,
 ) -> None:
-    """Write libraries, scripts and workflows into DIR, one file each, script texts beside them."""
+    """Write every definition into DIR, one file each, script texts beside them."""
     if folder.exists() and not folder.is_dir():
         raise WrongUse(f"{folder} is not a folder.")
     files = exported(Connection.find(), format)

@@ -20,6 +20,11 @@ SCRIPT = {"name": "tidy", "language": "bash", "content": "true"}
 LIBRARY = {"name": "greetings", "language": "bash", "content": "hello() { echo hello; }"}
 GATE = {"id": "gate", "type": "approval", "title": "Go?", "approvers": ["role:approver"]}
 WAIT = {"id": "wait", "type": "delay", "seconds": 5}
+NIGHTLY = {
+    "name": "nightly",
+    "cron": "0 2 * * *",
+    "job": {"type": "command", "hosts": ["web-1"], "payload": {"command": "true"}},
+}
 WORKFLOW = {"name": "deploy", "steps": [GATE, WAIT], "inputs": [{"name": "n", "type": "integer"}]}
 
 
@@ -254,4 +259,33 @@ async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
         return await approvals.open_request(tx, **about, **texts)
 
 
-TOUR = (_probes, _people, _notices, _hosts, _scripts, _libraries, _jobs, _workflows, _instances)
+def _recurring_jobs(world: World) -> None:
+    prefix, ref = "/api/v1/recurring-jobs", {"ref": "nightly"}
+    world.call(f"POST {prefix}", body=NIGHTLY)
+    world.call(f"GET {prefix}")
+    for change in ("0 3 * * *", "0 3 * * *"):
+        body = {**NIGHTLY, "cron": change}
+        world.call(f"PUT {prefix}/by-name/{{name}}", path={"name": "nightly"}, body=body)
+    world.call(f"PUT {prefix}/{{ref}}", path=ref, body=NIGHTLY)
+    for verb in ("disable", "enable", "run"):
+        world.call(f"POST {prefix}/{{ref}}/{verb}", path=ref)
+    for rest in ("", "/ticks", "/children", "/preview"):
+        world.call(f"GET {prefix}/{{ref}}{rest}", path=ref)
+    world.call(f"POST {prefix}", body={**NIGHTLY, "name": "spare nights"})
+    world.call(f"DELETE {prefix}/{{ref}}", path={"ref": "spare nights"})
+    world.real["ref"].append("nightly")
+    world.real["name"].append("nightly")
+
+
+TOUR = (
+    _probes,
+    _people,
+    _notices,
+    _hosts,
+    _scripts,
+    _libraries,
+    _jobs,
+    _workflows,
+    _instances,
+    _recurring_jobs,
+)
