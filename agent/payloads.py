@@ -32,6 +32,12 @@ MAX_SECRETS = 64
 """Most secret values of one job: each is a descriptor."""
 
 
+def _secrets(most: int) -> Any:
+    """A field of secrets' names. When there are none it is not written: an agent of before the field refuses
+    what it does not know, and for a job without secrets it need not know it."""
+    return Field(default_factory=list, max_length=most, exclude_if=lambda names: not names)
+
+
 def _wrong(message: str, fix: str) -> PydanticCustomError:
     return PydanticCustomError(OWN_WORDS, "{message}", {"message": message, "fix": fix})
 
@@ -149,7 +155,7 @@ class ScriptPayload(TextPayload):
     type: Literal["script"] = "script"
     language: Literal["bash", "python", "powershell"]
     content: str
-    secrets: list[SecretName] = Field(default_factory=list, max_length=MAX_SECRETS)
+    secrets: list[SecretName] = _secrets(MAX_SECRETS)
     """Names only: the values travel sealed, in `JobMessage.sealed`."""
 
 
@@ -268,7 +274,7 @@ class UserControlPayload(ByAction):
     no_home: bool = False
     system: bool = False
     remove_home: bool = False
-    secrets: list[Literal["PARAM_PASSWORD_FILE"]] = Field(default_factory=list, max_length=1)
+    secrets: list[Literal["PARAM_PASSWORD_FILE"]] = _secrets(1)
     """The name of the password, when it travels sealed, in `JobMessage.sealed`."""
 
 

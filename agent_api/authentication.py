@@ -80,7 +80,11 @@ async def session(request: Request) -> SessionActor | None:
 
 
 def address_of(request: Request) -> str:
-    """Where the connection comes from. Forwarded headers are not read: whoever sends them chooses them."""
+    """Where the connection comes from. Forwarded headers are not read: whoever sends them chooses them.
+
+    Only in place of a proxy that the operator trusts (`web_trusted_proxies`) the HTTP server has put the
+    address which that proxy names.
+    """
     return request.client.host if request.client else ""
 
 

@@ -1,6 +1,6 @@
 """The brake on guessing: too many refused tries from one client address, counted in memory.
 
-The address is the connection's own. Forwarded headers are not read: whoever sends them chooses them.
+The address is the connection's own, or the one that a trusted proxy names (`authentication.address_of`).
 """
 
 import time

@@ -25,6 +25,7 @@ from definitions.steps import (
     ScriptStep,
     Step,
 )
+from definitions.storable import storable
 from definitions.variables import Scope, value_of
 from definitions.workflow import Workflow
 
@@ -197,8 +198,3 @@ def shown(text: str, most: int = LONGEST_VALUE) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}… ({len(text)} characters; SHA-256 {hashlib.sha256(text.encode()).hexdigest()})"
-
-
-def storable(text: str) -> str:
-    """The text without what PostgreSQL keeps in no JSON: NUL, and half a surrogate pair."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 BEGINNING = "0" * 64
 """What stands as the hash before the first row."""
 
-_PURPOSE = "opsgate audit checkpoint 1"
+_PURPOSE = "opsgate audit checkpoint 2"
 
 
 class Entry(BaseModel):
@@ -46,6 +46,11 @@ class Checkpoint(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    number: int
+    """Which checkpoint it is, from 1 on."""
+    previous: str
+    """The signature of the one before it, hex; empty at the first. With the number it makes one that was
+    removed be missed."""
     seq: int
     hash: str
     at: AwareDatetime
@@ -90,10 +95,10 @@ def hash_of_entry(entry: Entry) -> str:
     return hash_of(entry.previous, entry.seq, row, entry.at)
 
 
-def checkpoint_bytes(seq: int, head: str, at: datetime) -> bytes:
+def checkpoint_bytes(number: int, previous: str, seq: int, head: str, at: datetime) -> bytes:
     """What is signed of a checkpoint."""
     moment = at.astimezone(UTC).isoformat(timespec="microseconds")
-    return json.dumps([_PURPOSE, seq, head, moment], separators=(",", ":")).encode("ascii")
+    return json.dumps([_PURPOSE, number, previous, seq, head, moment], separators=(",", ":")).encode("ascii")
 
 
 class Check:
@@ -122,6 +127,11 @@ class Check:
     def found(self) -> bool:
         """Whether something is wrong: nothing after it is looked at."""
         return self._wrong is not None
+
+    @property
+    def signed_to(self) -> int:
+        """The rows up to here stand under a checkpoint that agrees."""
+        return self._signed_to
 
     def take(self, entry: Entry) -> None:
         """The next row."""

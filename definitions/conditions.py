@@ -111,6 +111,14 @@ def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
         return [_problem("bad-condition", failure.message, fix)]
 
 
+def shape(condition: str) -> str:
+    """What of a condition is parsed to check it: equal ones are parsed once. Empty if it is none."""
+    try:
+        return _without_values(_bind(condition).text) if len(condition) <= MAX_LENGTH else ""
+    except ConditionFailed:
+        return ""
+
+
 @lru_cache(maxsize=2048)
 def _check(text: str, held: tuple[tuple[str, str | None], ...]) -> tuple[Problem, ...]:
     """The same of an expression whose names hold these kinds; a workflow asks most things many times."""

@@ -1,6 +1,7 @@
 """The names of things people make: unique, shown in pages and addresses, never mistaken for an id."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import Field
@@ -35,3 +36,9 @@ def check_kind(document: dict[str, object], kind: str) -> list[Problem]:
 
 def _problem(message: str, fix: str) -> Problem:
     return Problem(pointer="/name", code="bad-name", message=message, fix=fix)
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Names in one sentence: all of them, or the first and how many more."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -6,17 +6,17 @@ from definitions.variables import Scope, resolve
 from definitions.workflow import Workflow
 
 
-def outputs_of(workflow: Workflow, scope: Scope) -> tuple[dict[str, Value], str]:
-    """Each output by its name, and a sentence for those that have no value: these are null.
+def outputs_of(workflow: Workflow, scope: Scope) -> tuple[dict[str, Value], dict[str, str]]:
+    """Each output by its name, and a sentence for each that has no value: it is null.
 
     The proof has shown that what they name has run; that its output is JSON with that key it can't know.
     """
     values: dict[str, Value] = {}
-    missing: list[str] = []
+    missing: dict[str, str] = {}
     for name, template in workflow.outputs.items():
         try:
             values[name] = resolve(template, scope)
         except Invalid as error:
             values[name] = None
-            missing.append(f"Output `{name}`: {error.message}")
-    return values, " ".join(missing)
+            missing[name] = error.message
+    return values, missing

@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from definitions.errors import NotPermitted
@@ -54,6 +55,9 @@ class Actor:
     permissions: frozenset[str] = field(default_factory=frozenset)
     host_id: int | None = None
     """With `agent`: the only host it may speak for."""
+    until: datetime | None = field(default=None, compare=False)
+    """When what they were recognised by ends, if it was a token that does: what they make by it to be
+    recognised by must not outlive it."""
 
     @property
     def person(self) -> int | None:

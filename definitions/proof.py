@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 from definitions import not_yet
 from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.delays import length
 from definitions.graph import Graph
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
 from definitions.proof_references import References
-from definitions.steps import ConditionStep, JobStep, PamCheckinStep, PamCheckoutStep, Step
+from definitions.rollout import limit_in_words
+from definitions.steps import ConditionStep, DelayStep, JobStep, PamCheckinStep, PamCheckoutStep, Step
 from definitions.steps.step import CONTINUE, END, TARGET_WORDS
 from definitions.witness import Before, Effort
 from definitions.workflow import Workflow, all_steps
@@ -67,6 +69,7 @@ def _prove_list(
 def _prove_step(step: Step, where: str, before: Before, refs: References, known: Catalogue) -> list[Problem]:
     problems = list(_not_available(step, where))
     problems += _unused(step, where)
+    problems += _never_in_time(step, where)
     problems += refs.check_step(step, where, before)
     problems += check_against(step, where, known, refs.secrets)
     return problems
@@ -99,6 +102,15 @@ def _unused(step: Step, where: str) -> Iterator[Problem]:
     if isinstance(step, JobStep) and not (step.max_failures is None or step.max_parallel or step.retries):
         message = "All hosts begin at once and only once: there is nothing that failures could stop."
         yield _warning(f"{where}/max_failures", message, "Set `max_parallel`, and hosts begin in waves.")
+
+
+def _never_in_time(step: Step, where: str) -> Iterator[Problem]:
+    """A delay that its own deadline always ends."""
+    if not isinstance(step, DelayStep) or step.until is not None or step.timeout_minutes is None:
+        return
+    if length(step) > 60 * float(step.timeout_minutes):
+        message = f"This delay is never over {limit_in_words(step)}, so it always fails."
+        yield _problem(f"{where}/timeout_minutes", "never-in-time", message, "Leave `timeout_minutes` out.")
 
 
 _OF_RETRIES: dict[str, object] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from definitions import secret_values
-from definitions.conditions import check
+from definitions.conditions import check, shape
 from definitions.delays import instant
 from definitions.errors import Invalid
 from definitions.graph import checked_out, names_of
@@ -42,6 +42,8 @@ INPUT_KINDS = {
     "number": "number",
     "boolean": "boolean",
 }
+MAX_CONDITIONS = 40_000
+"""Characters of all the different conditions of a workflow: to parse these takes about a second."""
 _NO_TEXTS = frozenset(["branches", "id", "type", "on_success", "on_failure", "on_true", "on_false"])
 """Words of ours, whose form leaves no room for a reference."""
 
@@ -50,12 +52,17 @@ class References:
     """What references of one workflow may speak of."""
 
     def __init__(self, workflow: Workflow, hosts: frozenset[str] | None = None) -> None:
-        """`hosts`: the names of those there are, if that is known."""
+        """`hosts`: what a step may name, if that is known; references only know hosts by their names."""
         self.workflow = workflow
-        self.hosts = hosts
+        self.hosts = None if hosts is None else frozenset(host for host in hosts if is_name(host))
         self.steps = {step.id: step for step in all_steps(workflow.steps)}
         self.inputs = {parameter.name: parameter for parameter in workflow.inputs}
         self.secrets = secret_values.names(workflow.inputs)
+        texts = [step.condition for step in self.steps.values() if isinstance(step, ConditionStep)]
+        self.long = sum(map(len, texts)) > MAX_CONDITIONS
+        """Whether there is so much text that it has to be counted what of it is parsed."""
+        self.shapes: set[str] = set()
+        self.parsed = 0
         self.checkouts: dict[str, str] = {}
         """By the name of the identity: the first step that checks it out."""
         for step in self.steps.values():
@@ -70,7 +77,7 @@ class References:
             value = getattr(step, field)
             if not value or not isinstance(value, str | dict | list | tuple) or field in _NO_TEXTS:
                 continue
-            for text, pointer in _texts(value, pointer_to(where, field)):
+            for text, pointer in texts(value, pointer_to(where, field)):
                 if field == "parameters" and secret_values.input_of(text) in self.secrets:
                     continue  # whether the parameter is a secret too, the catalogue knows
                 if field in allowed:
@@ -99,11 +106,15 @@ class References:
 
     def _check_kind(self, step: Step, where: str) -> Iterator[Problem]:
         if isinstance(step, ConditionStep):
+            if self._too_many(step.condition):
+                message = f"The different conditions of a workflow are longer than {MAX_CONDITIONS} together."
+                fix = "Leave the rest to script steps, and use their answers."
+                yield _problem(f"{where}/condition", "too-much-work", message, fix)
+                return
             for problem in check(step.condition, self.kind):
                 yield problem.model_copy(update={"pointer": f"{where}/condition"})
         elif isinstance(step, CommandStep):
-            for problem in lint_command(step.command, step.shell or "bash"):
-                yield problem.model_copy(update={"pointer": f"{where}/command"})
+            yield from _unsafe(step, where)
         elif isinstance(step, DelayStep) and step.until is not None and "{{" not in step.until:
             try:
                 instant(step.until)
@@ -116,6 +127,14 @@ class References:
                 if isinstance(name, str) and (name in RESERVED_ROOTS or name.startswith("step_")):
                     message = f"`{name}` means something else in references."
                     yield _problem(f"{where}/{field}", "reserved-name", message, "Choose another name.")
+
+    def _too_many(self, condition: str) -> bool:
+        """Whether the conditions up to this one are more than a proof takes on."""
+        found = shape(condition) if self.long else ""
+        if found not in self.shapes:
+            self.shapes.add(found)
+            self.parsed += len(found)
+        return self.parsed > MAX_CONDITIONS
 
     def kind(self, reference: Reference) -> str | None:
         """What a reference will hold, as far as the definition says."""
@@ -179,7 +198,7 @@ class References:
     def _check_host(self, reference: Reference, pointer: str, step: JobStep) -> Problem | None:
         """Whether the step runs on the host a reference names; of a tag or the instance's hosts only the
         start decides, but the host has to be there."""
-        meant, named = _own_hosts(step), _host_names(reference.path)
+        meant, named = _own_hosts(step), host_names(reference.path)
         known = self.hosts if meant is None else meant
         if known is None or not named or not known.isdisjoint(named):
             return None
@@ -188,14 +207,32 @@ class References:
         return _problem(pointer, "unknown-host", f"{reference.text}: {where} `{named[0]}`.", fix)
 
 
+def _unsafe(step: CommandStep, where: str) -> Iterator[Problem]:
+    """References in unsafe positions. Where the host decides on the shell it may be either: what would be
+    refused on Windows alone is a warning."""
+    pointer = f"{where}/command"
+    problems = lint_command(step.command, step.shell or "bash")
+    yield from (problem.model_copy(update={"pointer": pointer}) for problem in problems)
+    if step.shell is None and not problems:
+        for problem in lint_command(step.command, "powershell"):
+            message = f"On Windows, where PowerShell runs it: {problem.message}"
+            fix = f"Set `shell` if it runs on no such host. {problem.fix}"
+            told = {"pointer": pointer, "message": message, "fix": fix, "severity": "warning"}
+            yield problem.model_copy(update=told)
+
+
 def _own_hosts(step: JobStep) -> frozenset[str] | None:
     """The names of the hosts a step runs on, if it names each of them by its name."""
     names = {str(host).strip().rstrip(".").lower() for host in step.hosts}
-    plain = all(not name.isdigit() and not name.startswith(("tag:", "group:")) for name in names)
-    return frozenset(names) if names and plain else None
+    return frozenset(names) if names and all(map(is_name, names)) else None
 
 
-def _host_names(path: tuple[str, ...]) -> list[str]:
+def is_name(host: str) -> bool:
+    """Whether it is a host's name, and not an id, a tag or a group."""
+    return not host.isdigit() and not host.startswith(("tag:", "group:"))
+
+
+def host_names(path: tuple[str, ...]) -> list[str]:
     """The hosts a reference may mean: a host's name may have dots, and a part called like a property."""
     if path[1:2] != ("hosts",):
         return []
@@ -213,16 +250,16 @@ def _property(path: tuple[str, ...]) -> str | None:
     return None
 
 
-def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+def texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
     """Every text in a field, with its pointer."""
     if isinstance(value, str):
         yield value, pointer
     elif isinstance(value, dict):
         for key, inner in value.items():
-            yield from _texts(inner, pointer_to(pointer, key))
+            yield from texts(inner, pointer_to(pointer, key))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            yield from _texts(inner, pointer_to(pointer, index))
+            yield from texts(inner, pointer_to(pointer, index))
 
 
 def _unknown(reference: Reference, pointer: str, word: str, known: list[str], message: str) -> Problem:

@@ -93,9 +93,11 @@ def not_in_time(step: StepFields) -> str:
 def _halted(step: JobStep, hosts: Sequence[Standing], expired: bool) -> str:
     if expired:
         return not_in_time(step)
-    failed = sum(_failed(step, host) for host in hosts)
-    if step.max_failures is None or failed < max(1, step.max_failures):
+    ended = [host for host in hosts if _failed(step, host)]
+    if step.max_failures is None or len(ended) < (most := max(1, step.max_failures)):
         return ""
+    by_themselves = sum(host.status != JobStatus.CANCELLED for host in ended)
+    failed = by_themselves if by_themselves >= most else len(ended)  # what it stops itself is no reason to
     return f"{failed} of {len(hosts)} hosts failed, and that stops the step (`max_failures`)."
 
 

@@ -170,11 +170,12 @@ def _endings(
         yield None if (step.id, number) in lively else _ending(branch, routed)
 
 
-def _ending(branch: Branch, routed: Mapping[str, str]) -> str:
-    """Along the path taken last: a step off it may have ended the branch in an earlier visit."""
-    at = branch.steps[0].id
-    while (target := routed[at]) not in ENDINGS:
-        at = target
+def _ending(branch: Branch, routed: Mapping[str, str]) -> str | None:
+    """Along the path taken last: a step off it may have ended the branch in an earlier visit. None if the
+    branch was given up on the way."""
+    target = routed.get(branch.steps[0].id)
+    while target is not None and target not in ENDINGS:
+        target = routed.get(target)
     return target
 
 

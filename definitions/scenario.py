@@ -69,7 +69,10 @@ class Scenario(BaseModel):
 
     def begins(self, now: datetime) -> datetime:
         """The moment it begins; `now` unless it says another."""
-        return now if self.now is None else instant(self.now)
+        begins = now if self.now is None else instant(self.now)
+        if not 1970 <= begins.year < 3000 and self.now is not None:
+            raise Invalid("`now` lies in the years 1970 to 2999.")
+        return begins
 
 
 _FOR_ALL = frozenset(["outcome", "seconds"])

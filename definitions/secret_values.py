@@ -42,8 +42,8 @@ def given(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> Secre
 def given_again(
     parameters: Sequence[Parameter], shown: Mapping[str, Value], anew: Mapping[str, Value]
 ) -> tuple[dict[str, Value], list[Problem]]:
-    """The inputs of an instance that has ended, with its secret ones from `anew`, as they are not kept;
-    and what is wrong with that."""
+    """The inputs that an instance that has ended was given, with its secret ones from `anew`, as they are
+    not kept; and what is wrong with that."""
     secret = [name for name in sorted(names(parameters)) if shown.get(name) is not None]
     problems = [
         Problem(
@@ -65,7 +65,25 @@ def given_again(
         for name in anew
         if name not in secret
     ]
-    return {**shown, **{name: anew[name] for name in secret if name in anew}}, problems
+    kept = {name: value for name, value in shown.items() if value is not None}
+    return {**kept, **{name: anew[name] for name in secret if name in anew}}, problems
+
+
+def laid_open(
+    before: Sequence[Parameter], now: Sequence[Parameter], values: Mapping[str, Value]
+) -> list[Problem]:
+    """A problem for every value that was given as a secret, and would be kept and shown from now on."""
+    shown = {parameter.name for parameter in now} - names(now)
+    return [
+        Problem(
+            pointer=pointer_to("/inputs", name),
+            code="no-secret-any-more",
+            message=f"`{name}` was a secret, and is an input that is kept and shown by now.",
+            fix="Start the workflow with other inputs.",
+        )
+        for name in sorted(names(before) & shown)
+        if values.get(name) is not None
+    ]
 
 
 def by_variable(parameters: Sequence[Parameter], values: Mapping[str, Value]) -> SecretValues:

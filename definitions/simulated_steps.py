@@ -3,6 +3,7 @@
 Resolves and evaluates by the functions the engine's tasks use. Touches no host; decides no route.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,9 +11,12 @@ from typing import cast
 
 from definitions import condition_words, conditions, parameters, quorum, secret_values, variables
 from definitions.catalogue import Catalogue
-from definitions.delays import due_at
+from definitions.delays import due_at, too_late
 from definitions.errors import Invalid
+from definitions.lifecycles.job import JobStatus
+from definitions.names import listed
 from definitions.parameters import Value
+from definitions.rollout import Standing, decide, not_in_time
 from definitions.routing import Outcome
 from definitions.scenario import HostOutcome, Scenario, StepOutcome
 from definitions.steps import (
@@ -30,6 +34,7 @@ from definitions.variables import HostFacts, Scope, StepFacts
 
 JOB_SECONDS = 1.0
 """How long a job, a vote or a checkout takes where the scenario does not say."""
+_EXPIRED = "The deadline passes, which counts as rejected."
 Sent = dict[str, Value]
 
 
@@ -41,6 +46,8 @@ class World:
     known: Catalogue
     targets: Mapping[str, tuple[str, ...]]
     """The hosts that a target names; one that is missing names itself."""
+    starter: int | None = None
+    """Who starts it, among the people that are known."""
 
 
 @dataclass(frozen=True)
@@ -63,14 +70,30 @@ def plan(step: Step, scope: Scope, now: datetime, world: World) -> Plan:
     sent: Sent = {}
     try:
         if isinstance(step, DelayStep):
-            planned = _delay(step, told, scope, now, sent)
+            planned = _in_time(step, _delay(step, told, scope, now, sent))
         else:
-            planned = _PLANS[type(step)](step, told, scope, world, sent)
+            planned = _in_time(step, _PLANS[type(step)](step, told, scope, world, sent))
     except Invalid as error:
         details = [problem.message for problem in error.problems]
         reason = " ".join([error.message, *details])
         return Plan(sent, Outcome.FAILURE, reason, None, told.seconds or 0)
     return planned
+
+
+def limit_of(step: Step) -> float | None:
+    """Within how many seconds the step has to be over."""
+    return None if step.timeout_minutes is None else float(step.timeout_minutes) * 60
+
+
+def _in_time(step: Step, planned: Plan) -> Plan:
+    """The same, or the failure that the deadline makes of it; what is stopped leaves no exit code."""
+    limit = limit_of(step)
+    if limit is None or planned.seconds <= limit:
+        return planned
+    reason = _EXPIRED if isinstance(step, ApprovalStep) else not_in_time(step)
+    stopped = tuple(HostFacts(host=host.host) for host in planned.facts.hosts) if planned.facts else ()
+    facts = StepFacts(hosts=stopped) if planned.facts else None
+    return Plan(planned.sent, Outcome.FAILURE, reason, facts, limit)
 
 
 def hosts_of(step: JobStep, world: World) -> list[str]:
@@ -111,17 +134,40 @@ def _command(step: CommandStep, told: StepOutcome, scope: Scope, world: World, s
 def _job(step: JobStep, told: StepOutcome, scope: Scope, world: World, sent: Sent) -> Plan:
     if step.run_as is not None:
         sent["run_as"] = variables.resolve_run_as(step.run_as, scope)
-    facts = StepFacts(hosts=tuple(_on_host(name, told) for name in hosts_of(step, world)))
-    bad = [host for host in facts.hosts if host.exit_code]
-    seconds = JOB_SECONDS if told.seconds is None else told.seconds
+    found, never = _in_waves(step, [_on_host(name, told) for name in hosts_of(step, world)])
+    facts = StepFacts(hosts=(*found, *(HostFacts(host=name) for name in never)))
+    bad = [host for host in found if host.exit_code]
+    waves = -(-len(found) // (step.max_parallel or len(found) or 1))
+    seconds = JOB_SECONDS * waves if told.seconds is None else told.seconds
     if not bad and told.outcome != "failure":
         return Plan(sent, Outcome.SUCCESS, "", facts, seconds)
-    reason = "Failed, as the scenario says."
-    if bad:
-        reason = f"On {bad[0].host}: exit code {bad[0].exit_code}"
-        more = f" (and {len(bad) - 1} more of {len(facts.hosts)} jobs)" if len(bad) > 1 else ""
-        reason = f"{reason}{more}."
+    if not bad:
+        return Plan(sent, Outcome.FAILURE, "Failed, as the scenario says.", facts, seconds)
+    more = f" (and {len(bad) - 1} more of {len(facts.hosts)} jobs)" if len(bad) > 1 else ""
+    reason = f"On {bad[0].host}: exit code {bad[0].exit_code}{more}."
+    if never:
+        halted = decide(step, _standings(step, found, len(never)), expired=False).halted
+        reason = f"{halted} {reason} Not started on {listed(never)}."
     return Plan(sent, Outcome.FAILURE, reason, facts, seconds)
+
+
+def _in_waves(step: JobStep, hosts: list[HostFacts]) -> tuple[list[HostFacts], list[str]]:
+    """The hosts that begin, and the names of those that never do, as too many have failed before."""
+    size = step.max_parallel or len(hosts) or 1
+
+    def stops_after(waves: int) -> bool:
+        begun = hosts[: waves * size]
+        return bool(decide(step, _standings(step, begun, len(hosts) - len(begun)), expired=False).halted)
+
+    waves = bisect_left(range(-(-len(hosts) // size)), True, key=stops_after)
+    return hosts[: waves * size], [host.host for host in hosts[waves * size :]]
+
+
+def _standings(step: JobStep, ended: list[HostFacts], waiting: int) -> list[Standing]:
+    """How hosts stand when some have ended: what the scenario says is what the last attempt came to."""
+    last = step.retries + 1
+    stand = [Standing(JobStatus.FAILED if one.exit_code else JobStatus.COMPLETED, last) for one in ended]
+    return [*stand, *[Standing()] * waiting]
 
 
 def _on_host(name: str, told: StepOutcome) -> HostFacts:
@@ -152,16 +198,19 @@ def _approval(step: ApprovalStep, told: StepOutcome, scope: Scope, world: World,
         return Plan(sent, outcome, tally.sentence, None, seconds)
     if step.timeout_minutes is None:
         return Plan(sent, None, f"Waits for a decision: {tally.sentence}")
-    reason = f"{tally.sentence} The deadline passes, which counts as rejected."
+    reason = f"{tally.sentence} {_EXPIRED}"
     return Plan(sent, Outcome.FAILURE, reason, None, float(step.timeout_minutes) * 60)
 
 
 def _electorate(step: ApprovalStep, told: StepOutcome, world: World) -> int:
-    """How many may decide. Without a server: as many as are named, or have voted."""
+    """How many may decide. Without a server: as many as are named, or have voted, and in a role enough."""
     people = world.known.people
     if people is None:
-        return max(len(set(step.approvers)), len(told.votes))
-    return len({person for name in step.approvers for person in people.get(name, ())})
+        enough = 2 if step.approval_type == "two_of_many" else 1
+        in_role = enough if any(name.startswith("role:") for name in step.approvers) else 1
+        return max(len(set(step.approvers)), len(told.votes), in_role)
+    left_out = frozenset() if step.allow_self else {world.starter}
+    return len({person for name in step.approvers for person in people.get(name, ())} - left_out)
 
 
 def _condition(step: ConditionStep, told: StepOutcome, scope: Scope, world: World, sent: Sent) -> Plan:
@@ -176,6 +225,8 @@ def _condition(step: ConditionStep, told: StepOutcome, scope: Scope, world: Worl
 def _delay(step: DelayStep, told: StepOutcome, scope: Scope, now: datetime, sent: Sent) -> Plan:
     moment = due_at(step, now, scope)
     sent["until"] = moment.isoformat()
+    if told.seconds is None and (late := too_late(step, moment, now)):
+        return Plan(sent, Outcome.FAILURE, late)
     took = max(0.0, (moment - now).total_seconds()) if told.seconds is None else told.seconds
     if told.outcome == "failure":
         return Plan(sent, Outcome.FAILURE, "Failed, as the scenario says.", None, took)

@@ -6,29 +6,36 @@ a clock of its own: of branches side by side the one that takes less time comes 
 
 import heapq
 import json
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import cast
 
 from pydantic import BaseModel
 
 from definitions import parameters, routing, secret_values, variables
 from definitions.catalogue import Catalogue
+from definitions.delays import later
 from definitions.errors import Invalid
 from definitions.examination import Reading
 from definitions.lifecycles.instance import InstanceStatus, StepStatus
 from definitions.nearest import pointer_to
+from definitions.outputs import outputs_of
 from definitions.parameters import Value
 from definitions.problems import Problem
+from definitions.rollout import not_in_time
 from definitions.routing import Active, Outcome
 from definitions.scenario import Scenario, read_scenario
-from definitions.simulated_steps import Plan, World, plan
+from definitions.simulated_steps import Plan, World, limit_of, plan
 from definitions.steps import ParallelStep, Step
 from definitions.variables import HostFacts, Scope, StepFacts
 from definitions.workflow import Workflow
 
 MAX_SENT = 4 * 1024 * 1024
-"""Characters of all that is sent in one simulation."""
+"""Characters of all that one simulation tells: what is sent, what hosts leave, what is put out."""
+_OF_A_HOST = 64
+"""Characters that a host's result takes beside what it printed."""
+_LAST = 1_000_000
+"""Of what happens at one moment a deadline comes last."""
 _NO_WAY = frozenset(["unknown-target", "cycle"])
 """Problems with which a walk would not come to an end."""
 
@@ -79,12 +86,14 @@ def simulate(
     *,
     known: Catalogue | None = None,
     targets: Mapping[str, tuple[str, ...]] | None = None,
+    starter: int | None = None,
     going_on: Callable[[], bool] = lambda: True,
 ) -> Simulation:
     """Walk the workflow that was read under the scenario's document.
 
-    `targets`: the hosts a target names, where a server knows. `going_on` is asked at every step whether
-    somebody still waits. Raises `Invalid` with every problem when there is nothing to walk.
+    `targets`: the hosts a target names, and `starter`: who starts it, where a server knows. `going_on` is
+    asked at every step whether somebody still waits. Raises `Invalid` with every problem when there is
+    nothing to walk.
     """
     problems = reading.prove(known)
     workflow = reading.workflow
@@ -96,7 +105,7 @@ def simulate(
         inputs, wrong = _bound(workflow, given)
     if given is None or wrong:
         raise Invalid("The scenario does not fit the workflow.", wrong)
-    walk = _Walk(workflow, World(given, known or Catalogue(), targets or {}), inputs, now, going_on)
+    walk = _Walk(workflow, World(given, known or Catalogue(), targets or {}, starter), inputs, now, going_on)
     walk.run()
     return Simulation(
         status=walk.status,
@@ -133,7 +142,7 @@ class _Walk:
         self.began = world.scenario.begins(now)
         self.going_on = going_on
         self.clock = 0.0
-        self.sent = 0
+        self.told = 0
         self.frontier = routing.start(workflow).frontier
         self.routed: dict[str, str] = {}
         self.results: dict[str, StepFacts | None] = {}
@@ -173,17 +182,20 @@ class _Walk:
             self.frontier = routing.fork(self.workflow, self.frontier, active)
             labels: list[Value] = [*step.branch_labels()]
             self._enter(active, step, Plan({"join": step.join, "branches": labels}, None))
+            limit = limit_of(step)
+            if limit is not None:
+                late = Plan({}, Outcome.FAILURE, not_in_time(step))
+                heapq.heappush(self.ends, (self.clock + limit, _LAST + len(self.path), active, late))
             return True
-        planned = plan(step, self._scope(), self.began + timedelta(seconds=self.clock), self.world)
+        planned = plan(step, self._scope(), later(self.began, self.clock), self.world)
         self._enter(active, step, planned)
         if planned.outcome is not None:
             heapq.heappush(self.ends, (self.clock + planned.seconds, len(self.path), active, planned))
         return True
 
     def _enter(self, active: Active, step: Step, planned: Plan) -> None:
-        self.sent += len(json.dumps(planned.sent))
-        if self.sent > MAX_SENT:
-            raise Invalid(f"What the steps are sent comes to more than {MAX_SENT} characters.")
+        self._count(len(json.dumps(planned.sent)))
+        self._count_hosts(planned.facts.hosts if planned.facts else ())
         waits = planned.outcome is None and not isinstance(step, ParallelStep)
         self.path[active] = SimulatedStep(
             step=step.id,
@@ -196,6 +208,20 @@ class _Walk:
             began=self.clock,
             reason=planned.reason if waits else "",
         )
+
+    def _count(self, characters: int) -> None:
+        self.told += characters
+        if self.told > MAX_SENT:
+            raise Invalid(f"What the steps are sent and leave comes to more than {MAX_SENT} characters.")
+
+    def _count_hosts(self, hosts: Sequence[HostFacts]) -> None:
+        """What one prints the scenario says once, and the path tells of each host."""
+        sizes: dict[tuple[str, str], int] = {}
+        for host in hosts:
+            printed = (host.stdout, host.stderr)
+            if printed not in sizes:
+                sizes[printed] = len(json.dumps(printed))
+            self._count(_OF_A_HOST + len(host.host) + sizes[printed])
 
     def _join(self) -> bool:
         """Close a parallel step whose branches have joined; whether there was one."""
@@ -243,16 +269,15 @@ class _Walk:
 
     def _put_out(self) -> None:
         """Resolve the outputs; what has no value is a problem of its own."""
-        scope = self._scope()
-        for name, template in self.workflow.outputs.items():
-            try:
-                self.outputs[name] = variables.resolve(template, scope)
-            except Invalid as error:
-                fix = "Refer to what is always there."
-                where = pointer_to("/outputs", name)
-                self.problems.append(
-                    Problem(pointer=where, code="output-without-value", message=error.message, fix=fix)
-                )
+        self.outputs, missing = outputs_of(self.workflow, self._scope())
+        self._count(len(json.dumps(self.outputs)))
+        fix = "Refer to what is always there."
+        self.problems += [
+            Problem(
+                pointer=pointer_to("/outputs", name), code="output-without-value", message=message, fix=fix
+            )
+            for name, message in missing.items()
+        ]
 
     def _scope(self) -> Scope:
         return variables.scope(

@@ -15,6 +15,7 @@ import yaml
 from definitions.errors import Invalid
 from definitions.parameters import LARGEST_INTEGER
 from definitions.problems import Problem
+from definitions.reading import MAX_DEPTH
 from deployments.definition_kinds import KINDS, Kind
 
 _SIZE_LIMIT = 4 * 1024 * 1024
@@ -85,12 +86,17 @@ def _load(path: Path, place: str) -> object:
         raise _refused(place, "not-readable", str(error), fix) from error
 
 
-def _as_kept(value: object) -> object:
-    """The same value; of a number like 1e17 the integer, as which the server's database gives it back."""
+def _as_kept(value: object, depth: int = 0) -> object:
+    """The same value; of a number like 1e17 the integer, as which the server's database gives it back.
+
+    What is nested deeper than a definition can be is left alone: that is refused by who judges it.
+    """
+    if depth > MAX_DEPTH:
+        return value
     if isinstance(value, dict):
-        return {key: _as_kept(inner) for key, inner in value.items()}
+        return {key: _as_kept(inner, depth + 1) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_as_kept(inner) for inner in value]
+        return [_as_kept(inner, depth + 1) for inner in value]
     if isinstance(value, float) and _WRITTEN_OUT_FROM <= abs(value) <= LARGEST_INTEGER:
         return int(value)
     return value

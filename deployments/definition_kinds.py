@@ -11,11 +11,12 @@ from definitions.examination import examine
 from definitions.identity import Identity, parse_identity
 from definitions.library import Library, parse_library
 from definitions.problems import Problem
+from definitions.recurring_job import RecurringJob, read_recurring_job
 from definitions.script import Script, parse_script
 from definitions.vault import Vault, parse_vault
 from definitions.workflow import Workflow, parse
 
-Definition = Vault | Identity | Library | Script | Workflow
+Definition = Vault | Identity | Library | Script | Workflow | RecurringJob
 Reader = Callable[[object], tuple[Definition | None, list[Problem]]]
 
 
@@ -44,6 +45,7 @@ KINDS: dict[str, Kind] = {
         Kind("library", "/libraries", parse_library, parse_library, "definition"),
         Kind("script", "/scripts", parse_script, parse_script, "definition"),
         Kind("workflow", "/workflows", parse, examine, "draft", published=True),
+        Kind("recurring_job", "/recurring-jobs", read_recurring_job, read_recurring_job, "definition"),
     )
 }
 """In the order in which they must be applied: what is named before what names it."""

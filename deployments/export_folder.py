@@ -21,7 +21,7 @@ MEMORY = ".opsgate-export"
 _PLAIN = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,98}[a-z0-9_-])?")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?")
 """What Windows takes for a device, whatever follows the dot."""
-_OURS = re.compile(r"[a-z]+/[a-z0-9][a-z0-9._~-]*")
+_OURS = re.compile(r"[a-z-]+/[a-z0-9][a-z0-9._~-]*")
 """Where an export writes: a name in such a file can't lead anywhere else."""
 
 

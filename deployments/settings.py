@@ -5,11 +5,12 @@ of the web process and adds addresses. Built once by an entry point and handed o
 settings: a setting may name the file that holds one.
 """
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from agent_api.settings import ApiSettings
 from approvals_ui.settings import PagesSettings
@@ -17,6 +18,21 @@ from store.settings import CONFIG_FILE, FileSettings
 
 SomeFile = Annotated[Path | None, BeforeValidator(lambda given: given or None)]
 """A file, or none: an empty variable unsets what opsgate.toml says."""
+
+
+def _network(text: str) -> str:
+    """An address is the network of itself; no name, and no sign for everybody."""
+    return str(ipaddress.ip_network(text.strip()))
+
+
+Networks = Annotated[
+    tuple[Annotated[str, AfterValidator(_network)], ...],
+    NoDecode,  # an environment variable holds them with commas between, not JSON
+    BeforeValidator(
+        lambda given: [each for each in given.split(",") if each.strip()] if isinstance(given, str) else given
+    ),
+]
+"""Addresses and networks, for example `192.0.2.7, 10.1.0.0/16`."""
 
 
 class WebSettings(FileSettings, ApiSettings, PagesSettings):
@@ -37,4 +53,7 @@ class WebSettings(FileSettings, ApiSettings, PagesSettings):
     web_tls_key: SomeFile = Field(default=None, description="PEM file: the certificate's private key")
     web_plain_http: bool = Field(
         default=False, description="serve beyond loopback without TLS: something in front speaks it"
+    )
+    web_trusted_proxies: Networks = Field(
+        default=(), description="proxies whose X-Forwarded-For is believed: their addresses or networks"
     )

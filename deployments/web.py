@@ -1,5 +1,7 @@
 """The web process: the API for agents and people and the pages, as one application on one port."""
 
+from ssl import SSLContext
+
 import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -42,22 +44,27 @@ async def serve(settings: WebSettings) -> None:
     db = await Database.connect(settings.database_url, min_size=2, max_size=20, name="opsgate-web", keys=keys)
     app = create_app(db, settings)
     try:
-        config = uvicorn.Config(
-            app,
-            host=settings.web_host,
-            port=settings.web_port,
-            log_level="warning",
-            # Forwarded headers are a caller's claim until an operator names a trusted proxy.
-            proxy_headers=False,
-            server_header=False,
-            # An agent asks every few seconds: by default it would connect anew each time.
-            timeout_keep_alive=75,
-            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
-            # Long polls are held open: don't wait for them when stopping.
-            timeout_graceful_shutdown=2,
-        )
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(server_config(app, settings, tls)).serve()
     finally:
         if app.state.prefect is not None:
             await app.state.prefect.close()
         await db.close()
+
+
+def server_config(app: ASGIApp, settings: WebSettings, tls: SSLContext | None) -> uvicorn.Config:
+    """How the HTTP server serves the application; None: without TLS."""
+    return uvicorn.Config(
+        app,
+        host=settings.web_host,
+        port=settings.web_port,
+        log_level="warning",
+        # Forwarded headers are a caller's claim, except those of a proxy that an operator has named.
+        proxy_headers=bool(settings.web_trusted_proxies),
+        forwarded_allow_ips=list(settings.web_trusted_proxies),
+        server_header=False,
+        # An agent asks every few seconds: by default it would connect anew each time.
+        timeout_keep_alive=75,
+        ssl_context_factory=None if tls is None else lambda _config, _default: tls,
+        # Long polls are held open: don't wait for them when stopping.
+        timeout_graceful_shutdown=2,
+    )

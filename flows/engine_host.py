@@ -7,6 +7,7 @@ what ran when the worker was killed has ended with it, and is reported as interr
 
 import asyncio
 import base64
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
@@ -26,11 +27,13 @@ from agent.protocol import (
     StartedReport,
     Stream,
 )
-from definitions.errors import Conflict, NotFound, NotPermitted
+from definitions.errors import Conflict, NotPermitted, OpsgateError
 from definitions.permissions import Actor
 from flows.away import STORE_AWAY
 from flows.process import EngineProcess, log
 from store import channels, claims, engine_host, job_output, jobs
+from store.connection import Database
+from store.engine.workers import LEASE_SECONDS
 from tasks import engine_shell
 from tasks.engine_shell import EngineShell
 
@@ -40,6 +43,8 @@ SLOTS = 8
 """Jobs at once."""
 _LOOK_SECONDS = 1.0
 """A ring may be lost; and it is the heartbeat that keeps other workers from taking over."""
+_SILENT_LOOKS = math.ceil(LEASE_SECONDS / _LOOK_SECONDS) + 1
+"""So often in a row a worker finds no new sign of life of another before it takes its place."""
 _PRINT_SECONDS = 0.3
 _AGAIN_SECONDS = 0.5
 
@@ -61,18 +66,36 @@ class EngineHost:
 
     async def run(self) -> None:
         """Take the place when it is free; give it back at the end."""
+        # Segments can't keep its heartbeat waiting for a connection; none is opened before it is needed.
+        own = await Database.connect(
+            self._db.dsn, min_size=0, max_size=1, name="opsgate-engine-host", keys=self._db.keys
+        )
+        try:
+            while True:
+                self._boot_id = str(uuid4())
+                try:
+                    if (agent := await self._wait_for_place(own)) is not None:
+                        await self._serve(own, agent)
+                except (Conflict, NotPermitted) as refusal:
+                    log.warning("this worker runs no steps on its host any more", reason=str(refusal))
+                except STORE_AWAY as error:
+                    log.warning("the store is away; the engine's host waits for it", error=repr(error))
+                except Exception as error:
+                    log.error("the engine's host broke off; it begins again", exc_info=error)
+                await asyncio.sleep(_LOOK_SECONDS)
+        finally:
+            await own.close()
+
+    async def _wait_for_place(self, own: Database) -> Actor | None:
+        """Become the agent once nobody is, or once who is has been silent for as long as this was looking.
+        A look that fails ends it: then nobody could give a sign of life."""
         public_key = self._key.public_key().public_bytes_raw()
-        while True:
-            self._boot_id = str(uuid4())
-            try:
-                agent = await engine_host.take_over(self._db, self._boot_id, public_key)
-                if agent is not None:
-                    await self._serve(agent)
-            except (Conflict, NotPermitted) as refusal:
-                log.warning("this worker runs no steps on its host any more", reason=str(refusal))
-            except STORE_AWAY as error:
-                log.warning("the store is away; the engine's host waits for it", error=repr(error))
+        silent, looks = await engine_host.sign(own), 1
+        while silent is not None and looks < _SILENT_LOOKS:
             await asyncio.sleep(_LOOK_SECONDS)
+            found = await engine_host.sign(own)
+            silent, looks = found, looks + 1 if found == silent else 1
+        return await engine_host.take_over(own, self._boot_id, public_key, silent)
 
     def _heard(self, host_id: str) -> None:
         if host_id in ("", self._host_id):
@@ -84,14 +107,14 @@ class EngineHost:
             await asyncio.wait([attempt.task for attempt in self._attempts.values()])
             await asyncio.sleep(0)
 
-    async def _serve(self, agent: Actor) -> None:
+    async def _serve(self, own: Database, agent: Actor) -> None:
         log.info("this worker runs the steps on the engine's host")
         self._host_id = str(agent.host_id)
         try:
             while True:
                 self._ring.clear()
                 try:
-                    await self._poll(agent)
+                    await self._poll(own, agent)
                 except STORE_AWAY as error:
                     log.warning("a poll for the engine's host failed", error=repr(error))
                 with suppress(TimeoutError):
@@ -101,15 +124,15 @@ class EngineHost:
                 attempt.task.cancel()
             await asyncio.gather(*(each.task for each in self._attempts.values()), return_exceptions=True)
             with suppress(*STORE_AWAY):
-                await engine_host.leave(self._db, agent, self._boot_id)
+                await engine_host.leave(own, agent, self._boot_id)
 
-    async def _poll(self, agent: Actor) -> None:
+    async def _poll(self, own: Database, agent: Actor) -> None:
         free = 0 if self._process.draining.is_set() else max(0, SLOTS - len(self._attempts))
         holding = [Held(job_id=ref.job_id, attempt=ref.attempt, state="started") for ref in self._attempts]
         request = PollRequest(
             boot_id=self._boot_id, request_id=str(uuid4()), holding=holding, free_slots=free
         )
-        reply = await claims.poll(self._db, agent, request)
+        reply = await claims.poll(own, agent, request, sure=True)
         for job in reply.jobs:
             self._begin(agent, job)
         for ref in reply.cancel:
@@ -165,11 +188,15 @@ class Attempt:
                     await self._ship(self._shell)
                 await self._ship(self._shell)
                 report = self._shell.report()
-        except (Conflict, NotFound) as refusal:
+        except OpsgateError as refusal:
             log.warning("a job of the engine's host is not wanted any more", reason=str(refusal))
             return
         except OSError as error:
             report = CompletedReport(outcome="refused", reason=f"It could not be started: {error.strerror}.")
+        except Exception as error:  # else it would run for ever
+            log.error("a job of the engine's host broke off", job=self.ref.job_id, exc_info=error)
+            reason = f"Opsgate itself failed while it ran ({type(error).__name__})."
+            report = CompletedReport(outcome="interrupted", reason=reason)
         await self._say(report)
 
     async def _say(self, report: StartedReport | CompletedReport) -> bool:

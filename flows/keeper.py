@@ -3,23 +3,24 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts. Deadlines, the audit chain and notices have rounds of their
-own: they don't need Prefect, and a call to it may hang for a minute.
+the next one; it never stops the other parts. Deadlines, ticks, the audit chain and notices have rounds of
+their own: they don't need Prefect, and a call to it may hang for a minute.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import asyncpg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows import notices, prefect_runs
+from flows import notices, prefect_runs, schedules
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
-from store import approvals, audit_chain, channels, checkouts, jobs, outbox
+from store import approval_reach, approvals, audit_chain, channels, checkouts, jobs, outbox
 from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
@@ -88,7 +89,7 @@ class Keeper:
         log.info("this worker's keeper is active")
         beside = [
             asyncio.create_task(rounds(), name=f"opsgate-{rounds.__name__.strip('_')}")
-            for rounds in (self._deadline_rounds, self._audit_rounds, self._notice_rounds)
+            for rounds in (self._deadline_rounds, self._tick_rounds, self._audit_rounds, self._notice_rounds)
         ]
         number, loop = 0, asyncio.get_running_loop()
         checked = loop.time()
@@ -114,7 +115,11 @@ class Keeper:
         """Everything that Prefect is to be told now."""
         await self._try("errands", self._errands)
         await self._try("instances", self._instances)
+        await self._try("schedules", lambda: schedules.tell(self.db, self.client))
         if number % 5 == 0:
+            await self._try("schedules in Prefect", lambda: schedules.listen(self.db, self.client))
+        if number % 60 == 0:
+            await self._try("runs left behind", self._requeue)
             await self._try("ended runs", self._close_runs)
 
     async def _deadline_rounds(self) -> None:
@@ -122,6 +127,11 @@ class Keeper:
         while True:
             await self.deadlines(number)
             number += 1
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _tick_rounds(self) -> None:
+        while True:
+            await self._try("overdue ticks", lambda: schedules.catch_up(self.db))
             await asyncio.sleep(TICK_SECONDS)
 
     async def _audit_rounds(self) -> None:
@@ -144,6 +154,8 @@ class Keeper:
         await self._try("approvals", lambda: approvals.expire_due(self.db))
         await self._try("checkouts", lambda: checkouts.end_overdue(self.db))
         await self._try("news of checkouts", lambda: checkouts.tell(self.db))
+        if number % 15 == 0:
+            await self._try("approvals out of reach", lambda: approval_reach.reject_unreachable(self.db))
         if number % 5 == 0:
             await self._try("stale jobs", lambda: jobs.fail_stale(self.db))
             await self._try("running jobs", lambda: jobs.time_out_running(self.db))
@@ -206,6 +218,9 @@ class Keeper:
                 # When it is on its way: nobody waits for the link.
                 page = f"{self.process.settings.public_url}/instances/{idle.instance_id}"
                 await self._try("the link back", partial(prefect_runs.link_back, self.client, flow_run, page))
+
+    async def _requeue(self) -> None:
+        await schedules.requeue(self.client, datetime.now(UTC) - timedelta(seconds=schedules.LEFT_SECONDS))
 
     async def _close_runs(self) -> None:
         for ended in await attention.unclosed(self.db):

@@ -31,6 +31,9 @@ async def _send(process: EngineProcess, parcels: list[Parcel]) -> None:
             continue
         letters.append(Letter(id=parcel.id, url=url, title=parcel.title, body=parcel.body))
     if letters:
-        answers |= await deliver(letters, local=process.settings.notice_local)
+        answers |= await deliver(letters, allowed=process.settings.notice_networks)
     for parcel in parcels:
-        await notices.note(process.db, parcel, answers[parcel.id])
+        if parcel.id in answers:
+            await notices.note(process.db, parcel, answers[parcel.id])
+        else:
+            await notices.give_back(process.db, parcel)

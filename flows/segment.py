@@ -181,7 +181,8 @@ class Segment:
             if advance.ended is InstanceStatus.FAILED:
                 cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
             elif advance.ended is InstanceStatus.COMPLETED:
-                outputs, cause = outputs_of(situation.workflow, run.scope(answer.facts))
+                outputs, missing = outputs_of(situation.workflow, run.scope(answer.facts))
+                cause = " ".join(f"Output `{name}`: {message}" for name, message in missing.items())
             advance, self.watch.glance = await commits.close_step(
                 self.process.db,
                 self.lease,

@@ -1,13 +1,22 @@
 """What the engine's processes are told: where the store and Prefect are, and their limits."""
 
+import ipaddress
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode
 
 from store.settings import FileSettings
 
 WORK_POOL = "opsgate"
 WORKER_TYPE = "opsgate"
+
+
+def networks(given: object) -> list[str]:
+    """Networks as a list, or one text with commas; `ValueError` for what is none."""
+    parts = given.split(",") if isinstance(given, str) else given if isinstance(given, list) else [given]
+    return [str(ipaddress.ip_network(str(part).strip())) for part in parts if str(part).strip()]
 
 
 class EngineSettings(FileSettings):
@@ -23,8 +32,9 @@ class EngineSettings(FileSettings):
     """The key that signs checkpoints of the audit chain; None: it is chained and not signed."""
     public_url: str = ""
     """Where people reach our pages; linked from Prefect."""
-    notice_local: bool = False
-    """Whether notices may go to addresses of this machine and its link: a mail relay on it, say."""
+    notice_networks: Annotated[list[str], NoDecode, BeforeValidator(networks)] = Field(default=[])
+    """Networks and addresses that notices may go to though they are not public, by commas: of a mail relay
+    on this machine, say, or of a chat server in the house."""
     worker_limit: int = Field(default=200, ge=0)
     """Flow runs one worker process runs at once. 0: it only keeps, other workers run."""
     engine_steps: bool = False

@@ -22,6 +22,7 @@ from prefect.settings import (
 )
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from flows import recurring
 from flows.engine_host import EngineHost
 from flows.execute import Executor
 from flows.keeper import Keeper
@@ -232,8 +233,11 @@ class OpsgateWorker(BaseWorker[BaseJobConfiguration, BaseVariables, OpsgateWorke
             pending = flow_run.state is not None and flow_run.state.is_pending()
             ready = pending or await self._propose_pending_state(flow_run)
             self._submitting_flow_run_ids.discard(flow_run.id)
-            if ready and self._executor is not None:
-                await self._executor.execute(flow_run)
+            if ready and self._executor is not None and self._process is not None:
+                if recurring.PARAMETER in flow_run.parameters:
+                    await recurring.run_here(self._process, self._executor.client, flow_run)
+                else:
+                    await self._executor.execute(flow_run)
         except Exception as error:
             log.warning("a flow run could not be taken up", flow_run=str(flow_run.id), error=repr(error))
         finally:

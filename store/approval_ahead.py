@@ -4,11 +4,12 @@ The steps up to the next gate, with the values, hosts and versions they have the
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from definitions import ahead, variables
 from definitions.ahead import Piece, ScriptAhead, StepAhead
-from definitions.errors import Invalid
+from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, text_of
 from definitions.references import references
 from definitions.step_documents import write_step
@@ -17,6 +18,8 @@ from definitions.variables import StepFacts
 from definitions.workflow import Workflow, all_steps
 from store import scripts, targets, workflows
 from store.connection import Row, Tx
+from store.references import listed
+from store.targets import HostRef
 
 
 async def freeze(tx: Tx, instance: Row, gate: str) -> list[Value]:
@@ -65,12 +68,46 @@ async def _results(tx: Tx, instance_id: int, steps: list[Step]) -> dict[str, Ste
 
 async def _hosts(tx: Tx, instance: Row, step: JobStep) -> dict[str, Any]:
     try:
-        found = await targets.resolve(tx, list(step.hosts) or instance["host_ids"])
+        found = await targets.resolve(tx, list(step.hosts) or instance["host_ids"], of_step=True)
     except Invalid as error:
         return {"hosts_note": error.message}
-    moving = [str(host) for host in step.hosts if str(host).startswith(("tag:", "group:"))]
-    note = f"{' and '.join(moving)}: looked up again when the step runs" if moving else ""
+    moving = _moving(step)
+    note = f"{moving}: if this means other hosts when the step begins, the step fails" if moving else ""
     return {"hosts": tuple(host.name for host in found), "hosts_note": note}
+
+
+def _moving(step: JobStep) -> str:
+    """The targets of a step that may mean other hosts tomorrow."""
+    return " and ".join(str(host) for host in step.hosts if str(host).startswith(("tag:", "group:")))
+
+
+async def confirm_hosts(tx: Tx, instance_id: int, step: JobStep, hosts: Sequence[HostRef]) -> None:
+    """`Conflict` when a step that begins means other hosts than people have said yes to.
+
+    Asked is every gate of the instance that named the step, as it was approved last: two of them that lie
+    in two branches have each seen their own. A step that no gate leads to may mean whom it likes.
+    """
+    moving = _moving(step)
+    if not moving:
+        return
+    rows = await tx.fetch(
+        """SELECT DISTINCT ON (r.step_id) r.id, ahead.step -> 'hosts' AS hosts
+           FROM approval_requests r CROSS JOIN LATERAL json_array_elements(r.frozen -> 'ahead') ahead (step)
+           WHERE r.instance_id = $1 AND r.status = 'approved' AND ahead.step ->> 'step' = $2
+           ORDER BY r.step_id, r.visit DESC""",
+        instance_id,
+        step.id,
+    )
+    meant = {host.name for host in hosts}
+    for row in rows:
+        approved = set(row["hosts"] or ())
+        if approved != meant:
+            changed = [f"+{name}" for name in sorted(meant - approved)]
+            changed += [f"-{name}" for name in sorted(approved - meant)]
+            raise Conflict(
+                f"The hosts of {moving} have changed since it was approved (approval {row['id']}): "
+                f"{listed(changed)}."
+            )
 
 
 async def _script(tx: Tx, instance: Row, step: ScriptStep, described: StepAhead) -> dict[str, Any]:

@@ -87,13 +87,14 @@ class _Run:
         except Invalid:  # then the step fails, and nothing runs
             return script, script.content
 
-    async def texts(self, step: Step) -> tuple[str, str]:
-        """What a step does, as two texts to compare: its settings, and what it runs."""
+    async def texts(self, step: Step, hidden: str | None) -> tuple[str, str]:
+        """What a step does, as two texts to compare: its settings, and what it runs. `hidden`: nothing of
+        its script, whose parameters and defaults are as much the script's as its text."""
         settings = {
             key: value for key, value in write_step(step).items() if key not in ("command", "branches")
         }
         content = step.command if isinstance(step, CommandStep) else ""
-        if (found := await self.script(step)) is not None:
+        if not hidden and (found := await self.script(step)) is not None:
             script, content = found
             settings["script"] = script.model_dump(mode="json", exclude={"content", "libraries"})
         return json.dumps(settings, indent=2, sort_keys=True, ensure_ascii=False), content
@@ -156,6 +157,6 @@ async def _change(step: Step, now: _Run, then: _Run, hidden: str | None) -> Chan
         before = then.workflow.step(step.id)
     except KeyError:
         return Change(new=True)
-    old, new = await then.texts(before), await now.texts(step)
+    old, new = await then.texts(before, hidden), await now.texts(step, hidden)
     content = None if hidden else unified(old[1], new[1], "approved last", "now")
     return Change(settings=unified(old[0], new[0], "approved last", "now"), content=content)

@@ -3,7 +3,7 @@
 Decides nothing (that is `store.votes`); says whether the person asking could.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -94,10 +94,12 @@ class VoteView(BaseModel):
     """'Your vote is counted: 1 of 2.' or 'Approved.'"""
 
 
+NO_LONGER_ASKED = "You were asked, and are not among the approvers any more."
+
 _ROW = """r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
     r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name, i.started_by,
     coalesce(i.started_by_name, '') AS started_by_name,
-    coalesce(r.deadline <= clock_timestamp(), false) AS late"""
+    coalesce(r.deadline <= clock_timestamp(), false) AS late, r.frozen -> 'approvers' AS approvers"""
 _FROM = """FROM approval_requests r
     LEFT JOIN instances i ON i.id = r.instance_id
     LEFT JOIN workflows w ON w.id = i.workflow_id"""
@@ -107,7 +109,8 @@ async def rows(tx: Tx, actor: Actor, condition: str, *args: object) -> list[Appr
     """The requests that `condition` (SQL of ours, over `r` and `i`) picks, a line each."""
     found = await tx.fetch(f"SELECT {_ROW} {_FROM} {condition}", *args)
     votes = await votes_of(tx, [row["id"] for row in found])
-    return [ApprovalRow(**_line(row, votes.get(row["id"], []), actor)) for row in found]
+    lost = await _lost(tx, found, actor)
+    return [ApprovalRow(**_line(row, votes.get(row["id"], []), actor, lost)) for row in found]
 
 
 async def select(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalView]:
@@ -117,7 +120,21 @@ async def select(tx: Tx, actor: Actor, condition: str, *args: object) -> list[Ap
     )
     votes = await votes_of(tx, [row["id"] for row in found])
     names = await people.names(tx, {user for row in found for user in row["eligible"]})
-    return [_view(row, votes.get(row["id"], []), names, actor) for row in found]
+    lost = await _lost(tx, found, actor)
+    return [_view(row, votes.get(row["id"], []), names, actor, lost) for row in found]
+
+
+async def _lost(tx: Tx, found: Sequence[Row], actor: Actor) -> set[int]:
+    """The open requests this person was asked in, and is not among the approvers of any more."""
+    person = actor.person
+    mine = [row for row in found if row["status"] == ApprovalStatus.PENDING and person in row["eligible"]]
+    words = {word for row in mine for word in row["approvers"] or ()}
+    meant = await people.resolve(tx, words) if words else {}
+    return {
+        row["id"]
+        for row in mine
+        if row["approvers"] and not any(person in meant.get(word, ()) for word in row["approvers"])
+    }
 
 
 async def one(tx: Tx, actor: Actor, request_id: int) -> ApprovalView:
@@ -157,7 +174,7 @@ def not_asked(row: Row, actor: Actor) -> str | None:
     return "You are not among the people asked."
 
 
-def _why_not(row: Row, votes: Sequence[CastVote], actor: Actor) -> str | None:
+def _why_not(row: Row, votes: Sequence[CastVote], actor: Actor, lost: Collection[int]) -> str | None:
     if row["status"] != ApprovalStatus.PENDING:
         return f"It is {row['status']} already."
     if row["late"]:
@@ -165,11 +182,12 @@ def _why_not(row: Row, votes: Sequence[CastVote], actor: Actor) -> str | None:
     mine = next((vote for vote in votes if vote.user_id == actor.id), None)
     if mine is not None and actor.kind == "user":
         return f"You have voted: {mine.decision}."
-    return not_asked(row, actor) or may(actor, people.VOTE)
+    no_longer = NO_LONGER_ASKED if row["id"] in lost else None
+    return not_asked(row, actor) or may(actor, people.VOTE) or no_longer
 
 
-def _line(row: Row, votes: list[CastVote], actor: Actor) -> dict[str, Any]:
-    why_not = _why_not(row, votes, actor)
+def _line(row: Row, votes: list[CastVote], actor: Actor, lost: Collection[int]) -> dict[str, Any]:
+    why_not = _why_not(row, votes, actor, lost)
     if row["status"] == ApprovalStatus.PENDING:
         sentence = tally(row, votes).sentence
     else:
@@ -178,9 +196,11 @@ def _line(row: Row, votes: list[CastVote], actor: Actor) -> dict[str, Any]:
     return {name: fields[name] for name in ApprovalRow.model_fields}
 
 
-def _view(row: Row, votes: list[CastVote], names: dict[int, str], actor: Actor) -> ApprovalView:
+def _view(
+    row: Row, votes: list[CastVote], names: dict[int, str], actor: Actor, lost: Collection[int]
+) -> ApprovalView:
     eligible = [Person(id=user, name=names.get(user, f"user {user}")) for user in row["eligible"]]
     more = ("description", "approval_type", "quorum", "frozen", "digest", "decision_reason")
     return ApprovalView(
-        **_line(row, votes, actor), eligible=eligible, votes=votes, **{name: row[name] for name in more}
+        **_line(row, votes, actor, lost), eligible=eligible, votes=votes, **{name: row[name] for name in more}
     )

@@ -6,12 +6,13 @@ A request freezes what a person says yes to, and the digest of it. Voting is `st
 from collections.abc import Iterable
 from datetime import datetime
 
-from definitions import ahead, quorum
+from definitions import quorum
 from definitions.errors import Conflict, Invalid
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.steps.approval import ApprovalStep
+from definitions.storable import storable
 from store import (
     approval_plans,
     approval_views,
@@ -88,6 +89,7 @@ async def open_request(
         "title": title,
         "description": description,
         "approval_type": step.approval_type,
+        "approvers": list[Value](step.approvers),
         "eligible": list[Value](sorted(eligible)),
         "quorum": needed,
         "deadline": deadline.isoformat() if deadline is not None else None,
@@ -118,7 +120,7 @@ async def open_request(
 
 def _fitting(text: str, most: int) -> str:
     """Text that resolved templates may have filled with a job's output: storable, and of bounded length."""
-    text = ahead.storable(text)
+    text = storable(text)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
@@ -193,13 +195,14 @@ async def listing(
     actor: Actor,
     *,
     status: str | None = None,
-    mine: bool = False,
+    mine: bool | None = None,
     started: bool = False,
     decided: bool = False,
     limit: int = 50,
     after: str | None = None,
 ) -> Page[ApprovalRow]:
-    """Requests, decided ones too, the newest first; `mine`: those this person is asked and has not voted on;
+    """Requests, decided ones too, the newest first; `mine`: those this person is asked and has not voted on,
+    False: the other ones;
     `started`: those of instances this person started; `decided`: those that are not open any more."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
@@ -207,7 +210,8 @@ async def listing(
             tx,
             actor,
             """WHERE r.id < $1 AND ($2::text IS NULL OR r.status = $2)
-                 AND (NOT $3 OR ($4 = ANY (r.eligible) AND r.status = 'pending'
+                 AND ($3::bool IS NULL OR $3 = (
+                      r.status = 'pending' AND coalesce($4 = ANY (r.eligible), false)
                       AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
                  AND (NOT $5 OR i.started_by = $4) AND (NOT $6 OR r.status <> 'pending')
                ORDER BY r.id DESC LIMIT $7""",

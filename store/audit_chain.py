@@ -7,9 +7,14 @@ place and is never passed over. A chain in the transaction itself would let one 
 
 from datetime import datetime
 
-from definitions.audit_chain import BEGINNING, hash_of
+import structlog
+
+from definitions.audit_chain import BEGINNING, Checkpoint, hash_of
+from store import audit_points
 from store.audit_keys import Signer
 from store.connection import Database, Tx
+
+log = structlog.get_logger("opsgate.audit")
 
 _LOCK = 0x6F706175
 """Advisory lock: one writer."""
@@ -30,8 +35,12 @@ async def extend(db: Database, signer: Signer | None, *, checkpoint_now: bool = 
         if not await tx.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
             return 0
         chained = await _chain(tx)
-        if signer is not None:
-            await _sign(tx, signer, checkpoint_now)
+        signed = None if signer is None else await _sign(tx, signer, checkpoint_now)
+    if signer is not None and signed is not None:
+        try:  # afterwards: what was never committed must not be missed
+            signer.remember(signed)
+        except OSError as error:
+            log.error("what was signed last can't be kept beside the audit key", error=repr(error))
     return chained
 
 
@@ -68,11 +77,13 @@ async def _head(tx: Tx) -> tuple[int, str]:
     return (0, BEGINNING) if row is None else (row["seq"], row["hash"].hex())
 
 
-async def _sign(tx: Tx, signer: Signer, now: bool) -> None:
-    signed = await tx.fetchval("SELECT seq FROM audit_checkpoints ORDER BY id DESC LIMIT 1") or 0
+async def _sign(tx: Tx, signer: Signer, now: bool) -> Checkpoint | None:
+    """The checkpoint that was due; none where the trail is not the one that was signed before."""
+    last = await audit_points.newest(tx)
+    signed = 0 if last is None else last.seq
     seq, head = await _head(tx)
     if seq <= signed:
-        return
+        return None
     old = await tx.fetchval(
         """SELECT a.at < now() - make_interval(secs => $2)
            FROM audit_chain c JOIN audit a ON a.id = c.audit_id WHERE c.seq = $1""",
@@ -80,9 +91,18 @@ async def _sign(tx: Tx, signer: Signer, now: bool) -> None:
         CHECKPOINT_SECONDS,
     )
     if not (now or old or seq - signed >= CHECKPOINT_ROWS):
-        return
+        return None
+    for known in (last, signer.remembered()):
+        if known is not None and not await audit_points.contains(tx, known):
+            log.error(
+                "the audit trail is not the one that was signed before: nothing is signed until somebody has "
+                "looked at it (opsgate audit verify; docs/audit.md)",
+                checkpoint=known.number,
+                place=known.seq,
+            )
+            return None
     at: datetime = await tx.fetchval("SELECT clock_timestamp()")
-    point = signer.sign(seq, head, at)
+    point = signer.sign(last, seq, head, at)
     await tx.execute(
         "INSERT INTO audit_checkpoints (seq, hash, at, key, signature) VALUES ($1, $2, $3, $4, $5)",
         point.seq,
@@ -91,3 +111,4 @@ async def _sign(tx: Tx, signer: Signer, now: bool) -> None:
         point.key,
         bytes.fromhex(point.signature),
     )
+    return point

@@ -9,6 +9,8 @@ from typing import Any
 
 from definitions.audit_chain import Check, Checkpoint, Entry, Verdict
 from definitions.permissions import Actor, require
+from store import audit_points
+from store.audit_chain import CHECKPOINT_SECONDS
 from store.audit_keys import PublicKeys
 from store.connection import Database, Row, Tx
 from store.pages import Page, before, bounded, cut
@@ -21,9 +23,8 @@ SELECT c.seq, c.audit_id, a.id, a.at, a.actor_kind, a.actor_id, a.actor_name, a.
        encode(c.hash, 'hex') AS hash
 FROM audit_chain c LEFT JOIN audit a ON a.id = c.audit_id WHERE c.seq > $1 ORDER BY c.seq LIMIT $2"""
 
-_CHECKPOINTS = """
-SELECT id, seq, encode(hash, 'hex') AS hash, at, key, encode(signature, 'hex') AS signature
-FROM audit_checkpoints"""
+UNSIGNED_SECONDS = 4 * CHECKPOINT_SECONDS
+"""A row that is chained so long and not signed is one that the signer has refused, or there is none."""
 
 
 async def verify(
@@ -41,7 +42,7 @@ async def verify(
 
 async def look(tx: Tx, keys: PublicKeys | None, kept: Sequence[Checkpoint] = ()) -> Verdict:
     """`verify` as of the caller's transaction. A primitive: permission is the caller's."""
-    points = [_checkpoint(row) for row in await tx.fetch(f"{_CHECKPOINTS} ORDER BY id")]
+    points = await audit_points.every(tx)
     check = Check([*points, *kept], None if keys is None else keys.signed)
     after = 0
     while not check.found and (rows := await tx.fetch(_ENTRIES, after, _BATCH)):
@@ -49,6 +50,8 @@ async def look(tx: Tx, keys: PublicKeys | None, kept: Sequence[Checkpoint] = ())
         after = rows[-1]["seq"]
         await asyncio.sleep(0)
     await _look_beside(tx, check)
+    if keys is not None:
+        await _look_for_unsigned(tx, check)
     return check.finish()
 
 
@@ -70,6 +73,19 @@ async def _look_beside(tx: Tx, check: Check) -> None:
         check.wrong(f"Row {stray} has no place in the chain and does not wait for one.", None, stray)
 
 
+async def _look_for_unsigned(tx: Tx, check: Check) -> None:
+    """Rows that should long be signed: the signer has found that the trail is not the one it knows."""
+    seq = await tx.fetchval(
+        """SELECT c.seq FROM audit_chain c JOIN audit a ON a.id = c.audit_id
+           WHERE c.seq > $1 AND a.at < now() - make_interval(secs => $2) ORDER BY c.seq LIMIT 1""",
+        check.signed_to,
+        UNSIGNED_SECONDS,
+    )
+    if seq is not None:
+        sentence = f"Rows from place {seq} on should have been signed long ago: see the log of the workers."
+        check.wrong(sentence, seq)
+
+
 async def export(db: Database, actor: Actor, *, limit: int = 1000, after: str | None = None) -> Page[Entry]:
     """Rows in the order of the chain, from the first on; the cursor is a place."""
     require(actor, "audit.view")
@@ -84,18 +100,11 @@ async def checkpoints(
 ) -> Page[Checkpoint]:
     """Signed checkpoints, newest first."""
     require(actor, "audit.view")
-    rows = await db.fetch(
-        f"{_CHECKPOINTS} WHERE id < $1 ORDER BY id DESC LIMIT $2", before(after), bounded(limit) + 1
-    )
+    rows = await audit_points.newest_rows(db, before(after), bounded(limit) + 1)
     page = cut(rows, limit, lambda row: int(row["id"]))
-    return Page[Checkpoint](items=[_checkpoint(row) for row in page.items], next=page.next)
+    return Page[Checkpoint](items=[audit_points.checkpoint(row) for row in page.items], next=page.next)
 
 
 def _entry(row: Row) -> Entry:
     fields: dict[str, Any] = {name: row[name] for name in Entry.model_fields}
     return Entry.model_construct(**fields)
-
-
-def _checkpoint(row: Row) -> Checkpoint:
-    fields: dict[str, Any] = {name: row[name] for name in Checkpoint.model_fields}
-    return Checkpoint(**fields)

@@ -3,8 +3,11 @@
 Only reads. What instances may not use any more (archived scripts, decommissioned hosts) is left out.
 """
 
+from dataclasses import replace
+
 from definitions.catalogue import ENGINE
 from definitions.parameters import Parameter
+from definitions.permissions import Actor, may
 from definitions.proof import Catalogue, ScriptFacts
 from definitions.steps import ApprovalStep
 from definitions.workflow import Workflow, all_steps
@@ -20,6 +23,15 @@ async def load(tx: Tx | Database, workflow: Workflow | None = None) -> Catalogue
         scripts=await _scripts(tx),
         hosts=await _hosts(tx),
         people=None if workflow is None else await people.resolve(tx, approvers(workflow)),
+    )
+
+
+def seen_by(actor: Actor, known: Catalogue) -> Catalogue:
+    """The same without what the actor may not view: a problem's words name what there is."""
+    return replace(
+        known,
+        scripts=None if may(actor, "scripts.view") else known.scripts,
+        hosts=None if may(actor, "hosts.view") else known.hosts,
     )
 
 

@@ -13,7 +13,8 @@ RUNS = "opsgate_runs"
 """Payload: empty. A flow run was scheduled: workers poll Prefect now."""
 
 EVENTS = "opsgate_events"
-"""Payload: `instance:<id>`, `job:<id>` or `approval:<id>`. A page that shows it should look again."""
+"""Payload: `instance:<id>`, `job:<id>`, `approval:<id>` or `recurring_job:<id>`. A page that shows it should
+look again."""
 
 
 def telling(kind: str, id_column: str) -> str:

@@ -76,9 +76,17 @@ _BEAT = f"""UPDATE agents SET last_seen_at = clock_timestamp(), version = coales
 """A heartbeat lost in a crash is made up by the next: its commit need not wait for the disk."""
 
 
-async def poll(db: Database, agent: Actor, request: PollRequest, *, again: bool = False) -> PollReply:
-    """What this agent should do now; nothing in it when there is nothing."""
+async def poll(
+    db: Database, agent: Actor, request: PollRequest, *, again: bool = False, sure: bool = False
+) -> PollReply:
+    """What this agent should do now; nothing in it when there is nothing.
+
+    `sure`: the caller became the agent before (`store.engine_host`), and `Conflict` says that it is so no
+    more; another process that polls is the agent from then on.
+    """
     found = await _look(db, agent, request, again)
+    if found is None and sure:
+        raise Conflict("Another process has become this agent.")
     if found is None and await _new_process(db, agent, request, again):
         found = await _look(db, agent, request, again=True)
     if found is None:  # a newer process of the agent polls now: nothing is for this one

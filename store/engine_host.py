@@ -7,28 +7,49 @@ fell silent has failed, for nobody can know how far it came: never is it run aga
 
 import os
 import sys
+from dataclasses import dataclass
+from datetime import datetime
 
 from definitions.catalogue import ENGINE
 from definitions.permissions import Actor
 from store import job_endings
 from store.connection import Database, Tx
-from store.engine.workers import LEASE_SECONDS
 
 
-async def take_over(db: Database, boot_id: str, public_key: bytes) -> Actor | None:
-    """Become the agent of `@engine`, unless a worker that polls is. `boot_id`: of this time only.
+@dataclass(frozen=True)
+class Sign:
+    """That the worker whose place it is lives: the same again means that it has not polled since."""
 
+    boot_id: str
+    last_seen_at: datetime | None
+
+
+async def sign(db: Database) -> Sign | None:
+    """The newest sign of life of the worker that is the agent of `@engine`; None: the place is free."""
+    row = await db.fetchrow(
+        """SELECT boot_id, last_seen_at FROM agents WHERE revoked_at IS NULL AND boot_id IS NOT NULL
+             AND host_id = (SELECT id FROM hosts WHERE name = $1)""",
+        ENGINE,
+    )
+    return None if row is None else Sign(**row)
+
+
+async def take_over(db: Database, boot_id: str, public_key: bytes, silent: Sign | None) -> Actor | None:
+    """Become the agent of `@engine`: in a free place, or in that of a worker whose last sign of life is
+    `silent` still; None if there is another. `boot_id`: of this time only.
+
+    The age of a sign says nothing: after an outage of the store all are old, and the worker lives.
     `public_key`: X25519, what the secret values of its jobs are sealed to.
     """
     async with db.transaction() as tx:
         host_id = await _host(tx)
         row = await tx.fetchrow(
-            f"""SELECT id, boot_id IS NOT NULL AND last_seen_at > now() - interval '{LEASE_SECONDS} seconds'
-                    AS taken
-                FROM agents WHERE host_id = $1 AND revoked_at IS NULL FOR NO KEY UPDATE""",
+            """SELECT id, boot_id, last_seen_at FROM agents WHERE host_id = $1 AND revoked_at IS NULL
+               FOR NO KEY UPDATE""",
             host_id,
         )
-        if row is not None and row["taken"]:
+        taken = row is not None and row["boot_id"] is not None
+        if row is not None and taken and Sign(row["boot_id"], row["last_seen_at"]) != silent:
             return None
         if row is None:
             # Nobody has a token with this digest: only a worker is this agent, and never over HTTP.

@@ -35,19 +35,35 @@ async def execute(
     parameters: Mapping[str, object],
 ) -> Made:
     """Run a script's newest version with its libraries' newest, one job a host."""
-    require(actor, "scripts.manage")
     async with db.transaction() as tx:
-        row = await _runnable(tx, ref)
-        script = await scripts.load_version(tx, row["id"], row["version"])
-        values = bound(script.parameters, parameters, "parameters", script.name)
-        linked = await libraries.linked(tx, script)
-        payload = script_payload(script, values, libraries=[each.library for each in linked])
-        ran = libraries.record(linked)
-        found = await targets.resolve(tx, hosts)
-        shown = secret_values.masked(script.parameters, values)
-        secrets = secret_values.by_variable(script.parameters, values)
-        new = [_job(row, row["version"], host.id, payload, ran, secrets) for host in found]
-        return await _make(tx, db.keys, actor, row, row["version"], shown, new, None)
+        return await execute_in(tx, db.keys, actor, ref, hosts, parameters)
+
+
+async def execute_in(
+    tx: Tx,
+    keys: SealingKeys | None,
+    actor: Actor,
+    ref: int | str,
+    hosts: Sequence[int | str],
+    parameters: Mapping[str, object],
+    priority: int = job_types.PRIORITY["script"],
+) -> Made:
+    """`execute` in the caller's transaction: for the ticks of recurring jobs too."""
+    require(actor, "scripts.manage")
+    row = await runnable(tx, ref)
+    script = await scripts.load_version(tx, row["id"], row["version"])
+    values = bound(script.parameters, parameters, "parameters", script.name)
+    linked = await libraries.linked(tx, script)
+    payload = script_payload(script, values, libraries=[each.library for each in linked])
+    ran = libraries.record(linked)
+    found = await targets.resolve(tx, hosts)
+    shown = secret_values.masked(script.parameters, values)
+    secrets = secret_values.by_variable(script.parameters, values)
+    new = [
+        _job(row, row["version"], host.id, payload, ran, secrets)._replace(priority=priority)
+        for host in found
+    ]
+    return await _make(tx, keys, actor, row, row["version"], shown, new, None)
 
 
 async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: bool = True) -> Made:
@@ -60,7 +76,7 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
         )
         if before is None:
             raise references.missing("execution", execution_id)
-        row = await _runnable(tx, before["script_id"])
+        row = await runnable(tx, before["script_id"])
         found = await tx.fetch(
             """SELECT j.id, j.host_id, j.payload, j.libraries, j.sealed_values FROM jobs j
                JOIN hosts h ON h.id = j.host_id AND h.decommissioned_at IS NULL
@@ -98,7 +114,8 @@ def _opened(db: Database, job: Row) -> SecretValues:
     return SecretValues(sealed_values.of_job(db.keys, job["id"], job["sealed_values"]))
 
 
-async def _runnable(tx: Tx, ref: int | str) -> Row:
+async def runnable(tx: Tx, ref: int | str) -> Row:
+    """The row of a script that is there and not archived."""
     row = await scripts.find(tx, ref)
     if row["archived_at"] is not None:
         raise Conflict(f"The script {row['name']!r} is archived.")

@@ -13,6 +13,7 @@ POINTS: dict[str, str] = {
     "worker.after_dispatch": "the jobs are committed, nobody waits for them yet",
     "worker.wave_dispatched": "the jobs of a step's next wave are committed, nobody waits for them yet",
     "worker.retry_queued": "the next attempt of a failed job is committed, nobody waits for it yet",
+    "worker.deadline_passed": "the jobs of a step are stopped at its deadline, its end is not committed",
     "worker.delay_begun": "the end of a delay is committed, nobody waits for it yet",
     "worker.waiting_hot": "the worker waits for jobs in memory",
     "worker.parked": "the park is committed, Prefect has not suspended the run yet",

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from definitions.catalogue import ENGINE
 from definitions.errors import Conflict, Invalid, NotFound
@@ -19,6 +19,9 @@ from store.pages import Page, before, bounded, cut
 from store.targets import ONLINE_SECONDS
 
 REENROL_WINDOW = timedelta(hours=1)
+MOST_LABELS = 100
+"""Most tags of one host, and most groups."""
+Labels = Annotated[list[str], Field(max_length=MOST_LABELS)]
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 
 _VIEW = f"""SELECT h.id, h.name, h.os, h.arch, h.facts, h.tags, h.groups, h.created_at, h.decommissioned_at,
@@ -58,6 +61,15 @@ class DecommissionedView(HostView):
 
     failed_jobs: list[int]
     """Those that waited or ran: they have failed. The agent stops what still runs when it next asks."""
+
+
+class LabelChange(BaseModel):
+    """Labels to add to those that a host has, and labels to take away; one in both is taken away."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    add: Labels = []
+    remove: Labels = []
 
 
 class GroupView(BaseModel):
@@ -121,22 +133,44 @@ async def label(
     actor: Actor,
     host: int | str,
     *,
-    tags: Sequence[str] | None = None,
-    groups: Sequence[str] | None = None,
+    tags: Sequence[str] | LabelChange | None = None,
+    groups: Sequence[str] | LabelChange | None = None,
 ) -> HostView:
-    """Set the tags or the groups of a host; what is not given stays."""
+    """Set the tags or the groups of a host, or change some of them; what is not given stays."""
     require(actor, "hosts.manage")
-    wanted = {
-        key: sorted(set(_checked(key, value)))
-        for key, value in (("tags", tags), ("groups", groups))
-        if value is not None
-    }
+    given = {"tags": tags, "groups": groups}
+    changes = {column: _change(column, value) for column, value in given.items() if value is not None}
     async with db.transaction() as tx:
         before_ = await _of_fleet(tx, host)
-        for column, value in wanted.items():
-            await tx.execute(f"UPDATE hosts SET {column} = $2 WHERE id = $1", before_.id, value)
-        await audit.record(tx, actor, "host.label", "host", before_.id, name=before_.name, **wanted)
+        # Each from the labels that the row has at that moment: nobody's change is lost to another's.
+        become = {
+            column: await tx.fetchval(
+                f"""UPDATE hosts SET {column} = ARRAY (
+                        SELECT DISTINCT label COLLATE "C"
+                        FROM unnest($2 || CASE WHEN $4 THEN {column} END) label
+                        WHERE label <> ALL ($3) ORDER BY 1)
+                    WHERE id = $1 RETURNING {column}""",
+                before_.id,
+                change.add,
+                change.remove,
+                keep,
+            )
+            for column, (change, keep) in changes.items()
+        }
+        for column, labels in become.items():
+            if len(labels) > MOST_LABELS:
+                raise Invalid(f"A host has at most {MOST_LABELS} {column}, and this would be {len(labels)}.")
+        await audit.record(tx, actor, "host.label", "host", before_.id, name=before_.name, **become)
         return await _load(tx, before_.id)
+
+
+def _change(what: str, given: Sequence[str] | LabelChange) -> tuple[LabelChange, bool]:
+    """What to add and to remove, and whether the others stay."""
+    if not isinstance(given, LabelChange):
+        return LabelChange(add=list(_checked(what, given))), False
+    for part in ("add", "remove"):
+        _checked(f"{what}/{part}", getattr(given, part))
+    return given, True
 
 
 async def allow_reenrolment(db: Database, actor: Actor, host: int | str) -> HostView:

@@ -30,6 +30,8 @@ class InstanceFilter:
     """Started before then."""
     search: str | None = None
     """Text in the workflow's name, the inputs or the reason, in any case."""
+    recurring_job: int | None = None
+    """Started by a tick of it."""
 
 
 async def listing(
@@ -56,7 +58,8 @@ async def listing(
                  AND ($8::timestamptz IS NULL OR i.created_at < $8)
                  AND ($9::text IS NULL OR position(
                         lower($9) IN lower(concat_ws(E'\\n', w.name, i.reason, i.inputs::text))) > 0)
-               ORDER BY i.id DESC LIMIT $10""",
+                 AND ($10::bigint IS NULL OR i.recurring_job_id = $10)
+               ORDER BY i.id DESC LIMIT $11""",
             pages.before(after),
             list(wanted.status),
             workflow_id,
@@ -66,6 +69,7 @@ async def listing(
             wanted.since,
             wanted.until,
             wanted.search or None,
+            wanted.recurring_job,
             pages.bounded(limit) + 1,
         )
     return pages.cut(found, limit, lambda row: row.id)

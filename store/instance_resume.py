@@ -83,7 +83,8 @@ def _with_secrets(
 async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
     """The newest visit of every step."""
     rows = await tx.fetch(
-        """SELECT step_id, visit, status, outcome, routed_to, input -> $2::text IS NOT NULL AS goes_on
+        """SELECT step_id, visit, status, outcome, routed_to,
+               CASE WHEN kind = 'parallel' THEN input -> $2::text IS NOT NULL ELSE false END AS goes_on
            FROM step_results WHERE instance_id = $1 ORDER BY visit""",
         instance_id,
         GOES_ON,
@@ -103,15 +104,18 @@ async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:
              AND visit = (SELECT max(visit) FROM step_results WHERE instance_id = $1 AND step_id = $2)""",
         [(row["id"], step_id, target) for step_id, target in found.led_to.items()],
     )
+    begun = [step for step in found.points if step.id in found.begun]
     await tx.execute(
-        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input)
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, input, deadline)
            SELECT DISTINCT ON (step_id) instance_id, step_id, $3, kind, name, 'running',
-               (input::jsonb || jsonb_build_object($4::text, visit))::json
-           FROM step_results WHERE instance_id = $1 AND step_id = ANY ($2) ORDER BY step_id, visit DESC""",
+               (input::jsonb || jsonb_build_object($4::text, visit))::json, now() + l.longest
+           FROM step_results JOIN unnest($2::text[], $5::interval[]) AS l (step_id, longest) USING (step_id)
+           WHERE instance_id = $1 ORDER BY step_id, visit DESC""",
         row["id"],
-        list(found.begun),
+        [step.id for step in begun],
         found.visit,
         GOES_ON,
+        [step.limit for step in begun],
     )
     await tx.execute(
         """UPDATE instances SET status = 'running', ended_at = NULL, reason = '', frontier = $2,

@@ -80,6 +80,9 @@ class InstanceRow(BaseModel):
     reason: str
     """Why it ended as it did, or what it was last seen waiting for."""
     frontier: list[FrontierStep]
+    recurring_job_id: int | None
+    """The recurring job whose tick started it."""
+    tick_id: int | None
 
 
 class Resume(BaseModel):
@@ -123,7 +126,8 @@ _HOSTS = """(SELECT coalesce(json_agg(json_build_object('id', h.id, 'name', h.na
     ORDER BY array_position(i.host_ids, h.id)), '[]') FROM hosts h WHERE h.id = ANY (i.host_ids))"""
 
 _COLUMNS = f"""i.id, i.workflow_id, w.name AS workflow_name, i.workflow_version, i.status, i.started_by_name,
-    i.created_at, i.started_at, i.ended_at, i.reason, i.frontier, {_HOSTS} AS hosts"""
+    i.created_at, i.started_at, i.ended_at, i.reason, i.frontier, i.recurring_job_id, i.tick_id,
+    {_HOSTS} AS hosts"""
 
 
 _NOT_STARTED = """CASE WHEN s.host_ids = '{}' THEN '[]'::json ELSE (

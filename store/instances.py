@@ -7,7 +7,7 @@ The engine's own moves (lease, frontier, results) are in `store.engine`, never h
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from definitions import routing, secret_values
+from definitions import host_references, routing, secret_values
 from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
@@ -32,7 +32,7 @@ from store.instance_views import InstanceView
 from store.targets import HostRef
 from store.wakes import notify
 
-__all__ = ["cancel", "listing", "rerun", "resume", "show", "start"]
+__all__ = ["cancel", "listing", "rerun", "resume", "show", "start", "start_in", "startable"]
 
 
 async def start(
@@ -46,13 +46,24 @@ async def start(
 
     Refused when it could not reach its end: nobody may decide at a gate, or a script is gone.
     """
-    require(actor, "workflows.manage")
     async with db.transaction() as tx:
-        row = await workflows.find(tx, workflow_ref)
-        version = _startable(row)
-        instance_id = await _start(db, tx, actor, row, version, hosts, inputs)
+        instance_id = await start_in(db, tx, actor, workflow_ref, hosts, inputs)
     async with db.connection() as tx:
         return await instance_views.one(tx, actor, instance_id)
+
+
+async def start_in(
+    db: Database,
+    tx: Tx,
+    actor: Actor,
+    workflow_ref: int | str,
+    hosts: Sequence[int | str],
+    inputs: Mapping[str, object],
+) -> int:
+    """`start` in the caller's transaction: for the ticks of recurring jobs too. Returns the instance's id."""
+    require(actor, "workflows.manage")
+    row = await workflows.find(tx, workflow_ref)
+    return await _start(db, tx, actor, row, startable(row), hosts, inputs)
 
 
 async def rerun(
@@ -77,13 +88,16 @@ async def rerun(
             raise references.missing("instance", instance_id)
         row = await workflows.find(tx, before["workflow_id"])
         ran: int = before["workflow_version"]
-        version = ran if _startable(row) == ran or same_version else _startable(row)
+        version = ran if startable(row) == ran or same_version else startable(row)
         pinned = await workflows.load_version(tx, row["id"], ran)
         inputs, problems = secret_values.given_again(pinned.inputs, before["inputs"], secrets or {})
         if problems:
             raise Invalid(problems[0].message, problems)
         try:
             hosts = before["host_ids"]
+            started = await workflows.load_version(tx, row["id"], version)
+            if open_ones := secret_values.laid_open(pinned.inputs, started.inputs, inputs):
+                raise Invalid(open_ones[0].message, open_ones)
             again = await _start(db, tx, actor, row, version, hosts, inputs, rerun_of=instance_id)
         except Invalid as refusal:
             if version == ran:
@@ -103,7 +117,7 @@ async def show(db: Database, actor: Actor, instance_id: int) -> InstanceView:
         return await instance_views.one(tx, actor, instance_id)
 
 
-def _startable(row: Row) -> int:
+def startable(row: Row) -> int:
     """The version of a workflow that new instances run."""
     if row["archived_at"] is not None:
         raise Conflict(f"The workflow {row['name']!r} is archived.")
@@ -129,6 +143,7 @@ async def _start(
     found: list[HostRef] = []
     try:
         found = await targets.resolve(tx, hosts)
+        problems += host_references.unmet(workflow, frozenset(host.name for host in found))
     except Invalid as refused:
         problems += refused.problems
     scripts, libraries, missing = await _pins(tx, workflow)

@@ -30,6 +30,8 @@ class JobFilter:
     """Made then or later."""
     until: datetime | None = None
     """Made before then."""
+    recurring_job: int | None = None
+    """Made by a tick of it."""
 
 
 async def listing(
@@ -50,7 +52,8 @@ async def listing(
               AND ($8::text IS NULL OR j.created_by_name = $8)
               AND ($9::timestamptz IS NULL OR j.created_at >= $9)
               AND ($10::timestamptz IS NULL OR j.created_at < $10)
-            ORDER BY j.id DESC LIMIT $11""",
+              AND ($11::bigint IS NULL OR j.recurring_job_id = $11)
+            ORDER BY j.id DESC LIMIT $12""",
         pages.before(after),
         list(wanted.status),
         None if wanted.host is None else normalise(str(wanted.host)),
@@ -61,6 +64,7 @@ async def listing(
         None if wanted.created_by is None else normalise(wanted.created_by),
         wanted.since,
         wanted.until,
+        wanted.recurring_job,
         pages.bounded(limit) + 1,
     )
     return pages.cut([job_views.row_view(row) for row in rows], limit, lambda job: job.id)

@@ -13,6 +13,7 @@ from store.targets import ONLINE_SECONDS
 
 _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.scheduled_at, j.created_at,
     j.created_by_name AS created_by, j.script_id, j.script_version, j.execution_id, j.instance_id, j.step_id,
+    j.recurring_job_id, j.tick_id,
     j.visit, j.attempt, j.timeout_seconds, j.claimed_at, j.started_at, j.ended_at, j.cancel_requested_at,
     j.outcome, j.exit_code, j.reason,
     j.stdout_length, j.stderr_length, j.stdout_truncated, j.stderr_truncated,
@@ -59,6 +60,9 @@ class JobRow(BaseModel):
     instance_id: int | None
     step_id: str | None
     visit: int | None
+    recurring_job_id: int | None
+    """The recurring job whose tick made it."""
+    tick_id: int | None
     attempt: int
     retry_count: int
     """How often it was queued again."""

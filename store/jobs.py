@@ -111,21 +111,31 @@ async def dispatch(
     secrets: Mapping[str, object] | None = None,
 ) -> list[int]:
     """Make one job a host, by hand. `secrets`, by name, are sealed for each of them."""
+    async with db.transaction() as tx:
+        return await dispatch_in(tx, db.keys, actor, type, hosts, payload, priority, scheduled_at, secrets)
+
+
+async def dispatch_in(
+    tx: Tx,
+    keys: SealingKeys | None,
+    actor: Actor,
+    type: str,
+    hosts: Sequence[str | int],
+    payload: Mapping[str, Any],
+    priority: int | None = None,
+    scheduled_at: datetime | None = None,
+    secrets: Mapping[str, object] | None = None,
+) -> list[int]:
+    """`dispatch` in the caller's transaction: for the ticks of recurring jobs too."""
     require(actor, "jobs.manage")
     checked, sealed = _checked(type, payload, secrets or {})
     if type in ALWAYS_CRITICAL or priority is None:
         priority = CRITICAL if type in ALWAYS_CRITICAL else PRIORITY[type]
-    async with db.transaction() as tx:
-        found = await targets.resolve(tx, hosts)
-        ids = await insert(
-            tx,
-            actor.name,
-            actor.person,
-            [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found],
-            keys=db.keys,
-        )
-        for job_id, host in zip(ids, found, strict=True):
-            await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
+    found = await targets.resolve(tx, hosts)
+    new = [NewJob(type, host.id, checked, priority, scheduled_at, secrets=sealed) for host in found]
+    ids = await insert(tx, actor.name, actor.person, new, keys=keys)
+    for job_id, host in zip(ids, found, strict=True):
+        await audit.record(tx, actor, "job.dispatch", "job", job_id, type=type, host=host.name)
     return ids
 
 
@@ -209,10 +219,28 @@ async def delete(db: Database, actor: Actor, job_id: int) -> None:
         job = await _locked(tx, job_id)
         if job["status"] not in ENDED:
             raise Conflict(f"Job {job_id} is {job['status']}; cancel it first.")
+        detail = {"type": job["type"], "status": job["status"]}
         if job["instance_id"] is not None:
-            raise Conflict(f"Job {job_id} is part of the record of instance {job['instance_id']}.")
+            await _leave_instance(tx, job)
+            detail |= {"instance": job["instance_id"], "step": job["step_id"]}
         await tx.execute("DELETE FROM jobs WHERE id = $1", job_id)
-        await audit.record(tx, actor, "job.delete", "job", job_id, type=job["type"], status=job["status"])
+        await audit.record(tx, actor, "job.delete", "job", job_id, **detail)
+
+
+async def _leave_instance(tx: Tx, job: Row) -> None:
+    """Refuse while the instance may still look at its job. How the step went stays with the step; of its
+    hosts this one is named no more, or it would look as if nothing had begun there."""
+    over = await tx.fetchval("SELECT ended_at IS NOT NULL FROM instances WHERE id = $1", job["instance_id"])
+    if not over:
+        raise Conflict(f"Job {job['id']} belongs to instance {job['instance_id']}, which has not ended.")
+    await tx.execute(
+        """UPDATE step_results SET host_ids = array_remove(host_ids, $4)
+           WHERE instance_id = $1 AND step_id = $2 AND visit = $3""",
+        job["instance_id"],
+        job["step_id"],
+        job["visit"],
+        job["host_id"],
+    )
 
 
 async def show(db: Database, actor: Actor, job_id: int) -> JobView:

@@ -5,13 +5,13 @@ role, and other people's, take `users.manage`. What is sent is `store.notices`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 from pydantic import BaseModel, ConfigDict
 
 from definitions import notice_urls, notices
-from definitions.errors import Conflict, Invalid, NotFound
+from definitions.errors import Conflict, Invalid, NotFound, RateLimited
 from definitions.permissions import Actor, require
 from definitions.problems import Problem
 from store import audit, channels, roles, sealed_values
@@ -22,8 +22,12 @@ from store.sealing import required
 from store.wakes import notify
 
 MAX_NAME = 100
-MOST = 20
-"""Channels of one person or role."""
+MOST, MOST_OWN = 20, 5
+"""Channels of one role, and of one person."""
+
+MOST_TESTS = 5
+TEST_WINDOW = timedelta(minutes=10)
+"""How many channels one person may try out in so long: a try is a connection from the server."""
 
 MANAGE = "users.manage"
 
@@ -113,8 +117,9 @@ async def _make_room(tx: Tx, user_id: int | None, role_id: int | None) -> None:
     there = await tx.fetchval(
         "SELECT count(*) FROM notice_channels WHERE user_id = $1 OR role_id = $2", user_id, role_id
     )
-    if there >= MOST:
-        raise Conflict(f"There are {MOST} channels already; remove one first.")
+    most = MOST_OWN if role_id is None else MOST
+    if there >= most:
+        raise Conflict(f"There are {most} channels already; remove one first.")
 
 
 async def remove(db: Database, actor: Actor, channel_id: int) -> None:
@@ -130,6 +135,7 @@ async def try_out(db: Database, actor: Actor, channel_id: int) -> None:
     """Send a notice that says nothing, to see that it comes."""
     async with db.transaction() as tx:
         await owned(tx, actor, channel_id)
+        await _not_too_often(tx, actor)
         title, body = notices.text("test", notices.Facts("", None, "", 0), "")
         await tx.execute(
             """INSERT INTO notice_deliveries (channel_id, event, mark, title, body)
@@ -141,6 +147,19 @@ async def try_out(db: Database, actor: Actor, channel_id: int) -> None:
         )
         await audit.record(tx, actor, "notice_channel.test", "notice_channel", channel_id)
         await notify(tx, channels.OUTBOX)
+
+
+async def _not_too_often(tx: Tx, actor: Actor) -> None:
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"notice tests {actor.person}")
+    made = await tx.fetchval(
+        """SELECT count(*) FROM audit
+           WHERE subject_kind = 'notice_channel' AND action = 'notice_channel.test' AND actor_kind = 'user'
+             AND actor_id = $1 AND at > now() - $2::interval""",
+        actor.person,
+        TEST_WINDOW,
+    )
+    if made >= MOST_TESTS:
+        raise RateLimited(f"You have tried out {MOST_TESTS} channels in {TEST_WINDOW}; wait a little.")
 
 
 async def listing(

@@ -19,6 +19,12 @@ from store.outbox import Errand
 LEASE = timedelta(minutes=2)
 """A try that was never heard of again is repeated after this; a try takes less."""
 
+NEXT_TURN = timedelta(seconds=5)
+"""Until one that there was no time for is taken again."""
+
+OF_ONE_CHANNEL = 4
+"""Deliveries of one channel that are tried side by side: a service that hangs takes no more places."""
+
 MAX_ERROR = 200
 
 
@@ -87,7 +93,10 @@ async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
     row = await tx.fetchrow(
         """SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id, i.started_by,
                   coalesce(w.name, '') AS workflow, coalesce(i.started_by_name, '') AS started_by_name,
-                  coalesce(cardinality(i.host_ids), 0) AS hosts,
+                  coalesce(nullif((SELECT count(DISTINCT host)
+                      FROM json_array_elements(r.frozen -> 'ahead') step,
+                           json_array_elements_text(step -> 'hosts') host), 0),
+                      cardinality(i.host_ids), 0) AS hosts,
                   ARRAY(SELECT user_id FROM votes v WHERE v.request_id = r.id) AS voted
            FROM approval_requests r LEFT JOIN instances i ON i.id = r.instance_id
            LEFT JOIN workflows w ON w.id = i.workflow_id WHERE r.id = $1""",
@@ -143,18 +152,34 @@ class Parcel(NamedTuple):
         return sealed_values.of_channel(db.keys, self.channel_id, self.sealed_url)
 
 
+async def give_back(db: Database, parcel: Parcel) -> None:
+    """A try that was not begun is none; soon it is its turn again."""
+    await db.execute(
+        "UPDATE notice_deliveries SET attempts = attempts - 1, not_before = now() + $2 WHERE id = $1",
+        parcel.id,
+        NEXT_TURN,
+    )
+
+
 async def take_due(db: Database, limit: int = 50) -> list[Parcel]:
-    """The deliveries that are due, noted as tried: nobody else tries them before LEASE is over."""
+    """The deliveries that are due, some of each channel, noted as tried: nobody else tries them before LEASE
+    is over."""
     rows = await db.fetch(
         """WITH due AS (
                SELECT id FROM notice_deliveries
-               WHERE sent_at IS NULL AND dead_at IS NULL AND not_before <= now()
+               WHERE sent_at IS NULL AND dead_at IS NULL AND not_before <= now() AND id IN (
+                   SELECT id FROM (
+                       SELECT id, row_number() OVER (PARTITION BY channel_id ORDER BY not_before, id) AS turn
+                       FROM notice_deliveries
+                       WHERE sent_at IS NULL AND dead_at IS NULL AND not_before <= now()) queued
+                   WHERE turn <= $3)
                ORDER BY not_before, id LIMIT $1 FOR UPDATE SKIP LOCKED)
            UPDATE notice_deliveries d SET attempts = attempts + 1, not_before = now() + $2
            FROM due, notice_channels c WHERE d.id = due.id AND c.id = d.channel_id
            RETURNING d.id, d.attempts, d.title, d.body, c.id, c.sealed_url""",
         limit,
         LEASE,
+        OF_ONE_CHANNEL,
     )
     return [Parcel(*row) for row in rows]
 

@@ -1,11 +1,13 @@
 """Passwords: argon2 hashes, made and checked in a thread, and the throttle on guesses.
 
-The throttle counts by name and by address, so that who guesses at a name locks out nobody elsewhere.
+The throttle counts by name and by address, so that who guesses at a name locks out nobody elsewhere; and by
+address alone, for who guesses at many names.
 """
 
 import asyncio
 import ipaddress
 from functools import cache
+from typing import NamedTuple
 
 from pwdlib import PasswordHash
 
@@ -19,6 +21,8 @@ SHARES = ((100, 10), (1000, 1))
 """While fewer than so many tries for a name have failed within WINDOW, from wherever: how many one address
 has. So guesses from many addresses soon have one each, and in the end none; and the person, from an
 address of their own, has at least one until then."""
+OF_ADDRESS = 100
+"""So many failed tries one address has within WINDOW, at whatever names: each costs a hash."""
 WINDOW = "15 minutes"
 
 _hasher = PasswordHash.recommended()
@@ -58,23 +62,27 @@ async def matches(password: str, password_hash: str | None) -> bool:
 
 async def note_try(db: Database, name: str, address: str) -> None:
     """Count a try before it is checked, so that guesses side by side count too."""
-    ours = _of_address(name, address)
+    keys = _keys(name, address)
     async with db.transaction() as tx:
-        await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('sign-in:' || $1, 0))", name)
-        total, own = [await _failures(tx, key) for key in (_of_all(name), ours)]
+        for key in (keys.all, keys.address):  # in this order everywhere: nobody waits for another in a ring
+            await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('sign-in:' || $1, 0))", key)
+        total, own, at_all = [await _failures(tx, key) for key in keys]
         if own >= next((share for most, share in SHARES if total < most), 0):
             raise RateLimited(f"Too many failed tries to sign in as {name}; wait {WINDOW}.")
+        if at_all >= OF_ADDRESS:
+            raise RateLimited(f"Too many failed tries to sign in from this address; wait {WINDOW}.")
         await tx.execute("DELETE FROM sign_in_failures WHERE at < now() - interval '1 day'")
-        await tx.execute("INSERT INTO sign_in_failures (name) VALUES ($1), ($2)", _of_all(name), ours)
+        await tx.execute("INSERT INTO sign_in_failures (name) SELECT unnest($1::text[])", list(keys))
 
 
 async def forgive(db: Database, name: str, address: str) -> None:
-    """The right password was given: forget what failed from this address, and nothing else."""
+    """The right password was given: forget what failed for it from this address, and nothing else."""
+    keys = _keys(name, address)
     await db.execute(
         """WITH own AS (DELETE FROM sign_in_failures WHERE name = $1 RETURNING at)
-           DELETE FROM sign_in_failures WHERE name = $2 AND at IN (SELECT at FROM own)""",
-        _of_address(name, address),
-        _of_all(name),
+           DELETE FROM sign_in_failures WHERE name = ANY ($2) AND at IN (SELECT at FROM own)""",
+        keys.own,
+        [keys.all, keys.address],
     )
 
 
@@ -85,18 +93,23 @@ async def _failures(tx: Tx, key: str) -> int:
     return found
 
 
-# Each try is two rows of one transaction, and so of one moment: what everybody failed with for the name,
-# and this address. No name, whatever somebody types, makes the key of another.
-def _of_all(name: str) -> str:
-    return f"all {name}"
+class _Keys(NamedTuple):
+    """Each try is three rows of one transaction, and so of one moment: what everybody failed with for the
+    name, this address for the name, and this address at all. No name, whatever somebody types, makes the key
+    of another."""
+
+    all: str
+    own: str
+    address: str
 
 
-def _of_address(name: str, address: str) -> str:
-    """An IPv6 network of 64 bits is one address: its owner has all of them."""
+def _keys(name: str, address: str) -> _Keys:
+    """An IPv6 network of 64 bits is one address: its owner has all of them. What is no address says nothing
+    of who is there: all of that kind are not counted as one."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
-        return f"from ? {name}"
+        return _Keys(f"all {name}", f"from ? {name}", f"nowhere {name}")
     if isinstance(found, ipaddress.IPv6Address):
         found = found.ipv4_mapped or ipaddress.IPv6Address(int(found) >> 64 << 64)
-    return f"from {found} {name}"
+    return _Keys(f"all {name}", f"from {found} {name}", f"address {found}")

@@ -75,6 +75,17 @@ async def _of_people(tx: Tx | Database, names: Collection[str]) -> Mapping[str, 
     return found
 
 
+async def lost(tx: Tx | Database, references: Iterable[str] | None, user_ids: Iterable[int]) -> set[int]:
+    """Those of some people whom the references do not mean any more: who lost a role, or may not vote.
+
+    None: of a request that did not keep them, where nobody is known to be.
+    """
+    if references is None:
+        return set()
+    meant = frozenset[int]().union(*(await resolve(tx, references)).values())
+    return set(user_ids) - meant
+
+
 async def names(tx: Tx | Database, user_ids: Iterable[int]) -> dict[int, str]:
     """The names of some people, disabled ones too."""
     rows = await tx.fetch("SELECT id, name FROM users WHERE id = ANY ($1)", list(user_ids))

@@ -3,9 +3,8 @@
 Text that is all digits is an id; so no such thing may be given a name of digits only.
 """
 
-from collections.abc import Sequence
-
 from definitions.errors import Invalid, NotFound
+from definitions.names import listed as listed
 from definitions.problems import Problem
 
 _MAX_ID = 2**63 - 1
@@ -39,9 +38,3 @@ def missing(what: str, reference: int | str) -> NotFound:
     """The error for a reference that nothing answers to."""
     shown = repr(reference[:80]) if isinstance(reference, str) else str(reference)
     return NotFound(f"There is no {what} {shown}.")
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Names in one sentence: all of them, or the first and how many more."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

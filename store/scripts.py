@@ -25,7 +25,8 @@ async def _check(tx: Tx, new: Script, _before: Script | None) -> None:
 
 
 async def _needed_by(tx: Tx, row: Row) -> list[str]:
-    """The workflows, not archived, whose published version has a step that runs the script."""
+    """The workflows, not archived, whose published version has a step that runs the script, and the recurring
+    jobs that run it."""
     rows = await tx.fetch(
         """SELECT w.name FROM workflows w
            JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.published_version
@@ -35,7 +36,15 @@ async def _needed_by(tx: Tx, row: Row) -> list[str]:
            ORDER BY w.name""",
         row["id"],
     )
-    return [f"the workflow {each['name']!r}" for each in rows]
+    recurring = await tx.fetch(
+        """SELECT name FROM recurring_jobs WHERE archived_at IS NULL AND coalesce(
+               definition #>> '{job,payload,script}', definition #>> '{job,payload,script_id}') = ANY ($1)
+           ORDER BY name""",
+        [row["name"], str(row["id"])],
+    )
+    return [f"the workflow {each['name']!r}" for each in rows] + [
+        f"the recurring job {each['name']!r}" for each in recurring
+    ]
 
 
 SCRIPTS = Versioned("script", "scripts", Script, ScriptView, check=_check, needed_by=_needed_by)

@@ -5,7 +5,6 @@ What the actor may not see, scripts or hosts, is left out of what is known.
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +15,7 @@ from definitions.permissions import Actor, may, require
 from definitions.simulation import Simulation, simulate
 from definitions.steps import JobStep
 from definitions.workflow import all_steps
-from store import catalogue, targets, workflows
+from store import catalogue, people, targets, workflows
 from store.connection import Database, Tx
 
 LIMIT_SECONDS = 5.0
@@ -29,21 +28,23 @@ async def of_document(
 ) -> Simulation:
     """What a definition would do under a scenario; `Invalid` with every problem of either."""
     require(actor, "workflows.view")
-    reading = read_workflow(document)
+    workflows.check_size(document)
+    reading = await asyncio.to_thread(read_workflow, document)  # other requests go on meanwhile
     async with db.connection() as tx:
         known = Catalogue() if reading.provable is None else await catalogue.load(tx, reading.provable)
-        if may(actor, "scripts.view") is not None:
-            known = replace(known, scripts=None)
+        known = catalogue.seen_by(actor, known)
         named = {} if may(actor, "hosts.view") else await _targets(tx, reading, scenario.get("hosts"))
+        starter = await _starter(tx, actor, scenario.get("started_by"))
         now: datetime = await tx.fetchval("SELECT now()")
     until = time.monotonic() + LIMIT_SECONDS
-    return await asyncio.to_thread(  # other requests go on meanwhile
+    return await asyncio.to_thread(
         simulate,
         reading,
         {"started_by": actor.name, **scenario},
         now,
         known=known,
         targets=named,
+        starter=starter,
         going_on=lambda: time.monotonic() < until,
     )
 
@@ -56,6 +57,15 @@ async def of_draft(
     async with db.connection() as tx:
         row = await workflows.find(tx, workflow_ref)
     return await of_document(db, actor, row["draft"], scenario)
+
+
+async def _starter(tx: Tx, actor: Actor, name: object) -> int | None:
+    """Who starts it: the actor, unless the scenario names somebody else."""
+    if not isinstance(name, str) or name == actor.name:
+        return actor.person
+    reference = f"user:{name[:200]}"
+    found = await people.resolve(tx, {reference})
+    return next(iter(found.get(reference, ())), None)
 
 
 async def _targets(tx: Tx, reading: Reading, hosts: object) -> dict[str, tuple[str, ...]]:

@@ -1,5 +1,6 @@
 """API tokens of people: shown once, may do what the person may."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -33,17 +34,24 @@ class NewToken(BaseModel):
 
     id: int
     token: str
+    expires_at: datetime | None
+    """Never later than the token it was made with."""
 
 
 async def create(
     db: Database, actor: Actor, name: str, user: int | str, expires_at: datetime | None = None
 ) -> NewToken:
-    """Make a token for oneself, or with `users.manage` for somebody else, by id or name."""
+    """Make a token for oneself, or with `users.manage` for somebody else, by id or name.
+
+    One that is made with a token ends with that at the latest: who got hold of a token for an hour would
+    have one for ever.
+    """
     if actor.person is None or user not in (actor.id, actor.name):
         require(actor, "users.manage")
     if not name.strip() or len(name) > 200:
         raise Invalid("A token needs a name of at most 200 characters, to know it by.")
     token = shown_once.fresh("ogt_")
+    expires_at = min(filter(None, (expires_at, actor.until)), default=None)
     async with db.transaction() as tx:
         user_id = await users.find(tx, user)
         owner = await users.actor_of(tx, user_id)
@@ -56,13 +64,13 @@ async def create(
             expires_at,
         )
         await audit.record(tx, actor, "token.create", "token", token_id, name=name.strip(), user=owner.name)
-    return NewToken(id=token_id, token=token)
+    return NewToken(id=token_id, token=token, expires_at=expires_at)
 
 
 async def actor(db: Database, token: str) -> Actor:
     """Whose token this is, with what they may do now."""
     row = await db.fetchrow(
-        f"""SELECT {users.ACTOR_COLUMNS}, t.id AS token_id,
+        f"""SELECT {users.ACTOR_COLUMNS}, t.id AS token_id, t.expires_at,
                    t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute' AS stale
             FROM tokens t JOIN users u ON u.id = t.user_id
             WHERE t.token_sha256 = $1 AND t.revoked_at IS NULL AND u.disabled_at IS NULL
@@ -73,7 +81,7 @@ async def actor(db: Database, token: str) -> Actor:
         raise NotAuthenticated("The token is not known, has expired, or was revoked.")
     if row["stale"]:  # to the minute: not a write for every request
         await db.execute("UPDATE tokens SET last_used_at = now() WHERE id = $1", row["token_id"])
-    return users.actor_from(row)
+    return replace(users.actor_from(row), until=row["expires_at"])
 
 
 async def revoke(db: Database, actor: Actor, token_id: int) -> None:

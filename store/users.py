@@ -22,7 +22,9 @@ ACTOR_COLUMNS = """u.id, u.name, coalesce((
     WHERE user_id = u.id), '{}') AS permissions"""
 """Columns from which `actor_from` makes an actor; `u` is the users row."""
 
-_VIEW = """SELECT u.id, u.name, u.email, u.disabled_at, u.created_at, coalesce((
+_VIEW = """SELECT u.id, u.name, u.email, u.disabled_at, u.created_at, (
+    SELECT count(*) FROM tokens t WHERE t.user_id = u.id AND t.revoked_at IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > now())) AS tokens, coalesce((
     SELECT array_agg(r.name ORDER BY r.name) FROM user_roles JOIN roles r ON r.id = role_id
     WHERE user_id = u.id), '{}') AS roles FROM users u"""
 
@@ -38,6 +40,8 @@ class UserView(BaseModel):
     roles: list[str]
     disabled_at: datetime | None
     created_at: datetime
+    tokens: int
+    """How many tokens of theirs are good now: a password of their own choice leaves them be."""
 
 
 def actor_from(row: Row) -> Actor:
@@ -67,8 +71,7 @@ async def create(
                 password_hash,
             )
         except asyncpg.UniqueViolationError as error:
-            taken = "name" if error.constraint_name == "users_name_key" else "e-mail address"
-            raise Conflict(f"There is already a person with this {taken}.") from None
+            raise _taken(error) from None
         await _set_roles(tx, user_id, role_ids)
         await audit.record(tx, actor, "user.create", "user", user_id, name=name, roles=sorted(role_names))
         return await _load(tx, user_id)
@@ -84,7 +87,8 @@ async def change(
     disabled: bool | None = None,
     password: str | None = None,
 ) -> UserView:
-    """Change what is given. A new password or disabling ends the person's sessions."""
+    """Change what is given. A new password or disabling ends the person's sessions; a password that somebody
+    else gives them, who may do so because it was lost or stolen, their tokens too."""
     require(actor, "users.manage")
     password_hash = await passwords.hashed(password) if password is not None else None
     async with db.transaction() as tx:
@@ -92,7 +96,10 @@ async def change(
         await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('users.change', 0))")
         await _load(tx, user_id)
         if email is not None:
-            await tx.execute("UPDATE users SET email = $2 WHERE id = $1", user_id, email or None)
+            try:
+                await tx.execute("UPDATE users SET email = $2 WHERE id = $1", user_id, email or None)
+            except asyncpg.UniqueViolationError as error:
+                raise _taken(error) from None
         if role_names is not None:
             await _set_roles(tx, user_id, await roles.ids_of(tx, role_names))
         if disabled is not None:
@@ -106,6 +113,10 @@ async def change(
             await tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", user_id, password_hash)
         if disabled or password_hash is not None:
             await tx.execute("DELETE FROM sessions WHERE user_id = $1", user_id)
+        if password_hash is not None and actor.person != user_id:
+            await tx.execute(
+                "UPDATE tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL", user_id
+            )
         await _keep_an_administrator(tx)
         changed = {"roles": role_names, "disabled": disabled, "password": password is not None or None}
         await audit.record(
@@ -116,7 +127,7 @@ async def change(
 
 async def authenticate(db: Database, name: str, password: str, address: str = "") -> UserView:
     """The person with this name and password; every try counts against the throttle, by the address it
-    comes from (the connection's own)."""
+    comes from."""
     name = normalise(name)[:255]
     await passwords.note_try(db, name, address)
     row = await db.fetchrow("SELECT id, password_hash, disabled_at FROM users WHERE name = $1", name)
@@ -170,6 +181,11 @@ async def _load(tx: Tx, user_id: int) -> UserView:
     if row is None:
         raise NotFound(f"There is no person {user_id}.")
     return UserView(**row)
+
+
+def _taken(error: asyncpg.UniqueViolationError) -> Conflict:
+    taken = "name" if error.constraint_name == "users_name_key" else "e-mail address"
+    return Conflict(f"There is already a person with this {taken}.")
 
 
 async def _set_roles(tx: Tx, user_id: int, role_ids: list[int]) -> None:

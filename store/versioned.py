@@ -161,7 +161,7 @@ class Versioned(Generic[D]):
             if ref is None:
                 row = await self._create(tx, actor, new)
                 if row is None:
-                    raise Conflict(f"There is a {self.noun} named {new.name!r} already.")
+                    raise await self._taken(tx, new.name)
             else:
                 row = await self.find(tx, ref, lock=True)
                 await self._update(tx, actor, row, new)
@@ -215,16 +215,31 @@ class Versioned(Generic[D]):
             return False
         await self._check(tx, new, newest)
         try:
-            await tx.execute(
-                f"UPDATE {self.table} SET name = $2, archived_at = NULL WHERE id = $1", row["id"], new.name
-            )
-        except asyncpg.UniqueViolationError as error:
-            raise Conflict(f"There is a {self.noun} named {new.name!r} already.") from error
+            async with tx.transaction():  # so that the name's owner can be looked up when this is refused
+                await tx.execute(
+                    f"UPDATE {self.table} SET name = $2, archived_at = NULL WHERE id = $1",
+                    row["id"],
+                    new.name,
+                )
+        except asyncpg.UniqueViolationError:
+            raise await self._taken(tx, new.name) from None
+        if row["archived_at"] is not None:
+            await audit.record(tx, actor, f"{self.noun}.restore", self.noun, row["id"], name=new.name)
+        if row["name"] != new.name:
+            detail = {"name": new.name, "was": row["name"]}
+            await audit.record(tx, actor, f"{self.noun}.rename", self.noun, row["id"], **detail)
         if _stored(newest) != _stored(new):
             await self._add_version(tx, actor, row["id"], row["version"] + 1, new)
-        else:
-            await audit.record(tx, actor, f"{self.noun}.rename", self.noun, row["id"], name=new.name)
         return True
+
+    async def _taken(self, tx: Tx, name: str) -> Conflict:
+        if (await self.find(tx, name))["archived_at"] is None:
+            return Conflict(f"There is a {self.noun} named {name!r} already.")
+        return Conflict(
+            f"There is a {self.noun} named {name!r} already, in the archive: save it by its name "
+            f"(PUT /api/v1/{self.table}/by-name/..., or `opsgate apply`) or roll it back to a version, "
+            "and it is out of the archive; or choose another name."
+        )
 
     async def _add_version(self, tx: Tx, actor: Actor, number: int, version: int, new: D) -> None:
         """Write a version and make it the newest; the caller holds the lock."""

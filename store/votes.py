@@ -95,6 +95,8 @@ async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> datetime:
     refusal = approval_views.not_asked(facts, actor)
     if refusal is None and actor.id is not None:
         refusal = await people.why_not_vote(tx, actor.id)
+        if refusal is None and await people.lost(tx, row["frozen"].get("approvers"), [actor.id]):
+            refusal = approval_views.NO_LONGER_ASKED
     if refusal is not None:
         raise NotPermitted(refusal)
     if digest != row["digest"] or quorum.digest(row["frozen"]) != row["digest"]:

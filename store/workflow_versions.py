@@ -6,34 +6,54 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from definitions.permissions import Actor, require
-from store import version_diffs, workflows
+from store import references, version_diffs, workflows
 from store.connection import Database
 from store.version_diffs import VersionDiff
 
+_COLUMNS = "v.version, u.name AS published_by_name, v.published_at"
+_FROM = "FROM workflow_versions v LEFT JOIN users u ON u.id = v.published_by"
 
-class WorkflowVersionView(BaseModel):
-    """One published version."""
+
+class WorkflowVersionRow(BaseModel):
+    """One line of the list of published versions."""
 
     model_config = ConfigDict(frozen=True)
 
     version: int
-    definition: dict[str, Any]
     published_by_name: str | None
     published_at: datetime
 
 
-async def versions(db: Database, actor: Actor, workflow_ref: int | str) -> list[WorkflowVersionView]:
-    """The published versions, the newest first."""
+class WorkflowVersionView(WorkflowVersionRow):
+    """One published version."""
+
+    definition: dict[str, Any]
+
+
+async def versions(db: Database, actor: Actor, workflow_ref: int | str) -> list[WorkflowVersionRow]:
+    """The published versions, the newest first; what they say, `one` tells."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
         row = await workflows.find(tx, workflow_ref)
         rows = await tx.fetch(
-            """SELECT v.version, v.definition, u.name AS published_by_name, v.published_at
-               FROM workflow_versions v LEFT JOIN users u ON u.id = v.published_by
-               WHERE v.workflow_id = $1 ORDER BY v.version DESC""",
-            row["id"],
+            f"SELECT {_COLUMNS} {_FROM} WHERE v.workflow_id = $1 ORDER BY v.version DESC", row["id"]
         )
-    return [WorkflowVersionView(**row) for row in rows]
+    return [WorkflowVersionRow(**row) for row in rows]
+
+
+async def one(db: Database, actor: Actor, workflow_ref: int | str, version: int) -> WorkflowVersionView:
+    """A published version with its definition, or NotFound."""
+    require(actor, "workflows.view")
+    async with db.connection() as tx:
+        row = await workflows.find(tx, workflow_ref)
+        found = await tx.fetchrow(
+            f"SELECT {_COLUMNS}, v.definition {_FROM} WHERE v.workflow_id = $1 AND v.version = $2",
+            row["id"],
+            version,
+        )
+    if found is None:
+        raise references.missing(f"version {version} of workflow", workflow_ref)
+    return WorkflowVersionView(**found)
 
 
 async def diff(db: Database, actor: Actor, workflow_ref: int | str, old: int, new: int) -> VersionDiff:

@@ -4,6 +4,7 @@ A draft is kept as written, and replaced only by somebody who has seen its newes
 published version never changes; in it scripts are named by id, so a renamed script is still found.
 """
 
+import asyncio
 import json
 import re
 from datetime import datetime
@@ -16,7 +17,7 @@ from definitions.errors import Conflict, Invalid, StaleEdit
 from definitions.examination import read_workflow
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
-from definitions.proof import Catalogue
+from definitions.proof import Catalogue, prove
 from definitions.steps import ParallelStep, ScriptStep, Step
 from definitions.workflow import Workflow, parse
 from store import audit, catalogue, outbox, pages, references, version_diffs
@@ -26,6 +27,12 @@ from store.pages import Page
 MAX_DOCUMENT_BYTES = 1024 * 1024
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL as JSON escapes it, not the text backslash-u-0000; PostgreSQL keeps none."""
+_OUT_OF_SIGHT = Problem(
+    pointer="/steps",
+    code="out-of-sight",
+    message="Something is wrong with scripts or hosts that are named here, and you may not view them.",
+    fix="Ask somebody who may view scripts and hosts to publish it.",
+)
 
 
 class WorkflowRow(BaseModel):
@@ -73,7 +80,7 @@ async def save_draft(
             row = await find(tx, workflow_id, lock=True)
             _check_revision(row, revision, draft)
             await _replace(tx, actor, row, name, draft)
-        return await _view(tx, row["id"])
+        return await _view(tx, actor, row["id"])
 
 
 async def put(
@@ -89,14 +96,15 @@ async def put(
         if publish:
             row = await find(tx, row["id"], lock=True)
             changed = await _publish(tx, actor, row, row["draft"]) or changed
-        return await _view(tx, row["id"]), changed
+        return await _view(tx, actor, row["id"]), changed
 
 
 async def validate(db: Database, actor: Actor, document: dict[str, Any]) -> list[Problem]:
     """Every problem of a definition, saved nowhere."""
     require(actor, "workflows.view")
+    check_size(document)
     async with db.connection() as tx:
-        return (await _examine(tx, document))[2]
+        return (await _examine(tx, actor, document))[2]
 
 
 async def publish(
@@ -109,7 +117,7 @@ async def publish(
         if revision is not None:
             _check_revision(row, revision)
         await _publish(tx, actor, row, row["draft"])
-        return await _view(tx, row["id"])
+        return await _view(tx, actor, row["id"])
 
 
 async def rollback(db: Database, actor: Actor, workflow_ref: int | str, version: int) -> WorkflowView:
@@ -122,10 +130,10 @@ async def rollback(db: Database, actor: Actor, workflow_ref: int | str, version:
         row = await find(tx, workflow_ref, lock=True)
         older = await version_document(tx, row["id"], version)
         _, draft = _checked({**older, "name": row["name"]})
-        unpublished = (await _view(tx, row["id"])).changed_since_published
+        unpublished = (await _view(tx, actor, row["id"])).changed_since_published
         if await _publish(tx, actor, row, draft, of_version=version) and not unpublished:
             await _replace(tx, actor, row, row["name"], draft)
-        return await _view(tx, row["id"])
+        return await _view(tx, actor, row["id"])
 
 
 async def show(db: Database, actor: Actor, workflow_ref: int | str) -> WorkflowView:
@@ -133,7 +141,7 @@ async def show(db: Database, actor: Actor, workflow_ref: int | str) -> WorkflowV
     require(actor, "workflows.view")
     async with db.connection() as tx:
         row = await find(tx, workflow_ref)
-        return await _view(tx, row["id"])
+        return await _view(tx, actor, row["id"])
 
 
 async def listing(
@@ -151,13 +159,25 @@ async def listing(
 
 
 async def archive(db: Database, actor: Actor, workflow_ref: int | str) -> None:
-    """Hide a workflow and start no more of it; its instances go on."""
+    """Hide a workflow and start no more of it; its instances go on. Not while a recurring job needs it."""
     require(actor, "workflows.manage")
     async with db.transaction() as tx:
         row = await find(tx, workflow_ref, lock=True)
         if row["archived_at"] is None:
+            await _refuse_if_recurring(tx, row)
             await tx.execute("UPDATE workflows SET archived_at = now() WHERE id = $1", row["id"])
             await audit.record(tx, actor, "workflow.archive", "workflow", row["id"], name=row["name"])
+
+
+async def _refuse_if_recurring(tx: Tx, row: Row) -> None:
+    users = await tx.fetch(
+        """SELECT name FROM recurring_jobs WHERE archived_at IS NULL
+             AND definition #>> '{workflow,name}' = ANY ($1) ORDER BY name""",
+        [row["name"], str(row["id"])],
+    )
+    if users:
+        names = references.listed([f"the recurring job {each['name']!r}" for each in users])
+        raise Conflict(f"The workflow {row['name']!r} is needed by {names}.")
 
 
 async def find(tx: Tx, ref: int | str, *, lock: bool = False) -> Row:
@@ -206,15 +226,24 @@ def _checked(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         raise Invalid("A workflow needs a name of at most 200 characters.", [problem])
     references.check_name(name)
     draft = {key: value for key, value in document.items() if key != "kind"}
+    check_size(draft)
     try:
         text = json.dumps(draft, ensure_ascii=False, allow_nan=False).encode()
     except ValueError as error:
         raise Invalid(f"The definition of {name!r} is not JSON: {error}.") from error
     if _NUL.search(text):
         raise Invalid(f"The definition of {name!r} has a NUL character in a text.")
-    if len(text) > MAX_DOCUMENT_BYTES:
-        raise Invalid(f"The definition of {name!r} is larger than {MAX_DOCUMENT_BYTES // 1024} KiB.")
     return name, draft
+
+
+def check_size(document: dict[str, Any]) -> None:
+    """Refuse a definition that is larger than any that may be saved, before anything is made of it."""
+    try:
+        size = len(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise Invalid("The definition is nested too deep.") from None
+    if size > MAX_DOCUMENT_BYTES:
+        raise Invalid(f"The definition is larger than {MAX_DOCUMENT_BYTES // 1024} KiB.")
 
 
 def _check_revision(row: Row, seen: int | None, wanted: dict[str, Any] | None = None) -> None:
@@ -261,11 +290,14 @@ async def _replace(tx: Tx, actor: Actor, row: Row, name: str, draft: dict[str, A
 
 
 async def _examine(
-    tx: Tx, document: dict[str, Any]
+    tx: Tx, actor: Actor, document: dict[str, Any]
 ) -> tuple[Workflow | None, Catalogue | None, list[Problem]]:
-    reading = read_workflow(document)
+    """The workflow, all that there is, and every problem, in words that tell the actor of nothing they may
+    not view."""
+    reading = await asyncio.to_thread(read_workflow, document)  # other requests go on meanwhile
     known = None if reading.provable is None else await catalogue.load(tx, reading.provable)
-    return reading.workflow, known, reading.prove(known)
+    seen = None if known is None else catalogue.seen_by(actor, known)
+    return reading.workflow, known, await asyncio.to_thread(reading.prove, seen)
 
 
 async def _publish(
@@ -275,7 +307,10 @@ async def _publish(
     one that it repeats."""
     if row["archived_at"] is not None:
         raise Conflict(f"The workflow {row['name']!r} is archived; save it again to bring it back.")
-    workflow, known, problems = await _examine(tx, document)
+    workflow, known, problems = await _examine(tx, actor, document)
+    if workflow and known and catalogue.seen_by(actor, known) != known and not has_errors(problems):
+        in_full = await asyncio.to_thread(prove, workflow, known)
+        problems += [_OUT_OF_SIGHT] if has_errors(in_full) else []
     if workflow is None or known is None or has_errors(problems):
         raise Invalid(f"The workflow {row['name']!r} can't be published as it is.", problems)
     definition = _by_id(workflow, known).document()
@@ -334,11 +369,11 @@ _FROM = """FROM workflows w
 _ROWS = f"SELECT {_COLUMNS} {_FROM}"
 
 
-async def _view(tx: Tx, workflow_id: int) -> WorkflowView:
+async def _view(tx: Tx, actor: Actor, workflow_id: int) -> WorkflowView:
     row = await tx.fetchrow(f"SELECT {_COLUMNS}, w.draft, v.definition {_FROM} WHERE w.id = $1", workflow_id)
     if row is None:
         raise references.missing("workflow", workflow_id)
-    workflow, known, problems = await _examine(tx, row["draft"])
+    workflow, known, problems = await _examine(tx, actor, row["draft"])
     fields = dict(row)
     published = fields.pop("definition")
     changed = (

@@ -2,7 +2,6 @@
 
 from definitions import delays
 from definitions.errors import Invalid
-from definitions.rollout import limit_in_words
 from definitions.steps import DelayStep
 from store.engine import commits
 from store.failpoints import failpoint
@@ -21,8 +20,7 @@ async def begin(run: StepRun) -> Settled | Waiting:
     row = run.row({"until": moment.isoformat()})
     if moment <= now:
         return completed("The time had already come.", row.input)
-    if row.limit is not None and moment > now + row.limit:
-        late = f"It would be over at {moment.isoformat(timespec='seconds')}, and not {limit_in_words(step)}."
+    if late := delays.too_late(step, moment, now):
         return failed(late, row.input)
     await commits.open_step(run.db, run.lease, row, wake_at=moment)
     failpoint("worker.delay_begun")

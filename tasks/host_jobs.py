@@ -6,7 +6,7 @@ again each time one has ended or the step's deadline has come.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
-from store import jobs, targets
+from store import approval_ahead, jobs, targets
 from store.connection import Tx
 from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
@@ -60,12 +60,16 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
     waiting: list[Waiting] = []
 
     async def create(tx: Tx) -> None:
-        hosts = await targets.resolve(tx, list(step.hosts) or run.situation.host_ids, of_step=True)
-        meant = [host.id for host in hosts]
+        meant, there = await _meant(tx, run)
+        await approval_ahead.confirm_hosts(tx, run.situation.instance_id, step, list(there.values()))
+        for system in {host.os: host for host in there.values()}.values():
+            plan.payload_for(system)  # a payload that can't be made is found out before any host begins
         deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)
-        first = rollout.decide(step, [Standing()] * len(hosts), expired=False).start
-        await _create(tx, run, plan, [hosts[at] for at in first])
-        waiting.append(Waiting("jobs", _counted(len(first), len(first), len(hosts)), deadline))
+        standings = [Standing(gone=host not in there) for host in meant]
+        first = rollout.decide(step, standings, expired=False).start
+        await _create(tx, run, plan, [there[meant[at]] for at in first])
+        if first:
+            waiting.append(Waiting("jobs", _counted(len(first), len(first), len(meant)), deadline))
 
     failpoint("worker.before_dispatch")
     try:
@@ -74,7 +78,16 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
     except OpsgateError as error:
         return refused(error, plan.sent)
     failpoint("worker.after_dispatch")
-    return waiting[0]
+    return waiting[0] if waiting else await settle(run, planner)
+
+
+async def _meant(tx: Tx, run: StepRun) -> tuple[list[int], dict[int, HostRef]]:
+    """The hosts a step that begins is meant for, and those of them that are there. What the step names has
+    to be; of the instance's hosts some may have been decommissioned since it started."""
+    named, own = list(_step(run).hosts), run.situation.host_ids
+    found = await (targets.by_ids(tx, own) if own and not named else targets.resolve(tx, named, of_step=True))
+    there = {host.id: host for host in found}
+    return list(there) if named else own, there
 
 
 def refused(error: OpsgateError, sent: dict[str, Any]) -> Settled:
@@ -90,18 +103,26 @@ async def settle(run: StepRun, planner: Planner) -> Settled | Waiting:
     work, decision = await _look(run)
     if decision.acts:
         plan = await planner(run) if decision.start else None
-        if isinstance(plan, Settled):  # it could be made when the step began, from the same
-            raise RuntimeError(f"step {run.active.step} can't go on: {plan.reason}")
+        if isinstance(plan, Settled):
+            return await _left_off(run, work, plan)
 
         async def change(tx: Tx) -> None:
             await _move(tx, run, plan)
 
-        await commits.amend_step(run.db, run.lease, run.active, change)
-        failpoint("worker.retry_queued" if decision.again else "worker.wave_dispatched")
+        try:
+            await commits.amend_step(run.db, run.lease, run.active, change)
+        except OpsgateError as error:
+            return await _left_off(run, work, refused(error, {}))
+        failpoint(_passed(work, decision))
         work, decision = await _look(run)
     if decision.over:
         return await _result(run, work, decision)
     return _waiting(work, decision)
+
+
+async def _left_off(run: StepRun, work: StepWork, why: Settled) -> Settled:
+    """The step fails between its waves, with what its hosts have left; what runs is stopped as it closes."""
+    return replace(why, facts=StepFacts(hosts=await facts.host_facts(run.db, work.hosts)))
 
 
 async def _look(run: StepRun) -> tuple[StepWork, Decision]:
@@ -156,6 +177,13 @@ async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> Non
     )
 
 
+def _passed(work: StepWork, decision: Decision) -> str:
+    """The failpoint for what has just been carried out."""
+    if work.expired:
+        return "worker.deadline_passed"
+    return "worker.retry_queued" if decision.again else "worker.wave_dispatched"
+
+
 def _waiting(work: StepWork, decision: Decision) -> Waiting:
     """Cold when all that is not over is a next attempt, and a while away."""
     unfinished = [host for host in work.hosts if host.status is not None and host.status not in ENDED]
@@ -188,9 +216,10 @@ async def _result(run: StepRun, work: StepWork, decision: Decision) -> Settled:
     sentences = []
     if decision.halted and (never or any(host.status == JobStatus.CANCELLED for host in bad)):
         sentences.append(decision.halted)
-    told = [host for host in bad if host.reason != decision.halted][:1]
-    for first in told:
-        more = f" (and {len(bad) - 1} more of {len(work.hosts)} jobs)" if len(bad) > 1 else ""
+    told = [host for host in bad if host.status != JobStatus.CANCELLED]  # they are why others were stopped
+    told = told or [host for host in bad if host.reason != decision.halted]
+    for first in told[:1]:
+        more = f" (and {len(told) - 1} more of {len(work.hosts)} jobs)" if len(told) > 1 else ""
         sentences.append(f"On {first.host}: {(first.reason or first.status or '').rstrip('.')}{more}.")
     if never:
         gone = "" if decision.halted else ", decommissioned before its turn"

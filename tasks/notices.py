@@ -12,10 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import structlog
+
+log = structlog.get_logger("opsgate.engine")
+
 SECONDS = 60
 """What the whole batch may take; then the courier is killed. Less than `store.notices.LEASE`."""
 
-TOO_SLOW = f"The service did not answer within {SECONDS} seconds."
+LETTER_SECONDS = 15
+"""What one letter may take."""
+
+CUT_OFF = "The service had not answered when the time of all notices was over."
+BROKEN = "The program that sends notices broke off (exit code {}): see whether it starts on the worker."
 
 _COURIER = Path(__file__).with_name("courier.py")
 _HANDED_ON = (
@@ -34,32 +42,39 @@ class Letter(TypedDict):
 
 
 async def deliver(
-    letters: Sequence[Letter], *, local: bool, seconds: float = SECONDS
+    letters: Sequence[Letter],
+    *,
+    allowed: Sequence[str],
+    seconds: float = SECONDS,
+    each: float = LETTER_SECONDS,
+    courier: Path = _COURIER,
 ) -> dict[int, str | None]:
-    """Try each once; by its id why it failed, or None when the service has taken it.
+    """Try each once; by its id why it failed, or None when the service has taken it. Who is not in it was not
+    begun. `allowed`: networks notices may go to though they are not public.
 
-    `local`: addresses of this machine are allowed. Who is not heard of in time counts as failed, though
-    the service may have taken it.
+    Who is not heard of in time counts as failed, though the service may have taken it.
     """
-    task = json.dumps({"local": local, "notices": list(letters)})
-    courier = _started()
+    task = json.dumps({"allowed": list(allowed), "seconds": each, "notices": list(letters)})
+    process = _started(courier)
     try:
-        said = await asyncio.to_thread(_converse, courier, task, seconds)
+        said, code = await asyncio.to_thread(_converse, process, task, seconds)
     finally:
-        courier.kill()  # also when the worker is asked to end: it does not wait for a service that hangs
-    found: dict[int, str | None] = {letter["id"]: TOO_SLOW for letter in letters}
-    for line in said.splitlines():
-        answer = _read(line)
-        if answer.get("id") in found:
-            found[answer["id"]] = answer["error"]
+        process.kill()  # also when the worker is asked to end: it does not wait for a service that hangs
+    if code:
+        log.warning("the program that sends notices broke off", exit_code=code)
+    ids = {letter["id"] for letter in letters}
+    found: dict[int, str | None] = {}
+    for answer in map(_read, said.splitlines()):
+        if answer.get("id") in ids:
+            found[answer["id"]] = answer.get("error", BROKEN.format(code) if code else CUT_OFF)
     return found
 
 
-def _started() -> subprocess.Popen[str]:
+def _started(courier: Path) -> subprocess.Popen[str]:
     environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     # -P: the modules beside it are none of its own.
     return subprocess.Popen(
-        [sys.executable, "-P", str(_COURIER)],
+        [sys.executable, "-P", str(courier)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -68,13 +83,13 @@ def _started() -> subprocess.Popen[str]:
     )
 
 
-def _converse(courier: subprocess.Popen[str], task: str, seconds: float) -> str:
-    """What the courier has said until it ended, or until its time was over."""
+def _converse(courier: subprocess.Popen[str], task: str, seconds: float) -> tuple[str, int]:
+    """What the courier has said until it ended, or until its time was over; its exit code, 0 when killed."""
     try:
-        return courier.communicate(task, timeout=seconds)[0]
+        return courier.communicate(task, timeout=seconds)[0], courier.returncode
     except subprocess.TimeoutExpired:
         courier.kill()
-        return courier.communicate()[0]
+        return courier.communicate()[0], 0
 
 
 def _read(line: str) -> dict[str, Any]:
@@ -83,4 +98,4 @@ def _read(line: str) -> dict[str, Any]:
         answer = json.loads(line)
     except ValueError:
         return {}
-    return answer if isinstance(answer, dict) and "error" in answer else {}
+    return answer if isinstance(answer, dict) and ("error" in answer or "begun" in answer) else {}

@@ -1,12 +1,13 @@
 """One visit of one step as its task sees it, and what the task may answer."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from definitions.lifecycles.instance import StepStatus
 from definitions.routing import Active, Outcome
 from definitions.steps import ApprovalStep, Step
+from definitions.storable import storable, storable_value
 from definitions.variables import Scope, StepFacts, scope
 from store.connection import Database
 from store.engine.commits import ParkKind, StepRow
@@ -55,12 +56,12 @@ class StepRun:
         return self.situation.workflow.step(self.active.step)
 
     def row(self, input: dict[str, Any], title: str = "") -> StepRow:
-        """The step's row with its input as sent; `title` names a step that has no name of its own."""
+        """The step's row with its input as sent; `title` names a step that has no name of its own.
+        Both may hold what a job printed."""
         step = self.step
-        limit = None
-        if step.timeout_minutes is not None and not isinstance(step, ApprovalStep):  # its request has its own
-            limit = timedelta(minutes=float(step.timeout_minutes))
-        return StepRow(self.active, step.type, step.name or title or step.id, input, limit)
+        limit = None if isinstance(step, ApprovalStep) else step.limit  # a gate's request has its own
+        sent = {storable(key): storable_value(value) for key, value in input.items()}
+        return StepRow(self.active, step.type, storable(step.name or title or step.id), sent, limit)
 
     def scope(self, ended: StepFacts | None = None) -> Scope:
         """Everything the step's templates may refer to, from the newest visit of each step. `ended`: what

@@ -8,13 +8,14 @@ at, then signalled by that descriptor: what was looked at later than it was held
 Standard library and `agent.processes` only; run as a file by itself.
 """
 
-import contextlib
+import errno
 import os
+import resource
 import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -24,6 +25,11 @@ from agent import processes
 _PATIENCE_SECONDS = 10.0
 _NAME_KEPT = 15
 """So much of a process's name the kernel keeps."""
+_AT_ONCE = 200
+"""How many are held at once: each takes a descriptor, and a process may have few of them."""
+_SPARE_DESCRIPTORS = 16
+_MOST_ROUNDS = 100
+"""So often it looks again for more: what begins new ones for ever is not chased for ever."""
 
 
 def main() -> int:
@@ -31,42 +37,89 @@ def main() -> int:
     action, which, agent = sys.argv[1:4]
     kind, _, wanted = which.partition("=")
     number = signal.SIGTERM if action == "kill" else signal.SIGKILL
-    held = _hold([int(wanted)]) if kind == "pid" else _called(wanted)
-    spared = _spared(int(agent))
-    if kind == "pid" and int(wanted) in spared:
-        print(f"Pid {wanted} is the agent or what it runs in: it is not ended.", file=sys.stderr)
+    try:
+        return (
+            _end_pid(int(wanted), number, int(agent))
+            if kind == "pid"
+            else _end_all(wanted, number, int(agent))
+        )
+    except OSError as error:
+        print(f"It can't be told whether all have ended: {error.strerror}.", file=sys.stderr)
         return 1
-    meant = {pid: fd for pid, fd in held.items() if pid not in spared}
-    if len(meant) < len(held):
-        print(f"{len(held) - len(meant)} of this name are the agent or what it runs in: they stay.")
-    if not meant:
-        print(f"There is no process {which.replace('=', ' ')}.", file=sys.stderr)
+
+
+def _end_pid(pid: int, number: signal.Signals, agent: int) -> int:
+    fd = _hold(pid)
+    if pid in _spared(agent):
+        print(f"Pid {pid} is the agent or what it runs in: it is not ended.", file=sys.stderr)
         return 1
+    if fd is None:
+        print(f"There is no process pid {pid}.", file=sys.stderr)
+        return 1
+    return 0 if _end({pid: fd}, number) else 1
+
+
+def _end_all(name: str, number: signal.Signals, agent: int) -> int:
+    """All of a name, some at a time, until none is found that was not asked yet."""
+    spared, most = _spared(agent), _most_at_once()
+    asked: set[tuple[int, int]] = set()
+    found, stay, good = 0, 0, True
+    for _ in range(_MOST_ROUNDS):
+        held = _called(name, asked, most)
+        meant = {each.pid: fd for each, fd in held.items() if each.pid not in spared}
+        found, stay = found + len(meant), stay + len(held) - len(meant)
+        asked |= {(each.pid, each.started) for each in held}
+        good = _end(meant, number) and good
+        for fd in held.values():
+            os.close(fd)
+        if not held:
+            break
+    else:
+        print(f"More processes named {name} keep beginning.", file=sys.stderr)
+        good = False
+    if stay:
+        print(f"{stay} of this name are the agent or what it runs in: they stay.")
+    if not found:
+        print(f"There is no process name {name}.", file=sys.stderr)
+    return 0 if found and good else 1
+
+
+def _end(held: Mapping[int, int], number: signal.Signals) -> bool:
+    """Whether all of these, by descriptor, have ended. All are asked before any is waited for."""
     until = time.monotonic() + _PATIENCE_SECONDS
-    asked = [_ask(pid, fd, number) for pid, fd in meant.items()]
-    # All are asked before any is waited for.
-    waited = [_wait(pid, fd, until) for (pid, fd), good in zip(meant.items(), asked, strict=True) if good]
-    return 0 if all(asked) and all(waited) else 1
+    asked = [_ask(pid, fd, number) for pid, fd in held.items()]
+    waited = [_wait(pid, fd, until) for (pid, fd), good in zip(held.items(), asked, strict=True) if good]
+    return all(asked) and all(waited)
 
 
-def _hold(pids: Iterable[int]) -> dict[int, int]:
-    """A descriptor of each that there is: it means this process and no later one of the same number."""
-    held = {}
-    for pid in pids:
-        with contextlib.suppress(OSError):  # nothing has this number, or only a thread
-            held[pid] = os.pidfd_open(pid)
-    return held
+def _most_at_once() -> int:
+    """As many as there are descriptors for, and some to look about with."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return _AT_ONCE if allowed < 0 else max(1, min(_AT_ONCE, allowed - _SPARE_DESCRIPTORS))
 
 
-def _called(name: str) -> dict[int, int]:
-    """The processes of this name, oldest first, each held before it was looked at."""
-    called = {}
+def _hold(pid: int) -> int | None:
+    """A descriptor of this process, which means it and no later one of this number; None: there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        # Nothing has this number, or only a thread, which newer kernels say in a way of its own.
+        if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+            return None
+        raise
+
+
+def _called(name: str, asked: Set[tuple[int, int]], most: int) -> dict[processes.Process, int]:
+    """The processes of this name, oldest first and at most so many, each held before it was looked at."""
+    called: dict[processes.Process, int] = {}
     for each in sorted(processes.every(), key=lambda each: each.started):
-        for pid, fd in _hold([each.pid]).items():
-            if _is_called(pid, name):
-                called[pid] = fd
-            else:
-                os.close(fd)
+        fd = None if (each.pid, each.started) in asked or len(called) == most else _hold(each.pid)
+        if fd is None:
+            continue
+        if _is_called(each.pid, name):
+            called[each] = fd
+        else:
+            os.close(fd)
     return called
 
 
@@ -76,7 +129,9 @@ def _is_called(pid: int, name: str) -> bool:
         if kept != name[:_NAME_KEPT]:
             return False
         first = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise
         return False  # it has just ended
     return len(name) <= _NAME_KEPT or first.rpartition("/")[2] == name
 
@@ -105,7 +160,9 @@ def _ask(pid: int, fd: int, number: signal.Signals) -> bool:
 
 
 def _wait(pid: int, fd: int, until: float) -> bool:
-    if select.select([fd], [], [], max(0.0, until - time.monotonic()))[0]:
+    poll = select.poll()  # takes every descriptor; `select` only the first 1024
+    poll.register(fd, select.POLLIN)
+    if poll.poll(max(0.0, until - time.monotonic()) * 1000):
         print(f"Pid {pid} has ended.")
         return True
     print(f"Pid {pid} still runs; force_kill does not ask.", file=sys.stderr)

@@ -38,7 +38,9 @@ async def list_approvals(
 ) -> Page[ApprovalRow]:
     """Approval requests, decided ones too, the newest first; `mine`: those that wait for your vote;
     `started`: those of instances you started."""
-    return await approvals.listing(db, actor, status=status, mine=mine, started=started, **vars(window))
+    return await approvals.listing(
+        db, actor, status=status, mine=mine or None, started=started, **vars(window)
+    )
 
 
 @router.get("/{request_id}", permission="workflows.view")

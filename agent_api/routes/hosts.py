@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Paging
 from store import hosts
-from store.hosts import DecommissionedView, GroupView, HostView
+from store.hosts import DecommissionedView, GroupView, HostView, LabelChange, Labels
 from store.pages import Page
 
 router = GuardedRouter(prefix="/api/v1", tags=["hosts"])
@@ -18,13 +18,13 @@ Host = Annotated[str, Path(max_length=253, description="id or name")]
 Label = Annotated[str | None, Query(max_length=63)]
 
 
-class Labels(BaseModel):
-    """What to set; what is left out stays."""
+class LabelsOfHost(BaseModel):
+    """What to set, by a list, or to change; what is left out stays."""
 
     model_config = ConfigDict(extra="forbid")
 
-    tags: Annotated[list[str] | None, Field(max_length=100)] = None
-    groups: Annotated[list[str] | None, Field(max_length=100)] = None
+    tags: Labels | LabelChange | None = None
+    groups: Labels | LabelChange | None = None
 
 
 @router.get("/hosts", permission="hosts.view")
@@ -62,8 +62,8 @@ async def show(db: Db, actor: Person, host: Host) -> HostView:
 
 
 @router.patch("/hosts/{host}", permission="hosts.manage")
-async def label(db: Db, actor: Person, host: Host, body: Labels) -> HostView:
-    """Set tags or groups."""
+async def label(db: Db, actor: Person, host: Host, body: LabelsOfHost) -> HostView:
+    """Set tags or groups, or add and remove some: `{"tags": {"add": ["web"], "remove": ["old"]}}`."""
     return await hosts.label(db, actor, host, tags=body.tags, groups=body.groups)
 
 

@@ -72,7 +72,11 @@ async def show(db: Db, actor: Person, user_id: Id) -> UserView:
 
 @router.patch("/users/{user_id}", permission="users.manage")
 async def change(db: Db, actor: Person, user_id: Id, body: UserChange) -> UserView:
-    """Change e-mail address, roles, password; disable or enable."""
+    """Change e-mail address, roles, password; disable or enable.
+
+    A new password ends the person's sessions; given by somebody else it revokes their tokens too. `tokens`
+    says how many are good still.
+    """
     return await users.change(
         db,
         actor,

@@ -16,7 +16,7 @@ from store import instances, simulations, workflow_versions, workflows
 from store.instance_views import InstanceView
 from store.pages import Page
 from store.version_diffs import VersionDiff
-from store.workflow_versions import WorkflowVersionView
+from store.workflow_versions import WorkflowVersionRow, WorkflowVersionView
 from store.workflows import WorkflowRow, WorkflowView
 
 router = GuardedRouter(prefix="/api/v1/workflows", tags=["workflows"])
@@ -141,9 +141,17 @@ async def archive_workflow(db: Db, actor: Person, ref: str) -> None:
 
 
 @router.get("/{ref}/versions", permission="workflows.view")
-async def list_workflow_versions(db: Db, actor: Person, ref: str) -> list[WorkflowVersionView]:
+async def list_workflow_versions(db: Db, actor: Person, ref: str) -> list[WorkflowVersionRow]:
     """The published versions, the newest first."""
     return await workflow_versions.versions(db, actor, ref)
+
+
+@router.get("/{ref}/versions/{version}", permission="workflows.view")
+async def show_workflow_version(
+    db: Db, actor: Person, ref: str, version: VersionNumber
+) -> WorkflowVersionView:
+    """One published version with its definition."""
+    return await workflow_versions.one(db, actor, ref, version)
 
 
 @router.get("/{ref}/versions/{old}/diff/{new}", permission="workflows.view")

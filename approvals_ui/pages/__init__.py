@@ -8,6 +8,7 @@ from approvals_ui.pages import (
     instance,
     instances,
     live,
+    recurring,
     settings,
     workflow,
     workflow_versions,
@@ -23,6 +24,7 @@ ROUTERS: tuple[GuardedRouter, ...] = (
     workflows.router,
     workflow.router,
     workflow_versions.router,
+    recurring.router,
     live.router,
     settings.router,
 )

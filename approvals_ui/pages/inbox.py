@@ -36,8 +36,7 @@ async def show(
     }
     if view not in ("started", "all"):
         mine = await approvals.listing(db, actor, status="pending", mine=True, after=after)
-        pending = await approvals.listing(db, actor, status="pending")
-        others = [row for row in pending.items if not row.may_decide]
+        others = await approvals.listing(db, actor, status="pending", mine=False)
         decided = await approvals.listing(db, actor, decided=True, limit=RECENT)
         return page(request, "inbox.html", view="mine", found=mine, others=others, decided=decided, **known)
     started = view == "started"

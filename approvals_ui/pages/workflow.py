@@ -1,4 +1,4 @@
-"""`/workflows/{id}`: a workflow's steps, and the form that starts it.
+"""`/workflows/{id}`: a workflow's steps, the form that starts it, and its draft with the one that publishes.
 
 What was given is bound and refused by `instances.start`; here it only travels.
 """
@@ -15,6 +15,8 @@ from approvals_ui.rendering import page
 from approvals_ui.visitor import pages_router
 from definitions.errors import Invalid, OpsgateError
 from definitions.permissions import Actor, may
+from definitions.steps import Step
+from definitions.workflow import Workflow, all_steps
 from store import hosts, instances, workflows
 from store.connection import Database
 from store.hosts import HostView
@@ -38,6 +40,19 @@ async def start(request: Request, db: Db, actor: Person, workflow_id: Id) -> Res
     except OpsgateError as refused:
         return await _page(request, db, actor, workflow_id, fields, refused)
     return RedirectResponse(f"/instances/{started.id}", 303)
+
+
+@router.post("/workflows/{workflow_id}/publish", permission="workflows.manage")
+async def publish(request: Request, db: Db, actor: Person, workflow_id: Id) -> Response:
+    """Publish the draft as it was seen; a refusal comes back with every problem."""
+    revision = text(await form(request), "revision")
+    try:
+        if not (revision.isascii() and revision.isdigit() and len(revision) < 10):
+            raise Invalid("The revision that was seen is missing.")
+        await workflows.publish(db, actor, workflow_id, int(revision))
+    except OpsgateError as refused:
+        return await _page(request, db, actor, workflow_id, refused=refused)
+    return RedirectResponse(f"/workflows/{workflow_id}", 303)
 
 
 def _targets(fields: FormData) -> list[str]:
@@ -65,13 +80,20 @@ async def _page(
         status_of(refused) if refused else 200,
         workflow=view,
         published=published,
-        may_start=may(actor, "workflows.manage") is None,
+        steps=_steps(published),
+        may_manage=may(actor, "workflows.manage") is None,
         hosts=await _hosts(db, actor),
         ticked=filled.getlist("host"),
         filled={name: text(filled, name) for name in filled},
         wrong=_wrong(refused),
         refused=refused,
     )
+
+
+def _steps(published: Workflow | None) -> list[tuple[Step, str]]:
+    """Every step and the branch it lies in, those of branches after the step that holds them."""
+    steps = () if published is None else all_steps(published.steps)
+    return [(step, "" if published is None else published.branch(step.id)) for step in steps]
 
 
 async def _hosts(db: Database, actor: Actor) -> list[HostView]:

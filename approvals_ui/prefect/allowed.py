@@ -35,6 +35,7 @@ READS = {
         "automations/related-to/{name}",
         "concurrency_limits/{id}",
         "deployments/{id}",
+        "events/filter/next",
         "flow_runs/{id}",
         "flow_runs/{id}/graph-v2",
         "flow_runs/{id}/input/{form}",

@@ -24,7 +24,7 @@ MAX_ASKED_BYTES = 64 * 1024
 _WITHHELD = frozenset({"job_variables", "infra_overrides", "base_job_template", "pull_steps", "payload"})
 """Fields of Prefect's answers that hold the environment of runs, and so what others may keep secret there.
 The payload of an event repeats what was changed, and in a deployment that is such a field."""
-_MAY_HOLD_THEM = frozenset({"deployments", "events", "flow_runs", "work_pools"})
+_MAY_HOLD_THEM = frozenset({"automations", "deployments", "events", "flow_runs", "work_pools"})
 
 
 async def person(request: Request) -> Actor:

@@ -3,6 +3,7 @@
 Numbers are strict: `"3"` or `true` where a number belongs is a mistake worth naming.
 """
 
+from datetime import timedelta
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -47,6 +48,11 @@ class StepFields(BaseModel):
     def label(self) -> str:
         """What people call the step."""
         return self.name or self.id
+
+    @property
+    def limit(self) -> timedelta | None:
+        """How long it may take, from when it begins."""
+        return timedelta(minutes=float(self.timeout_minutes)) if self.timeout_minutes is not None else None
 
 
 class JobFields(StepFields):

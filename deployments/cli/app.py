@@ -14,6 +14,7 @@ NOUNS = {
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",
     "library": "What scripts have in common: list, show, versions, diff, rollback, archive.",
+    "recurring": "Recurring jobs: list, show, enable, disable, preview, run, ticks, children, archive.",
     "job": "Work for a host: run, types, list, show, logs, cancel, retry, delete.",
     "vault": "Where credentials are kept: list, show, test, versions, diff, rollback, archive.",
     "identity": "Privileged accounts: list, show, rotate, versions, diff, rollback, archive.",
@@ -31,11 +32,8 @@ NOUNS = {
 COMMANDS = {
     "demo": ("deployments.cli.demo:demo", "Start everything and run the main job on this machine."),
     "up": ("deployments.cli.servers:up", "Start the embedded stack, to stay."),
-    "apply": (
-        "deployments.cli.apply:apply",
-        "Bring scripts, workflows and so on to what a folder says.",
-    ),
-    "export": ("deployments.cli.export:export", "Write scripts, workflows and so on into a folder."),
+    "apply": ("deployments.cli.apply:apply", "Bring the server's definitions to what a folder says."),
+    "export": ("deployments.cli.export:export", "Write the server's definitions into a folder."),
     "login": ("deployments.cli.login:login", "Sign in to a server and remember it."),
     "doctor": ("deployments.cli.doctor:doctor", "Check this installation and say what is wrong."),
     "web": ("deployments.cli.servers:web", "Run the web process: pages, API, agent API."),

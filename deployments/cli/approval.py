@@ -1,5 +1,6 @@
 """`opsgate approval`: see what waits for a decision, and decide."""
 
+import sys
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -55,14 +56,29 @@ def show(approval: int, *, json: Json = False) -> None:
     """Show a request: what is asked, for which hosts and values, who has voted, and what runs up to the next
     gate if people say yes, with what has changed since that was last approved."""
     found = Connection.find().get(f"/approvals/{approval}")
-    print_facts(found, as_json=json, leave_out=("frozen", "plan"))
-    if not json:
-        print("\n".join(approval_plan.lines(found["plan"])))
+    if json:
+        print_facts(found, as_json=True, leave_out=("frozen", "plan"))
+    else:
+        _show(found)
 
 
 @app.command
-def approve(approval: int, *, comment: str = "", digest: str | None = None, json: Json = False) -> None:
-    """Vote yes to what the request shows now, or to exactly the --digest you have seen."""
+def approve(
+    approval: int,
+    *,
+    comment: str = "",
+    digest: str | None = None,
+    yes: Annotated[bool, Parameter(negative="", help="Whatever it shows: don't ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Vote yes: shows what will run and asks, on a terminal; else give the --digest of what you have seen."""
+    if digest is None and not yes:
+        if json or not sys.stdin.isatty():
+            raise WrongUse(
+                f"Give --digest, of what `opsgate approval show {approval}` showed you, or --yes: "
+                "only on a terminal, and without --json, you are shown it and asked."
+            )
+        digest = _looked_at(approval)
     _vote(approval, "approve", comment, digest, json)
 
 
@@ -70,6 +86,20 @@ def approve(approval: int, *, comment: str = "", digest: str | None = None, json
 def reject(approval: int, *, comment: str = "", digest: str | None = None, json: Json = False) -> None:
     """Vote no."""
     _vote(approval, "reject", comment, digest, json)
+
+
+def _looked_at(approval: int) -> str:
+    """Show the request and ask; the digest of what was shown."""
+    found = Connection.find().get(f"/approvals/{approval}")
+    _show(found)
+    if input("Approve this? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise WrongUse("Nothing was decided.")
+    return str(found["digest"])
+
+
+def _show(found: dict[str, Any]) -> None:
+    print_facts(found, as_json=False, leave_out=("frozen", "plan"))
+    print("\n".join(approval_plan.lines(found["plan"])))
 
 
 def _vote(approval: int, decision: str, comment: str, digest: str | None, as_json: bool) -> None:

@@ -13,6 +13,9 @@ from deployments.cli.output import Json, Limit, print_json, print_rows
 
 app = App(name="audit", help_format="plaintext")
 
+VERIFY_SECONDS = 3600
+"""What going along the whole trail may take."""
+
 Checkpoints = Annotated[Path | None, Parameter(help="Checkpoints that were exported, one a line.")]
 
 
@@ -41,7 +44,7 @@ def verify(
         raise WrongUse("The server has public keys of its own; --public-keys goes with --export.")
     else:
         body = {"checkpoints": [point.model_dump(mode="json") for point in _points(checkpoints)]}
-        verdict = Connection.find().post("/audit/verify", body)
+        verdict = Connection.find().post("/audit/verify", body, seconds=VERIFY_SECONDS)
     if json:
         print_json(verdict)
     else:

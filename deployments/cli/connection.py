@@ -48,10 +48,17 @@ class Connection:
         """The decoded answer of a GET; None values of the query are left out."""
         return _said(self._send("GET", path, query=query))
 
-    def post(self, path: str, body: object = None, *, headers: Mapping[str, str] | None = None) -> Any:
-        """POST once: the key makes a repeat after a lost answer harmless."""
+    def post(
+        self,
+        path: str,
+        body: object = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        seconds: float | None = None,
+    ) -> Any:
+        """POST once: the key makes a repeat after a lost answer harmless. `seconds`: of what takes long."""
         keyed = {"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
-        return _said(self._send("POST", path, body=body, headers=keyed))
+        return _said(self._send("POST", path, body=body, headers=keyed, seconds=seconds))
 
     def put(self, path: str, body: object) -> Any:
         """PUT a document."""
@@ -108,10 +115,12 @@ class Connection:
         query: Mapping[str, QueryValue] | None = None,
         body: object = None,
         headers: Mapping[str, str] | None = None,
+        seconds: float | None = None,
     ) -> httpx2.Response:
         given = {name: value for name, value in (query or {}).items() if value is not None}
+        timeout = _TIMEOUT if seconds is None else httpx2.Timeout(seconds, connect=5)
         answer = self._client.request(
-            method, API + path, params=given, json=body, headers=dict(headers or {})
+            method, API + path, params=given, json=body, headers=dict(headers or {}), timeout=timeout
         )
         if answer.is_error:
             raise Refused(answer.status_code, _problem(answer))

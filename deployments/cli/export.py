@@ -1,4 +1,4 @@
-"""`opsgate export DIR`: write the server's definitions of every kind as a folder of definition files.
+"""`opsgate export DIR`: write the server's definitions as a folder of files.
 
 The folder is what `opsgate apply` reads: applying it to the same server changes nothing. What is
 archived is left out. A workflow whose draft is not what is published is written as that draft, marked
@@ -30,8 +30,8 @@ def export(
     force: Annotated[bool, Parameter(negative="", help="Also replace files that no export wrote.")] = False,
     json: Json = False,
 ) -> None:
-    """Write workflows, scripts, libraries, identities and vaults into DIR, one file each, script texts beside
-    them. Of a kind that you may not see, the files in DIR stay as they are."""
+    """Write every definition into DIR, one file each, script texts beside them. Of kinds you may not see,
+    the files in DIR stay as they are."""
     if folder.exists() and not folder.is_dir():
         raise WrongUse(f"{folder} is not a folder.")
     unseen: list[Kind] = []

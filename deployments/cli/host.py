@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from deployments.cli.connection import Connection, segment
+from deployments.cli.errors import WrongUse
 from deployments.cli.output import Json, Limit, cell, print_facts, print_json, print_rows
 
 app = App(name="host", help_format="plaintext")
@@ -86,12 +87,10 @@ def decommission(host: str, *, json: Json = False) -> None:
 
 
 def _label(host: str, kind: str, given: Sequence[str], add: bool, remove: bool, as_json: bool) -> None:
-    connection, path = Connection.find(), f"/hosts/{segment(host)}"
-    wanted: set[str] = set(given)
-    if add or remove:
-        there: set[str] = set(connection.get(path)[kind])
-        wanted = (there | wanted) if add else (there - wanted)
-    found: dict[str, Any] = connection.patch(path, {kind: sorted(wanted)})
+    if add and remove:
+        raise WrongUse("Either --add or --remove.")
+    wanted = {"add" if add else "remove": given} if add or remove else given
+    found: dict[str, Any] = Connection.find().patch(f"/hosts/{segment(host)}", {kind: wanted})
     if as_json:
         print_json(found)
     else:

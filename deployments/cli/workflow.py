@@ -97,7 +97,7 @@ def start(
     connection = Connection.find()
     body = {"hosts": host, "inputs": collect(input, secret, "--input")}
     path = f"/workflows/{segment(workflow)}"
-    refuse_open(input, lambda: connection.get(path)["draft"].get("inputs"), "--input")
+    refuse_open(input, lambda: _inputs(connection, path), "--input")
     instance: dict[str, Any] = connection.post(f"{path}/start", body)
     if watch:
         return follow(connection, instance["id"], as_json=json)
@@ -107,3 +107,12 @@ def start(
         print(f"Started instance {instance['id']} of {instance['workflow_name']}.")
         print(f"  {connection.url}/instances/{instance['id']}")
     return 0
+
+
+def _inputs(connection: Connection, path: str) -> object:
+    """The inputs of the version that would run: the draft may declare others."""
+    found = connection.get(path)
+    version = found["published_version"]
+    if version is None:
+        return found["draft"].get("inputs")
+    return connection.get(f"{path}/versions/{version}")["definition"]["inputs"]

@@ -14,6 +14,7 @@ from definitions.lifecycles.instance import InstanceStatus, StepStatus
 from definitions.permissions import SYSTEM
 from definitions.routing import Active, Advance, Outcome
 from definitions.steps.step import CANCELLED
+from definitions.storable import storable
 from definitions.variables import StepFacts
 from store import audit, channels, checkouts, instance_cancel, notices, visits
 from store.connection import Database, Tx
@@ -155,6 +156,7 @@ async def close_step(
 
     `cause`: the instance's reason, should it fail or complete here; else it is the step's own.
     `outputs`: what it gives back, should it complete here.
+    What the step has left unfinished is stopped: nothing of it runs beside what comes after it.
     Returns what follows (`advance`, or the end if cancelling was asked for meanwhile) and what the
     fence saw. Cancelling ends the jobs, so the step has often failed just because of it: that must
     not take its failure route.
@@ -175,7 +177,7 @@ async def close_step(
             status,
             outcome,
             facts.model_dump(mode="json") if facts is not None else None,
-            " ".join(part for part in (reason, advance.reason) if part),
+            storable(" ".join(part for part in (reason, advance.reason) if part)),
             advance.target,
             task_run_id,
         )
@@ -185,9 +187,12 @@ async def close_step(
             lease.instance_id,
             _rows(advance.frontier),
         )
+        if advance.ended is None:  # a person may have retried a job since the step was found to be over
+            over = f"Step {row.active.step} is over: {status}."
+            await instance_cancel.stop_work(tx, lease.instance_id, over, SYSTEM, [row.active])
         if advance.dropped and advance.ended is None:
             won = f"Another branch of {row.active.step} came first."
-            await _drop(tx, lease, won if outcome == Outcome.SUCCESS else reason, advance.dropped)
+            await _drop(tx, lease, won if outcome == Outcome.SUCCESS else storable(reason), advance.dropped)
         if advance.ended is not None:
             why = glance.cancel_reason if glance.cancel_requested else _why(advance, cause, reason)
             await _end(tx, lease, str(advance.ended), why, outputs)
@@ -197,7 +202,7 @@ async def close_step(
 def _why(advance: Advance, cause: str, reason: str) -> str:
     """The reason of an instance that a step's route has ended."""
     told = "" if advance.ended == InstanceStatus.CANCELLED else cause
-    return told or reason or advance.reason
+    return storable(told or reason or advance.reason)
 
 
 def _rows(frontier: Sequence[Active]) -> list[dict[str, Any]]:

@@ -184,6 +184,11 @@ def test_what_prefect_keeps_secret_is_not_shown(
         prefect.patch(deployment, json=secret).raise_for_status()
         assert CANARY in prefect.get(deployment).text, "the control: it is there"
         assert CANARY in prefect.post("/variables/filter", json={}).text
+        acts = {"type": "run-deployment", "source": "selected", "deployment_id": flow_run["deployment_id"]}
+        trigger = {"type": "event", "posture": "Reactive", "expect": ["never"], "threshold": 1, "within": 0}
+        automation = {"name": "canary", "enabled": False, "trigger": trigger, "actions": [{**acts, **secret}]}
+        prefect.post("/automations/", json=automation).raise_for_status()
+        assert CANARY in prefect.post("/automations/filter", json={}).text
     fill, vera = filled(two, run), sessions["vera"]
     shown = [vera.get(path).text for path in ("/prefect/ui-settings", "/prefect/v2/", "/prefect/dashboard")]
     for method, route in sorted(routes(two)):

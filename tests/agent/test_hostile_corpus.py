@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from agent import identity
 from agent.payloads import CommandPayload, ScriptPayload
 from definitions.dispatch import command_payload, script_payload
-from definitions.parameters import Parameter
+from definitions.parameters import Parameter, bind
 from definitions.script import Script
-from definitions.variables import bind_command, lint_command, scope
+from definitions.secret_values import by_variable
+from definitions.variables import bind_command, lint_command, resolve, scope
+from store.sealing import seal_to_agent
 
 RUN = "touch RAN"
 """What a value tries to do; RAN is replaced by a path of this test."""
@@ -69,16 +72,28 @@ READ = {
 }
 
 
-def as_script(language: str, lot: dict[str, str]) -> ScriptPayload:
-    """A script that prints each of its parameters."""
-    content = "".join(READ[language].format(name.upper()) for name in lot)
-    script = Script(
+TEMPLATES = {"whole": ("", ""), "embedded": ("it's ", ' "$x"')}
+"""What stands around the reference in a step's parameter."""
+
+
+def script_of(language: str, lot: dict[str, str], reading: str, type_: str) -> Script:
+    content = "".join(reading.format(name.upper()) for name in lot)
+    return Script(
         name="print",
         language=language,
         content="import os, sys\n" + content if language == "python" else content,
-        parameters=tuple(Parameter(name=name, type="string", required=True) for name in lot),
+        parameters=tuple(Parameter(name=name, type=type_, required=True) for name in lot),
     )
-    return script_payload(script, lot)
+
+
+def as_script(language: str, lot: dict[str, str], around: tuple[str, str] = ("", "")) -> ScriptPayload:
+    """A script that prints each of its parameters, which a step gives it by templates."""
+    script = script_of(language, lot, READ[language], "string")
+    templates = {name: f"{around[0]}{{{{inputs.{name}}}}}{around[1]}" for name in lot}
+    given = resolve(dict(templates), scope(inputs=lot, instance={}, results={}))
+    values, problems = bind(script.parameters, given, "/parameters")
+    assert problems == []
+    return script_payload(script, values)
 
 
 PRINT = "import os, sys; sys.stdout.buffer.write(os.fsencode(sys.argv[1]) + b'\\0')"
@@ -121,13 +136,46 @@ async def arrive(server, ended, payloads, values) -> None:
     assert printed == [value.encode() for value in values]
 
 
+@pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("language", ["bash", "python"])
 async def test_every_value_arrives_as_a_script_parameter_and_none_runs(
-    language, server, agent, ended, tmp_path
+    language, template, server, agent, ended, tmp_path
 ):
     agent.start()
     values = corpus(tmp_path / "RAN")
-    await arrive(server, ended, [as_script(language, lot) for lot in lots(values)], values)
+    around = TEMPLATES[template]
+    expected = [f"{around[0]}{value}{around[1]}" for value in values]
+    await arrive(server, ended, [as_script(language, lot, around) for lot in lots(values)], expected)
+    assert not (tmp_path / "RAN").exists()
+
+
+COPY = {
+    "bash": 'cat "$PARAM_{0}_FILE" > "FOLDER/{0}"\n',
+    "python": "open('FOLDER/{0}', 'wb').write(open(os.environ['PARAM_{0}_FILE'], 'rb').read())\n",
+}
+"""Into files: what a job prints of a secret is taken out."""
+
+
+@pytest.mark.parametrize("language", ["bash", "python"])
+async def test_every_value_arrives_as_a_secret_parameter_and_none_runs(
+    language, server, agent, ended, tmp_path
+):
+    agent.start()
+    public_key = identity.load(agent.folder).private_key.public_key().public_bytes_raw()
+    values = corpus(tmp_path / "RAN")
+    arrived = []
+    for number, lot in enumerate(lots(values), 1):
+        (folder := tmp_path / f"lot {number}").mkdir()
+        script = script_of(language, lot, COPY[language].replace("FOLDER", str(folder)), "secret")
+        bound, problems = bind(script.parameters, lot, "/parameters")
+        assert problems == []
+        about = {"host_id": 3, "agent_id": 7, "job_id": number, "attempt": 1}
+        sealed = seal_to_agent(by_variable(script.parameters, bound), public_key, **about)
+        job = server.add(number, sealed=sealed, **script_payload(script, bound).model_dump(mode="json"))
+        report = await ended(job, 60)
+        assert (report["outcome"], report["exit_code"]) == ("exited", 0), job.output("stderr")
+        arrived += [(folder / name.upper()).read_bytes() for name in lot]
+    assert arrived == [value.encode() for value in values]
     assert not (tmp_path / "RAN").exists()
 
 

@@ -164,8 +164,11 @@ async def test_the_life_of_a_job_over_rest(anyone, people, web1):
 
 
 async def test_hosts_are_tagged_and_decommissioned_over_rest(anyone, people, web1):
-    tagged = await anyone.patch("/api/v1/hosts/web-1", json={"tags": ["web"]}, headers=people["ann"])
-    assert tagged.json()["tags"] == ["web"]
+    tagged = await anyone.patch("/api/v1/hosts/web-1", json={"tags": ["old"]}, headers=people["ann"])
+    assert tagged.json()["tags"] == ["old"]
+    change = {"tags": {"add": ["web"], "remove": ["old"]}}
+    changed = await anyone.patch("/api/v1/hosts/web-1", json=change, headers=people["ann"])
+    assert changed.json()["tags"] == ["web"]
     assert (await anyone.get("/api/v1/hosts?tag=web", headers=people["vera"])).json()["items"][0][
         "name"
     ] == "web-1"

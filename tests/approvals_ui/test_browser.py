@@ -251,6 +251,7 @@ PAGES = (
     "/workflows",
     "/workflows/1",
     "/workflows/1/versions",
+    "/recurring",
     "/settings",
     "/nowhere",
 )

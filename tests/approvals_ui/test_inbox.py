@@ -99,3 +99,25 @@ async def test_older_requests_are_one_link_away_with_the_filter_kept(browser, se
     older = html.unescape(first.split('<p><a href="')[1].split('"')[0])
     assert "view=started&status=pending" in older
     assert "Deploy release 7?" in (await olga.get(older)).text
+
+
+async def test_what_others_decide_is_not_crowded_out_by_what_waits_for_me(browser, seed, db):
+    for_others = await seed()
+    await db.execute(
+        """INSERT INTO approval_requests (instance_id, step_id, visit, title, approval_type, quorum, eligible,
+               frozen, digest)
+           SELECT instance_id, step_id, 1 + n, 'Mine', 'one_of_many', 1,
+                  ARRAY[(SELECT id FROM users WHERE name = 'anna')], '{}', ''
+           FROM approval_requests, generate_series(1, 60) n WHERE id = $1""",
+        for_others.request_id,
+    )
+    await db.execute(
+        """UPDATE approval_requests SET eligible = ARRAY[(SELECT id FROM users WHERE name = 'olga')]
+           WHERE id = $1""",
+        for_others.request_id,
+    )
+    anna = browser()
+    await anna.enter("anna")
+    shown = (await anna.get("/inbox")).text
+    assert "Deploy release 7?" in section(shown, "others")
+    assert "Mine" not in section(shown, "others")

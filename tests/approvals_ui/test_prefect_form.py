@@ -10,9 +10,11 @@ from typing import Any
 import httpx2
 import pytest
 
+from approvals_ui.frozen import host_names, host_notes
 from approvals_ui.prefect import allowed, places
 from definitions.permissions import SYSTEM
 from store import approvals, users
+from store.approval_views import ApprovalView
 from store.connection import Database
 from tests.approvals_ui.conftest import ORIGIN, Seed
 
@@ -45,6 +47,7 @@ def test_what_is_not_listed_does_not_reach_prefect(path: str):
     assert not any(allowed.may_read(method, path) for method in ("GET", "POST", "PUT", "DELETE"))
     assert allowed.may_read("GET", f"flow_runs/{ID}")  # the control
     assert allowed.may_read("POST", "flow_runs/filter")
+    assert allowed.may_read("GET", "events/filter/next")
 
 
 def test_a_refused_write_says_where_it_is_done():
@@ -293,3 +296,11 @@ async def test_the_votes_of_page_and_form_are_one(db, seed: Seed, at):
     await approvals.vote(db, anna, seeded.request_id, "approve", "on the page", view.digest)
     assert (await form.resume(request=name, decision="approve")).status_code == 201
     assert await db.fetchval("SELECT comment FROM votes") == "on the page"
+
+
+def test_the_hosts_named_are_those_of_the_steps_a_yes_reaches():
+    ahead = [{"step": "a", "hosts": ["db-1", "db-2"]}, {"step": "b", "hosts": ["db-2"], "hosts_note": "gone"}]
+    view = ApprovalView.model_construct(frozen={"hosts": ["web-1"], "ahead": ahead})
+    assert (host_names(view), host_notes(view)) == (["db-1", "db-2"], ["gone"])
+    alone = ApprovalView.model_construct(frozen={"hosts": ["web-1"], "ahead": []})
+    assert (host_names(alone), host_notes(alone)) == (["web-1"], [])

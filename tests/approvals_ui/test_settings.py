@@ -116,7 +116,10 @@ async def test_the_link_in_a_notice_opens_the_page_and_decides_nothing(
     await notice_channels.add(db, await users.actor_of(db, people["anna"]), "a", webhook.url())
     seeded = await seed()
     settings = EngineSettings(
-        database_url=db.dsn, prefect_api_url="http://127.0.0.1:1", public_url=ORIGIN, notice_local=True
+        database_url=db.dsn,
+        prefect_api_url="http://127.0.0.1:1",
+        public_url=ORIGIN,
+        notice_networks=["127.0.0.0/8", "::1/128"],
     )
     await round_of(EngineProcess(settings, db, uuid4(), db))
     link = re.search(r"See it: (\S+)", webhook.calls[0].message)

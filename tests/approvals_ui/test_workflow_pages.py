@@ -128,3 +128,35 @@ async def test_versions_are_shown_with_who_and_what_and_gone_back_to(browser, se
     shown = (await anna.get(path)).text
     assert "published by anna" in shown
     assert "They are the same." in (await anna.get(f"{path}?old=1&new=3")).text
+
+
+async def test_a_newer_draft_is_shown_with_its_problems_and_published_as_it_was_seen(
+    browser, seed, people, db
+):
+    seeded = await seed()
+    olga, path = browser(), f"/workflows/{seeded.workflow_id}"
+    await olga.enter("olga")
+    assert "newer draft" not in (await olga.get(path)).text
+    actor = await users.actor_of(db, people["olga"])
+    inner = {"id": "deep-inside", "type": "command", "command": "true", "on_success": "nowhere"}
+    fork = {"id": "fork", "type": "parallel", "branches": [{"steps": [inner]}]}
+    await workflows.put(db, actor, {"name": "deploy-web", "steps": [fork]})
+    shown = (await olga.get(path)).text
+    assert "newer draft, at revision 2" in shown
+    assert "There is no step <code>nowhere</code>" in shown
+    csrf = await olga.csrf(path)
+    refused = await olga.post(f"{path}/publish", {"revision": "2"}, csrf)
+    assert (refused.status_code, "published as it is" in refused.text) == (422, True)
+    await workflows.put(db, actor, {"name": "deploy-web", "steps": [{**fork, "branches": [[inner]]}]})
+    del inner["on_success"]
+    await workflows.put(db, actor, {"name": "deploy-web", "steps": [fork]})
+    for stale, code in (("2", 409), ("", 422)):
+        assert (await olga.post(f"{path}/publish", {"revision": stale}, csrf)).status_code == code
+    assert (await olga.post(f"{path}/publish", {"revision": "4"}, csrf)).status_code == 303
+    shown = (await olga.get(path)).text
+    assert "deep-inside" in shown
+    assert "in branch fork.0/" in shown
+    assert "newer draft" not in shown
+    vera = browser()
+    await vera.enter("vera")
+    assert (await vera.post(f"{path}/publish", {"revision": "4"}, await vera.csrf(path))).status_code == 403

@@ -66,7 +66,13 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
                 return ran
         else:
             word, values = _one(step, ran.left, scenario)
-            ran.at += scenario["steps"][step["id"]]["seconds"]
+            seconds = scenario["steps"][step["id"]]["seconds"]
+            if word != "no_value" and seconds > _limit(step):
+                word, seconds = "on_failure", _limit(step)
+                if step["type"] == "command":
+                    ran.left[step["id"]] = [NEVER for _ in scenario["hosts"]]
+            word = "on_failure" if word == "no_value" else word
+            ran.at += seconds
         status = "failed" if word == "on_failure" else "completed"
         ran.events.append(Event(step["id"], began, ran.at, status, values))
         target = step.get(word, "fail" if word in ("on_failure", "on_false") else "continue")
@@ -80,7 +86,8 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
 
 def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
     """Which way the step is left; moves the clock and adds what its branches did."""
-    branches = [_list(branch["steps"], ran.at, ran.left, scenario) for branch in step["branches"]]
+    began = ran.at
+    branches = [_list(branch["steps"], began, ran.left, scenario) for branch in step["branches"]]
     ends = [branch.at for branch in branches if branch.ending == "end"]
     stops = [branch.at for branch in branches if branch.ending == "cancelled"]
     first_counts = step.get("join") == "any" and bool(ends)
@@ -88,6 +95,9 @@ def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
     stopped = bool(stops) and (not first_counts or min(stops) < ran.at)
     if stopped:
         ran.at = min(stops)
+    late = ran.at > began + _limit(step)
+    if late:
+        ran.at, stopped = began + _limit(step), False
     for branch in branches:
         events = _cut(branch.events, ran.at)
         ran.events += events
@@ -95,26 +105,48 @@ def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
         ran.left |= {name: hosts for name, hosts in branch.left.items() if name in done}
     if stopped:
         return "cancelled"
-    return "on_success" if first_counts or len(ends) == len(branches) else "on_failure"
+    return "on_success" if not late and (first_counts or len(ends) == len(branches)) else "on_failure"
+
+
+NEVER = {"stdout": "", "exit_code": None}
+"""What a host leaves whose job has not begun, or was stopped."""
+
+
+def _limit(step: dict[str, Any]) -> float:
+    """Within how many seconds it has to be over."""
+    return 60 * float(step.get("timeout_minutes", 1e9))
+
+
+def _began(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Hosts begin in waves of `max_parallel`, and none does once `max_failures` have failed."""
+    size = step.get("max_parallel", len(hosts))
+    left: list[dict[str, Any]] = []
+    while len(left) < len(hosts):
+        if sum(host["exit_code"] != 0 for host in left) >= step.get("max_failures", 1e9):
+            return [*left, *[NEVER] * (len(hosts) - len(left))]
+        left += hosts[len(left) : len(left) + size]
+    return left
 
 
 def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any]) -> tuple[str, Any]:
     """Which way a step is left, and the values it was given."""
     told = scenario["steps"][step["id"]]
+    step = {**step, **step.get("config", {})}
     values: Any = None
     try:
         if step["type"] == "condition":
             return ("on_true" if _holds(step["condition"], left, scenario) else "on_false"), None
         if step["type"] == "command":
             values = [_text(_value(path, left, scenario)) for path in dict.fromkeys(_paths(step["command"]))]
-            left[step["id"]] = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
+            hosts = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
+            left[step["id"]] = _began(step, hosts)
             good = all(host["exit_code"] == 0 for host in left[step["id"]])
             return ("on_success" if good else "on_failure"), values
         if step["type"] == "approval":
             values = REFERENCE.sub(lambda found: _text(_value(found[1], left, scenario)), step["title"])
         return ("on_success" if told["outcome"] == "success" else "on_failure"), values
     except NoValue:
-        return "on_failure", values
+        return "no_value", values
 
 
 REFERENCE = re.compile(r"\{\{(?:variables\.)?([^}]*)\}\}")
@@ -130,7 +162,7 @@ def _value(path: str, left: Results, scenario: dict[str, Any]) -> Any:
         return scenario["inputs"][rest]
     hosts = left.get(root.removeprefix("step_"), [])
     codes = [host["exit_code"] for host in hosts]
-    code = next((code for code in codes if code), 0 if codes else None)
+    code = next((code for code in codes if code), 0 if codes and None not in codes else None)
     if rest.startswith("hosts."):
         _, name, rest = rest.split(".", 2)
         hosts = [host for number, host in enumerate(hosts) if scenario["hosts"][number] == name]

@@ -45,12 +45,14 @@ WHOLE = chain()
 
 def signature(seq: int, head: str) -> str:
     """What stands for a signature here; the real one is the store's."""
-    return checkpoint_bytes(seq, head, START).hex()
+    return checkpoint_bytes(1, "", seq, head, START).hex()
 
 
 def point(seq: int, entries: list[Entry] = WHOLE) -> Checkpoint:
     head = entries[seq - 1].hash
-    return Checkpoint(seq=seq, hash=head, at=START, key="k", signature=signature(seq, head))
+    return Checkpoint(
+        number=1, previous="", seq=seq, hash=head, at=START, key="k", signature=signature(seq, head)
+    )
 
 
 def is_signed(checkpoint: Checkpoint) -> bool:
@@ -186,3 +188,11 @@ def test_the_first_wrong_row_is_the_one_named() -> None:
 def test_an_entry_is_the_same_after_an_export() -> None:
     exported = [Entry.model_validate_json(entry.model_dump_json()) for entry in WHOLE[:50]]
     assert verdict(exported).good
+
+
+def test_how_far_the_rows_are_signed_is_known_as_they_come() -> None:
+    check = Check([point(2)], is_signed)
+    assert check.signed_to == 0
+    for entry in WHOLE[:3]:
+        check.take(entry)
+    assert check.signed_to == 2

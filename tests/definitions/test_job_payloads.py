@@ -1,7 +1,10 @@
 """The payloads of the eight job types: what fits, and what is said of what does not."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from agent.protocol import JobMessage, PollReply
 from definitions.job_types import NAMES, PAYLOADS, fields_of, from_words, read_payload, take_secrets
 
 GOOD = [
@@ -29,6 +32,17 @@ def test_what_fits_is_read_and_is_the_same_after_a_way_through_json(type_, paylo
     assert problems == []
     assert made is not None
     assert read_payload(type_, made.model_dump(mode="json")) == (made, [])
+
+
+@pytest.mark.parametrize(("type_", "payload"), GOOD)
+def test_secrets_that_a_job_does_not_have_are_not_written_for_an_agent_that_knows_no_such_field(
+    type_, payload
+):
+    made, _ = read_payload(type_, payload)
+    assert made is not None
+    message = JobMessage(job_id=1, attempt=1, payload=made)
+    assert "secrets" not in made.model_dump(mode="json")
+    assert "secrets" not in PollReply(jobs=[message], server_time=datetime.now(UTC)).model_dump_json()
 
 
 def test_there_is_a_payload_of_every_type_of_the_manual():

@@ -11,6 +11,7 @@ def test_outputs_keep_their_types_and_one_without_a_value_is_named() -> None:
     workflow, _ = parse({"name": "w", "steps": [step], "outputs": outputs})
     assert workflow is not None
     facts = StepFacts(hosts=(HostFacts(host="web-1", stdout='{"n": 3}', exit_code=0),))
-    values, sentence = outputs_of(workflow, scope(inputs={}, instance={}, results={"a": facts}))
+    values, missing = outputs_of(workflow, scope(inputs={}, instance={}, results={"a": facts}))
     assert values == {"n": 3, "text": "n is 3", "gone": None}
-    assert sentence.startswith("Output `gone`: {{step_a.json.ip}} has no value")
+    assert [*missing] == ["gone"]
+    assert missing["gone"].startswith("{{step_a.json.ip}} has no value")

@@ -104,6 +104,8 @@ OTHER = {**_parallel([_step("c")], BRANCH), "id": "q"}
         ("c", {"c": "fail", "q": "fail"}, set(), False),
         ("a", {"a": "b", "b": "end", "q": "fail"}, {"b"}, True),  # b mended it; q failed for another reason
         ("a", {"a": "b", "b": "fail", "q": "fail"}, set(), False),
+        ("a", {"a": "b", "q": "fail"}, set(), False),  # b was given up at a deadline
+        ("a", {"a": "b"}, set(), False),  # q as well
     ],
 )
 def test_what_fails_in_a_branch_that_was_done_without_is_made_up_for(

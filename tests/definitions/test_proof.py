@@ -341,3 +341,16 @@ def test_a_branch_sees_what_ran_before_it_and_not_beside_it() -> None:
     found = _prove({"id": "a", **COMMAND}, {"id": "p", "type": "parallel", "branches": branches})
     assert ("not-on-every-path", "/steps/1/branches/1/steps/0/command") in found
     assert len(found) == 1
+
+
+def test_of_very_many_long_conditions_the_last_are_not_looked_at() -> None:
+    def conditions(same: str) -> list[tuple[str, str]]:
+        texts = [f"{same or f'x{n}'} == 1" + " && true" * 240 for n in range(22)]
+        texts.append("'no {{instance.id}} stands in a text' == ''")
+        return _prove(
+            *({"id": f"c{n}", "type": "condition", "condition": text} for n, text in enumerate(texts))
+        )
+
+    found = [code for code, pointer in conditions("") if pointer.endswith("/condition")]
+    assert (found.count("unknown-name"), found.count("too-much-work")) == (20, 3)
+    assert [code for code, _ in conditions("2")] == ["bad-condition"]

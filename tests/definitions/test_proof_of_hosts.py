@@ -3,6 +3,7 @@
 import pytest
 
 from definitions.catalogue import Catalogue
+from definitions.host_references import unmet
 from definitions.proof import prove
 from definitions.workflow import Workflow, parse
 
@@ -33,6 +34,8 @@ def codes(*steps: dict[str, object]) -> list[tuple[str, str]]:
         ([7], "web.1", []),
         ([], "web-1", []),
         ([], "web-2", [("unknown-host", "/steps/1/command")]),
+        ([], "7", [("unknown-host", "/steps/1/command")]),
+        ([7], "7", [("unknown-host", "/steps/1/command")]),
     ],
 )
 def test_a_host_that_a_reference_names_must_be_one_of_the_steps(
@@ -84,3 +87,43 @@ def test_what_a_step_makes_use_of_is_no_problem(step: dict[str, object]) -> None
 def test_a_field_that_changes_nothing_is_a_warning(step: dict[str, object], field: str) -> None:
     found = [(found.code, found.severity, found.pointer) for found in prove(workflow(step), KNOWN)]
     assert found == [("unused-field", "warning", f"/steps/0/{field}")]
+
+
+COPY = {"id": "a", "type": "command", "command": "cp {{instance.id}}.log /tmp"}
+
+
+@pytest.mark.parametrize(
+    ("step", "found"),
+    [
+        (COPY, [("unsafe-position", "warning")]),
+        ({**COPY, "shell": "bash"}, []),
+        ({**COPY, "shell": "powershell"}, [("unsafe-position", "error")]),
+        ({**COPY, "command": "echo '{{instance.id}}'"}, [("unsafe-position", "error")]),
+    ],
+)
+def test_where_the_host_decides_on_the_shell_what_powershell_would_refuse_is_a_warning(
+    step: dict[str, object], found: list[tuple[str, str]]
+) -> None:
+    assert [(one.code, one.severity) for one in prove(workflow(step), KNOWN)] == found
+
+
+def test_a_host_that_a_reference_names_must_be_one_of_the_instances() -> None:
+    told = {
+        "id": "b",
+        **COMMAND,
+        "command": "echo {{step_a.hosts.web-1.stdout}} {{step_c.hosts.web-1.stdout}}",
+    }
+    made, _ = parse(
+        {
+            "name": "w",
+            "steps": [{"id": "a", **COMMAND}, {"id": "c", **COMMAND, "hosts": ["web-1"]}, told],
+            "outputs": {"x": "{{step_a.hosts.db.json.n}}", "y": "{{step_a.stdout}}"},
+        }
+    )
+    assert made is not None
+    assert unmet(made, frozenset({"web-1", "db"})) == []
+    found = [(one.pointer, one.fix) for one in unmet(made, frozenset({"web-2"}))]
+    assert found == [
+        ("/steps/2/command", "Did you mean `web-2`?"),
+        ("/outputs/x", "Start it on that host too."),
+    ]

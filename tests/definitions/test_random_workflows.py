@@ -42,11 +42,23 @@ class Author:
             onward = [*names[number + 1 :], "continue", "continue", "end", "fail"]
             kinds = [*["command"] * 4, *["condition"] * 2, "approval", "delay", *["parallel"] * depth]
             step = {"id": name, **self.step(self.dice.choice(kinds), name, depth, known)}
+            self.limits(step)
             for field in ("on_true", "on_false") if step["type"] == "condition" else ("on_success",):
                 self.maybe(step, field, onward)
             self.maybe(step, "on_failure", [*onward, "cancelled"])
             steps.append(step)
         return steps
+
+    def limits(self, step: dict[str, Any]) -> None:
+        """Deadlines, waves, attempts; and some of what is of its kind stands in `config`."""
+        if step["type"] in ("command", "approval", "parallel") and self.dice.random() < 0.3:
+            step["timeout_minutes"] = self.dice.uniform(0.02, 0.4)
+        if step["type"] == "command":
+            for field in ("max_parallel", "max_failures", "retries"):
+                if self.dice.random() < 0.6:
+                    step[field] = self.dice.choice([1, 1, 2])
+        if step["type"] in ("command", "condition") and self.dice.random() < 0.2:
+            step["config"] = {step["type"]: step.pop(step["type"])}
 
     def maybe(self, step: dict[str, Any], field: str, targets: list[str]) -> None:
         if self.dice.random() < 0.7:

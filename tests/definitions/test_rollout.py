@@ -1,5 +1,6 @@
 """Waves, further attempts and deadlines of a step on several hosts: what is decided from how they stand."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -72,6 +73,17 @@ def test_what_waits_for_its_next_attempt_when_failures_stop_the_step_is_cancelle
     assert found.stop == (1,)
 
 
+def test_what_the_step_stopped_itself_is_not_counted_as_why_it_stopped() -> None:
+    hosts = [Standing("failed", attempt=2), Standing("cancelled", attempt=2), NEW]
+    why = "1 of 3 hosts failed, and that stops the step (`max_failures`)."
+    assert ask(hosts, max_failures=1, retries=1).halted == why
+
+
+def test_what_a_person_cancelled_counts_when_it_stops_the_step() -> None:
+    found = ask([Standing("cancelled"), NEW], max_parallel=1, max_failures=1)
+    assert found.halted.startswith("1 of 2 hosts failed")
+
+
 def test_a_failed_host_tries_again_as_often_as_the_step_says() -> None:
     hosts = [Standing("failed", attempt=2), Standing("timeout"), Standing("failed", attempt=3), DONE]
     found = ask(hosts, retries=2, retry_delay_seconds=5, retry_backoff=3)
@@ -125,3 +137,8 @@ def test_pauses_stay_within_a_year_whatever_the_factor() -> None:
 )
 def test_a_limit_in_words(minutes: float, words: str) -> None:
     assert limit_in_words(step(timeout_minutes=minutes)) == words
+
+
+def test_a_limit_is_in_minutes_and_need_not_be() -> None:
+    assert step(timeout_minutes=1.5).limit == timedelta(seconds=90)
+    assert step().limit is None

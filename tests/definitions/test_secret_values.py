@@ -7,7 +7,7 @@ from definitions.dispatch import script_payload
 from definitions.parameters import Parameter, Value
 from definitions.proof import prove
 from definitions.script import Script
-from definitions.secret_values import MASK, by_variable, given, given_again, input_of, masked
+from definitions.secret_values import MASK, by_variable, given, given_again, input_of, laid_open, masked
 from definitions.workflow import parse
 
 DECLARED = (
@@ -30,7 +30,8 @@ def test_the_values_to_seal_are_the_secret_ones_that_were_given() -> None:
 
 def test_what_was_not_kept_is_given_again_and_nothing_else() -> None:
     shown = masked(DECLARED, VALUES)
-    assert given_again(DECLARED, shown, {"api-key": "new"}) == ({**shown, "api-key": "new"}, [])
+    assert given_again(DECLARED, shown, {"api-key": "new"}) == ({"plain": "shown", "api-key": "new"}, [])
+    assert given_again(DECLARED, {"plain": None}, {}) == ({}, [])
     _, problems = given_again(DECLARED, shown, {"plain": "other", "other": "x"})
     found = {(problem.pointer, problem.code) for problem in problems}
     assert found == {
@@ -116,3 +117,12 @@ def test_a_secret_input_stands_nowhere_else(step: dict[str, object], pointer: st
 def test_a_secret_input_is_no_output_of_the_workflow() -> None:
     found = _found({"type": "command", "command": "true"}, None, outputs={"o": "{{inputs.s}}"})
     assert found == [("secret-misplaced", "/outputs/o")]
+
+
+def test_what_was_given_as_a_secret_is_not_laid_open_by_a_later_version() -> None:
+    before = (Parameter(name="token", type="secret"), Parameter(name="who"))
+    now = (Parameter(name="token"), Parameter(name="who"))
+    (problem,) = laid_open(before, now, {"token": "hunter2", "who": "all"})
+    assert (problem.pointer, problem.code) == ("/inputs/token", "no-secret-any-more")
+    assert "hunter2" not in problem.message
+    assert laid_open(before, before, {"token": "hunter2"}) == []

@@ -17,7 +17,7 @@ GATE: dict[str, Any] = {"type": "approval", "approvers": ["user:ann", "user:bob"
 
 
 def _simulate(steps: list[dict[str, Any]], scenario: Any = None, **more: Any) -> Simulation:
-    world = {key: more.pop(key) for key in ("known", "targets", "going_on") if key in more}
+    world = {key: more.pop(key) for key in ("known", "targets", "starter", "going_on") if key in more}
     reading = read_workflow({"name": "w", "steps": steps, **more})
     return simulate(reading, {} if scenario is None else scenario, NOW, **world)
 
@@ -141,6 +141,22 @@ def test_a_server_knows_how_many_may_vote() -> None:
     )
 
 
+def test_who_starts_it_decides_at_no_gate_that_does_not_say_so() -> None:
+    known = Catalogue(people={"role:admin": frozenset({1, 2, 3})})
+    gate = {"id": "ask", "type": "approval", "approvers": ["role:admin"], "approval_type": "all"}
+    told = {"steps": {"ask": {"votes": ["approve", "approve"]}}}
+    assert "2 of 2 said yes" in _simulate([gate], told, known=known, starter=3).reason
+    for more in ({"starter": 9}, {"starter": None}):
+        assert _simulate([gate], told, known=known, **more).status == "paused"
+    assert _simulate([{**gate, "allow_self": True}], told, known=known, starter=3).status == "paused"
+
+
+def test_without_a_server_a_role_holds_as_many_as_the_gate_needs() -> None:
+    gate = {"id": "ask", "type": "approval", "approvers": ["role:admin"], "approval_type": "two_of_many"}
+    found = _simulate([gate], {"steps": {"ask": {"votes": ["approve"]}}})
+    assert (found.status, "1 of 2, one more needed" in found.reason) == ("paused", True)
+
+
 def test_a_script_the_server_knows_gets_the_parameters_it_declares() -> None:
     declared = (
         Parameter(name="n", type="integer", required=True),
@@ -251,7 +267,7 @@ def test_a_delay_that_is_told_to_fail_or_has_come() -> None:
 
 def test_an_output_without_a_value_is_told() -> None:
     found = _simulate([{"id": "a", **COMMAND}], outputs={"ip": "{{step_a.json.ip}}"})
-    assert found.outputs == {}
+    assert found.outputs == {"ip": None}
     assert [(problem.code, problem.pointer) for problem in found.problems] == [
         ("output-without-value", "/outputs/ip")
     ]
@@ -281,3 +297,22 @@ def test_a_simulation_ends_when_nobody_waits_or_it_says_too_much() -> None:
     many = [{"id": f"s{n}", **GATE, "title": "{{inputs.x}}"} for n in range(80)]
     with pytest.raises(Invalid, match="comes to more"):
         _simulate(many, {"inputs": {"x": "x" * 60_000}}, inputs=[{"name": "x"}])
+
+
+def test_what_every_host_prints_counts_once_for_each_host() -> None:
+    told = {"hosts": [f"h{n}" for n in range(1000)], "steps": {"a": {"stdout": "x" * 20_000}}}
+    with pytest.raises(Invalid, match="comes to more"):
+        _simulate([{"id": "a", **COMMAND}], told)
+    few = _simulate([{"id": "a", **COMMAND}], {**told, "hosts": ["h1", "h2"]})
+    assert few.status == "completed"
+
+
+def test_no_moment_lies_beyond_the_calendar() -> None:
+    last = {"id": "last", "type": "delay", "until": "9999-12-31T23:59:00Z"}
+    far = _simulate([last, {"id": "nap", "type": "delay", "hours": 100}])
+    assert (far.status, "after the year 9999" in far.reason) == ("failed", True)
+    with pytest.raises(Invalid, match="after the year 9999"):
+        _simulate([last, {"id": "ask", **GATE}, {"id": "b", **COMMAND}], {"steps": {"ask": {"seconds": 90}}})
+    with pytest.raises(Invalid) as caught:
+        _simulate([last], {"now": "9999-12-31T00:00:00Z"})
+    assert [problem.pointer for problem in caught.value.problems] == ["/scenario/now"]

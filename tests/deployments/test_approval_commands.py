@@ -75,7 +75,7 @@ def test_everybody_finds_what_waits_for_them_what_they_started_and_what_was_deci
     server: Server, bob: Opsgate
 ):
     first, second = gate(server, "one"), gate(server, "one")
-    assert bob("approval", "approve", str(first)).out.startswith("Approved: 1 of 1 said yes")
+    assert bob("approval", "approve", str(first), "--yes").out.startswith("Approved: 1 of 1 said yes")
     assert (ids(bob, "--mine")[:1], ids(bob, "--started")) == ([second], [])
     assert first not in ids(bob)
     assert ids(bob, "--all")[:2] == [second, first]
@@ -84,7 +84,7 @@ def test_everybody_finds_what_waits_for_them_what_they_started_and_what_was_deci
 
 
 def test_before_deciding_what_runs_is_shown_and_what_has_changed(server: Server, bob: Opsgate):
-    bob("approval", "approve", str(gate(server, "set -e\nold")))
+    bob("approval", "approve", str(gate(server, "set -e\nold")), "--yes")
     shown = bob("approval", "show", str(gate(server, "set -e\nnew"))).out
     assert "0 of 1, one more needed." in shown
     assert "What runs if approved; changes since approval" in shown
@@ -99,5 +99,26 @@ def test_who_started_it_sees_it_among_their_own_and_may_not_decide(server: Serve
     assert opsgate("approval", "list", "--started", beside=server).code == 0
     assert ids(opsgate, "--started")[0] == number
     assert number not in ids(opsgate, "--mine")
-    refused = opsgate("approval", "approve", str(number))
+    refused = opsgate("approval", "approve", str(number), "--yes")
     assert (refused.code, "somebody else has to decide" in refused.err) == (1, True)
+
+
+def test_away_from_a_terminal_nobody_approves_what_they_were_not_shown(server: Server, bob: Opsgate):
+    number = str(gate(server, "one"))
+    refused = bob("approval", "approve", number)
+    assert (refused.code, "--digest" in refused.err) == (2, True)
+    digest = bob("approval", "show", number, "--json").json["digest"]
+    assert bob("approval", "approve", number, "--digest", digest).out.startswith("Approved: 1 of 1")
+
+
+def test_on_a_terminal_the_plan_is_shown_before_the_question(
+    server: Server, bob: Opsgate, monkeypatch: pytest.MonkeyPatch
+):
+    number = str(gate(server, "one"))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    answers = iter(("n", "y"))
+    monkeypatch.setattr("builtins.input", lambda _: next(answers))
+    assert "Nothing was decided." in bob("approval", "approve", number).err
+    shown = bob("approval", "approve", number).out
+    assert "run (run): script" in shown
+    assert "Approved: 1 of 1" in shown

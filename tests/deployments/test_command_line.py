@@ -71,6 +71,30 @@ def test_a_bad_file_shows_every_problem_with_its_fix(opsgate: Opsgate, tmp_path:
     assert "fix:" in done.out
 
 
+@pytest.mark.parametrize("levels", [600, 900, 20_000])
+@pytest.mark.parametrize("format", ["json", "yaml"])
+def test_a_file_that_is_nested_without_end_is_a_problem_in_words(
+    opsgate: Opsgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, levels: int, format: str
+):
+    monkeypatch.setenv("OPSGATE_URL", "http://127.0.0.1:9")  # it never comes to ask
+    monkeypatch.setenv("OPSGATE_TOKEN", "ogt_x")
+    levels = min(levels, 900) if format == "yaml" else levels  # YAML is read slowly
+    file = f"w.{format}"
+    deep = '{"a": ' * levels + "1" + "}" * levels
+    (tmp_path / file).write_text(f'{{"kind": "workflow", "name": "w", "steps": {deep}}}')
+    (tmp_path / "good.yml").write_text(WORKFLOW)
+    for arguments in (
+        ("workflow", "validate", file),
+        ("workflow", "simulate", file),
+        ("workflow", "simulate", "good.yml", "--scenario", file),
+        ("apply", "-f", ".", "--dry-run"),
+    ):
+        done = opsgate(*arguments)
+        assert done.code == 1, arguments
+        assert "nested" in done.out + done.err or "recursion" in done.err, (arguments, done.err)
+        assert "Traceback" not in done.err
+
+
 def test_problems_can_be_had_as_json(opsgate: Opsgate, tmp_path: Path):
     (tmp_path / "w.yaml").write_text(WORKFLOW.replace("command: echo ready", "comand: echo ready"))
     done = opsgate("workflow", "validate", "w.yaml", "--json")

@@ -147,3 +147,17 @@ def test_the_job_types_are_listed_with_their_priorities_and_fields(opsgate: Opsg
     assert listed["network_diagnostic"]["priority"] == "high"
     assert listed["group_control"]["fields"]["members"] == "a list"
     assert "members: a list" in opsgate("job", "types").out
+
+
+def test_what_is_a_secret_says_the_version_that_would_run_not_the_draft(
+    opsgate: Opsgate, server: Server, tmp_path: Path
+):
+    for draft, kind in (("false", "secret"), ("true", "string")):
+        steps = "steps: [{id: a, type: delay, seconds: 1}]"
+        text = (
+            f"kind: workflow\nname: keyed\ndraft: {draft}\ninputs: [{{name: key, type: {kind}}}]\n{steps}\n"
+        )
+        (tmp_path / "w.yaml").write_text(text)
+        assert opsgate("apply", "-f", str(tmp_path), beside=server).code == 0
+    done = opsgate("workflow", "start", "keyed", "--host", "web-1", "--input", "key=hunter2", beside=server)
+    assert (done.code, "key is a secret" in done.err) == (2, True)

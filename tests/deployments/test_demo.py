@@ -87,7 +87,9 @@ def test_it_runs_again_on_the_same_data_and_a_person_approves_from_the_terminal(
         request = read_until(demo, r"opsgate approval approve (\d+)").group(1)
         beside = environment(place)
         bob = {**beside, "OPSGATE_PROFILE": str(place / "data" / "bob.json")}
-        subprocess.run([*OPSGATE, "approval", "approve", request], env=bob, check=True, capture_output=True)
+        subprocess.run(
+            [*OPSGATE, "approval", "approve", request, "--yes"], env=bob, check=True, capture_output=True
+        )
         read_until(demo, r"Instance 2 is completed")
         read_until(demo, r"stop it with Ctrl-C")
         second = subprocess.run(

@@ -15,12 +15,15 @@ from agent.processes import every
 from definitions.errors import Invalid
 from definitions.permissions import SYSTEM
 from definitions.secret_values import SecretValues
+from flows import engine_host
 from flows.engine_host import EngineHost
 from flows.process import EngineProcess
-from store import channels, hosts, job_output, jobs, targets
+from store import channels, claims, hosts, job_output, jobs, targets
+from store.engine_host import take_over
 from store.job_views import JobView
 from store.jobs import NewJob
 from store.sealing import SealingKeys
+from tasks import engine_shell
 
 CANARY = "correct-horse-battery-staple"
 
@@ -173,6 +176,59 @@ async def test_another_worker_takes_over_when_the_first_has_left(
         assert (await second.run("echo again"))[1] == b"again\n"
     finally:
         await second.stop()
+
+
+async def test_another_worker_takes_over_when_the_first_has_fallen_silent(
+    process: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_host, "_LOOK_SECONDS", 0.05)
+    process.hearing[channels.JOBS] = []
+    dead = await take_over(process.db, "dead", bytes(32), None)
+    assert dead is not None
+    second = Engine(process)
+    try:
+        async with asyncio.timeout(30):
+            while await process.db.fetchval("SELECT boot_id FROM agents") == "dead":
+                await asyncio.sleep(0.05)
+        assert (await second.run("true"))[0].status == "completed"
+    finally:
+        await second.stop()
+
+
+async def test_an_unexpected_error_does_not_end_the_host_for_good(
+    process: EngineProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [ValueError("once")]
+    real = claims.poll
+
+    async def poll(*args: Any, **named: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return await real(*args, **named)
+
+    monkeypatch.setattr(claims, "poll", poll)
+    monkeypatch.setattr(engine_host, "_LOOK_SECONDS", 0.05)
+    process.hearing[channels.JOBS] = []
+    engine = Engine(process)
+    try:
+        async with asyncio.timeout(30):
+            while errors or await process.db.fetchval("SELECT max(boot_id) FROM agents") is None:
+                await asyncio.sleep(0.05)
+        assert (await engine.run("true"))[0].status == "completed"
+    finally:
+        await engine.stop()
+
+
+async def test_a_job_that_breaks_off_for_a_reason_of_ours_ends(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_order: object) -> None:
+        raise ValueError("a secret")
+
+    monkeypatch.setattr(engine_shell, "running", broken)
+    view, _ = await engine.run("true")
+    assert (view.status, view.outcome) == ("failed", "interrupted")
+    assert view.reason == "Opsgate itself failed while it ran (ValueError)."
 
 
 async def test_only_a_step_leads_to_the_engine_host(engine: Engine) -> None:

@@ -109,3 +109,27 @@ async def test_a_failure_in_a_branch_that_led_to_nothing_is_not_named(
     row = await process.db.fetchrow("SELECT status, reason FROM instances")
     assert row is not None
     assert tuple(row) == ("failed", reason)
+
+
+@pytest.mark.parametrize("reloads", [True, False])
+async def test_a_branch_given_up_at_the_deadline_made_up_for_nothing(
+    process: EngineProcess, instance: int, reloads: bool
+) -> None:
+    branches = [{"steps": [_step("bad", on_failure="continue"), _step("slow")]}, {"steps": [_step("good")]}]
+    parallel = {"id": "p", "type": "parallel", "timeout_minutes": 1, "branches": branches}
+    definition = {"name": "w", "steps": [parallel]}
+    workflow, problems = parse(definition)
+    assert workflow is not None, problems
+    frontier = [{"step": step, "visit": 1} for step in ("p", "bad", "good")]
+    await process.db.execute("UPDATE workflow_versions SET definition = $1", definition)
+    await process.db.execute("UPDATE instances SET frontier = $1", frontier)
+    lease = await leases.take(process.db, instance, process.worker_id)
+    found = await situation.load(process.db, lease, workflow)
+    for step, answer in (("bad", failed("Code 1.")), ("good", completed()), ("p", failed("Not in time."))):
+        if reloads:
+            found = await situation.load(process.db, lease, workflow)
+        one = Segment(process, cast(CompiledWorkflow, None), lease, found)
+        await one._close(Active(step, 1), answer, None)
+    row = await process.db.fetchrow("SELECT status, reason FROM instances")
+    assert row is not None
+    assert tuple(row) == ("failed", "bad: Code 1. Then p: Not in time.")

@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from definitions.routing import Active
+from definitions.routing import Active, Advance
 from definitions.workflow import parse
 from store.connection import Database
-from store.engine import leases, situation, workers
+from store.engine import commits, leases, situation, workers
 from tasks.kinds import KINDS
 from tasks.step_run import Settled, StepRun, Waiting
 from tests.store.jobs.conftest import FakeAgent
@@ -33,6 +33,30 @@ class Bench:
 
     async def settle(self) -> Settled | Waiting:
         return await KINDS[self.run.step.type].settle(self.run)
+
+    async def close(self, settled: Settled) -> None:
+        """What it came to is committed; step `b` comes next, whatever its route."""
+        await commits.close_step(
+            self.run.db,
+            self.run.lease,
+            self.run.row({}),
+            status=settled.status,
+            outcome=settled.outcome,
+            facts=settled.facts,
+            reason=settled.reason,
+            advance=Advance((Active("b", 1),), None, "b", ""),
+            task_run_id=None,
+        )
+
+    async def taken_over(self) -> "Bench":
+        """The same step in the hands of another worker, which knows what the store has."""
+        db, about = self.run.db, self.run.situation
+        await db.execute("UPDATE workers SET stopped_at = now()")
+        worker = uuid4()
+        await workers.register(db, worker, "test")
+        lease = await leases.take(db, about.instance_id, worker)
+        found = await situation.load(db, lease, about.workflow)
+        return Bench(StepRun(db, lease, found, self.run.active), self.agents)
 
     async def jobs(self) -> dict[str, tuple[str, int]]:
         """Status and attempt of each host that has a job."""

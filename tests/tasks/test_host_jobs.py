@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
+from definitions import variables
+from definitions.errors import Invalid
 from definitions.permissions import Actor
 from store import hosts, instances, jobs
 from store.engine import commits, leases
+from tasks import command, host_jobs
 from tasks.step_run import Settled, Waiting
 from tests.tasks.conftest import MakeBench
 
@@ -53,6 +56,24 @@ async def test_a_failed_wave_stops_the_step_and_says_which_hosts_never_began(ben
     ]
 
 
+async def test_the_cause_is_told_and_not_what_the_step_stopped_for_it(bench: MakeBench) -> None:
+    step = await bench(max_failures=1, retries=1, retry_delay_seconds=60)
+    await step.begin()
+    await step.does("web-1", exit_code=1)
+    await step.settle()
+    await step.pass_time(seconds=60)
+    await step.does("web-2", exit_code=2)
+    await step.settle()
+    await step.does("web-3")
+    await step.does("web-1", exit_code=1, attempt=2)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert (await step.jobs())["web-2"] == ("cancelled", 2)
+    assert settled.reason == (
+        "1 of 3 hosts failed, and that stops the step (`max_failures`). On web-1: exit code 1."
+    )
+
+
 async def test_failures_that_are_not_counted_let_every_host_have_its_turn(bench: MakeBench) -> None:
     step = await bench(max_parallel=1)
     await step.begin()
@@ -74,6 +95,31 @@ async def test_the_hosts_are_those_meant_when_the_step_began(bench: MakeBench) -
     assert list(await step.jobs()) == ["web-1", "web-2"]
 
 
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_tag_that_means_other_hosts_than_were_approved_fails_the_step(
+    bench: MakeBench, changed: bool
+) -> None:
+    step = await bench(hosts=["tag:web"])
+    db = step.run.db
+    await db.execute("UPDATE hosts SET tags = '{web}' WHERE name <> 'web-3'")
+    approval = await db.fetchval(
+        """INSERT INTO approval_requests (instance_id, step_id, visit, title, approval_type, quorum, eligible,
+               frozen, digest, status)
+           VALUES ($1, 'gate', 1, 'Go?', 'one_of_many', 1, '{1}', $2, '', 'approved') RETURNING id""",
+        step.run.situation.instance_id,
+        {"ahead": [{"step": "a", "hosts": ["web-1", "web-2"]}]},
+    )
+    if changed:
+        await db.execute("UPDATE hosts SET tags = '{web}' WHERE name = 'web-3'")
+    begun = await step.begin()
+    assert (begun.reason if isinstance(begun, Settled) else "") == (
+        f"The hosts of tag:web have changed since it was approved (approval {approval}): +web-3."
+        if changed
+        else ""
+    )
+    assert list(await step.jobs()) == ([] if changed else ["web-1", "web-2"])
+
+
 async def test_a_host_that_is_decommissioned_before_its_turn_fails_the_step(
     bench: MakeBench, admin: Actor
 ) -> None:
@@ -86,6 +132,82 @@ async def test_a_host_that_is_decommissioned_before_its_turn_fails_the_step(
     settled = await step.settle()
     assert isinstance(settled, Settled)
     assert settled.reason == "Not started on web-2, decommissioned before its turn."
+
+
+async def test_of_the_instances_hosts_those_decommissioned_before_the_step_are_named(
+    bench: MakeBench, admin: Actor
+) -> None:
+    step = await bench(hosts=[])
+    db = step.run.db
+    step.run.situation.host_ids += await db.fetchval("SELECT array_agg(id ORDER BY name) FROM hosts")
+    await hosts.decommission(db, admin, "web-2")
+    assert isinstance(await step.begin(), Waiting)
+    await step.does("web-1")
+    await step.does("web-3")
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert settled.reason == "Not started on web-2, decommissioned before its turn."
+
+
+async def test_a_step_that_has_no_host_left_fails_at_once(bench: MakeBench, admin: Actor) -> None:
+    step = await bench(hosts=[])
+    step.run.situation.host_ids += await step.run.db.fetchval("SELECT array_agg(id) FROM hosts")
+    for name in list(step.agents):
+        await hosts.decommission(step.run.db, admin, name)
+    settled = await step.begin()
+    assert isinstance(settled, Settled), "nothing would ever wake it"
+    assert settled.reason.endswith("decommissioned before its turn.")
+
+
+async def test_a_wave_that_can_not_be_made_fails_the_step_and_stops_what_it_left(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = await bench(max_parallel=2)
+    await step.begin()
+    await step.does("web-1")
+
+    def unfit(*_: object) -> None:
+        raise Invalid("Its value does not fit this shell.")
+
+    monkeypatch.setattr(command, "command_payload", unfit)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert (settled.status, settled.reason) == ("failed", "Its value does not fit this shell.")
+    assert settled.facts is not None
+    assert [host.exit_code for host in settled.facts.hosts] == [0, None, None]
+    await step.close(settled)
+    assert await step.jobs() == {"web-1": ("completed", 1), "web-2": ("cancelled", 1)}
+
+
+async def test_what_was_bound_when_the_step_began_and_is_not_any_more_fails_it_in_words(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = await bench(max_parallel=1)
+    await step.begin()
+    await step.does("web-1")
+
+    def unfit(*_: object) -> None:
+        raise Invalid("It can't be bound.")
+
+    monkeypatch.setattr(variables, "bind_command", unfit)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert settled.reason == "It can't be bound."
+
+
+async def test_a_job_retried_while_its_step_closes_does_not_run_beside_what_comes_next(
+    bench: MakeBench, admin: Actor
+) -> None:
+    step = await bench(hosts=["web-1"])
+    await step.begin()
+    await step.does("web-1", exit_code=1)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    await jobs.retry(step.run.db, admin, await step.job_id("web-1"))
+    await step.close(settled)
+    assert await step.jobs() == {"web-1": ("cancelled", 2)}
+    assert await step.run.db.fetchval("SELECT reason FROM jobs") == "Step a is over: failed."
+    assert (await step.agents["web-1"].poll()).jobs == []
 
 
 async def test_a_step_that_lost_its_hosts_does_not_pass_for_done(bench: MakeBench) -> None:
@@ -173,6 +295,34 @@ async def test_at_its_deadline_a_steps_jobs_are_cancelled_and_it_fails_for_that_
     assert settled.reason == "It was not over within 5 minutes. Not started on web-3."
 
 
+async def test_a_worker_that_dies_at_a_deadline_loses_nothing(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = await bench(max_parallel=2, timeout_minutes=5)
+    await step.begin()
+    (job,) = (await step.agents["web-1"].poll()).jobs
+    await step.agents["web-1"].start(job.job_id)
+    await step.pass_time(minutes=5)
+
+    class Killed(BaseException):
+        pass
+
+    def die(point: str) -> None:
+        if point == "worker.deadline_passed":
+            raise Killed
+
+    monkeypatch.setattr(host_jobs, "failpoint", die)
+    with pytest.raises(Killed):
+        await step.settle()
+    step = await step.taken_over()
+    assert isinstance(await step.settle(), Waiting)
+    assert await step.jobs() == {"web-1": ("running", 1), "web-2": ("cancelled", 1)}
+    await step.agents["web-1"].complete(job.job_id, outcome="cancelled", exit_code=None)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert settled.reason == "It was not over within 5 minutes. Not started on web-3."
+
+
 async def test_what_was_done_in_time_counts_although_the_deadline_is_over_when_it_is_looked_at(
     bench: MakeBench,
 ) -> None:
@@ -212,3 +362,12 @@ async def test_no_wave_begins_in_a_branch_that_was_given_up(bench: MakeBench) ->
     with pytest.raises(commits.Dropped):
         await step.settle()
     assert list(await step.jobs()) == ["web-1"]
+
+
+async def test_a_command_that_one_hosts_shell_refuses_begins_on_no_host(bench: MakeBench) -> None:
+    step = await bench(command="cp {{instance.id}}.log /tmp", max_parallel=1)
+    await step.run.db.execute("UPDATE hosts SET os = 'windows' WHERE name = 'web-3'")
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert (settled.status, "{{instance.id}} stands" in settled.reason) == ("failed", True)
+    assert await step.jobs() == {}

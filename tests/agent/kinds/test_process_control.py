@@ -1,10 +1,13 @@
 """`process_control` on real processes: what is meant ends, what runs the agent never does."""
 
+import errno
+import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +80,42 @@ async def test_all_of_a_name_are_ended_and_no_others(run, start, sleeper, name):
     assert sorted(done.out.splitlines()) == sorted(f"Pid {each.pid} has ended." for each in meant)
     assert [each.wait(1) for each in meant] == [-15, -15, -15]
     assert other.poll() is None
+
+
+def test_more_of_a_name_than_there_are_descriptors_are_ended_all(start, sleeper, name):
+    meant = [start(sleeper, "600", stdin=subprocess.DEVNULL) for _ in range(24)]
+    program = Path(end_processes.__file__)
+    limited = f"ulimit -n 20 && exec {sys.executable} {program} kill name={name} 1"
+    done = subprocess.run(["bash", "-c", limited], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(done.stdout.splitlines()) == sorted(f"Pid {each.pid} has ended." for each in meant)
+    assert {each.wait(1) for each in meant} == {-signal.SIGTERM}
+
+
+def test_what_can_not_be_held_is_not_reported_as_ended(start, sleeper, name, monkeypatch, capsys):
+    meant = start(sleeper, "600")
+
+    def none_left(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    for which in (f"name={name}", f"pid={meant.pid}"):
+        monkeypatch.setattr(sys, "argv", ["end_processes", "kill", which, "1"])
+        assert end_processes.main() == 1
+        assert "Too many open files" in capsys.readouterr().err
+    assert meant.poll() is None
+
+
+def test_a_descriptor_of_any_number_can_be_waited_for(start, sleeper, name, capsys):
+    process = start(sleeper, "600")
+    fd = os.pidfd_open(process.pid)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD, 1500)
+    os.close(fd)
+    try:
+        process.kill()
+        assert end_processes._wait(process.pid, high, time.monotonic() + 10)
+    finally:
+        os.close(high)
 
 
 async def test_a_long_name_is_meant_whole(run, start, tmp_path):

@@ -29,6 +29,11 @@ IDENTITY = {
 LIBRARY = {"name": "greetings", "language": "bash", "content": "hello() { echo hello; }"}
 GATE = {"id": "gate", "type": "approval", "title": "Go?", "approvers": ["role:approver"]}
 WAIT = {"id": "wait", "type": "delay", "seconds": 5}
+NIGHTLY = {
+    "name": "nightly",
+    "cron": "0 2 * * *",
+    "job": {"type": "command", "hosts": ["web-1"], "payload": {"command": "true"}},
+}
 WORKFLOW = {"name": "deploy", "steps": [GATE, WAIT], "inputs": [{"name": "n", "type": "integer"}]}
 
 
@@ -217,6 +222,7 @@ def _workflows(world: World) -> None:
     world.call("POST /api/v1/workflows/{ref}/publish", path=ref)
     for rest in ("", "/{ref}", "/{ref}/versions"):
         world.call(f"GET /api/v1/workflows{rest}", path=ref if rest else None)
+    world.call("GET /api/v1/workflows/{ref}/versions/{version}", path={**ref, "version": 1})
     scenario = {"inputs": {"n": 1}, "hosts": ["web-1"]}
     world.call("POST /api/v1/workflows/simulate", body={"workflow": WORKFLOW, "scenario": scenario})
     world.call("POST /api/v1/workflows/{ref}/simulate", path=ref, body=scenario)
@@ -293,6 +299,24 @@ async def _open_gate(world: World, instance: int, visit: int = 1) -> int:
         return await approvals.open_request(tx, **about, **texts)
 
 
+def _recurring_jobs(world: World) -> None:
+    prefix, ref = "/api/v1/recurring-jobs", {"ref": "nightly"}
+    world.call(f"POST {prefix}", body=NIGHTLY)
+    world.call(f"GET {prefix}")
+    for change in ("0 3 * * *", "0 3 * * *"):
+        body = {**NIGHTLY, "cron": change}
+        world.call(f"PUT {prefix}/by-name/{{name}}", path={"name": "nightly"}, body=body)
+    world.call(f"PUT {prefix}/{{ref}}", path=ref, body=NIGHTLY)
+    for verb in ("disable", "enable", "run"):
+        world.call(f"POST {prefix}/{{ref}}/{verb}", path=ref)
+    for rest in ("", "/ticks", "/children", "/preview"):
+        world.call(f"GET {prefix}/{{ref}}{rest}", path=ref)
+    world.call(f"POST {prefix}", body={**NIGHTLY, "name": "spare nights"})
+    world.call(f"DELETE {prefix}/{{ref}}", path={"ref": "spare nights"})
+    world.real["ref"].append("nightly")
+    world.real["name"].append("nightly")
+
+
 TOUR = (
     _probes,
     _people,
@@ -304,4 +328,5 @@ TOUR = (
     _jobs,
     _workflows,
     _instances,
+    _recurring_jobs,
 )

@@ -43,6 +43,7 @@ MATRIX = {
     "PUT /api/v1/workflows/{ref}": "workflows.manage",
     "DELETE /api/v1/workflows/{ref}": "workflows.manage",
     "GET /api/v1/workflows/{ref}/versions": "workflows.view",
+    "GET /api/v1/workflows/{ref}/versions/{version}": "workflows.view",
     "GET /api/v1/workflows/{ref}/versions/{old}/diff/{new}": "workflows.view",
     "POST /api/v1/workflows/{ref}/rollback": "workflows.manage",
     "POST /api/v1/workflows/{ref}/publish": "workflows.manage",

@@ -22,7 +22,7 @@ async def process(db: Database, org: Org) -> EngineProcess:
         database_url=db.dsn,
         prefect_api_url="http://127.0.0.1:1/api",
         public_url="https://ops.example.org",
-        notice_local=True,
+        notice_networks=["127.0.0.0/8", "::1/128"],
     )
     made = EngineProcess(settings, db, uuid4(), db)
     await workers.register(db, made.worker_id, "test")

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -278,3 +279,44 @@ async def test_only_who_may_read_the_trail_may_verify_it(db: Database) -> None:
             await use_case(db, nobody)
     with pytest.raises(NotPermitted):
         await audit_verification.verify(db, nobody, None)
+
+
+async def test_what_somebody_has_edited_is_not_signed_by_our_own_key(
+    thousand: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signer = Signer([b"s" * KEY_BYTES], tmp_path / "audit-key.last")
+    await write(thousand, 1)
+    await chain(thousand, signer, checkpoint_now=True)
+    async with tampering(thousand) as tx:
+        await tx.execute(EDIT, 500)
+        await tx.execute("INSERT INTO audit_unchained SELECT id FROM audit")
+        await tx.execute("DELETE FROM audit_chain")
+        await tx.execute("DELETE FROM audit_checkpoints")
+    while await chain(thousand, signer, checkpoint_now=True):
+        pass
+    assert await thousand.fetchval("SELECT count(*) FROM audit_checkpoints") == 0
+    assert (await verify(thousand)).good, "for a while: it is not long since they were written"
+    monkeypatch.setattr(audit_verification, "UNSIGNED_SECONDS", 0)
+    found = await verify(thousand)
+    assert (found.good, "should have been signed" in found.sentence) == (False, True)
+
+
+async def test_a_chain_made_anew_under_its_checkpoints_is_not_signed(thousand: Database) -> None:
+    async with tampering(thousand) as tx:
+        await tx.execute(EDIT, 500)
+        await tx.execute("INSERT INTO audit_unchained SELECT id FROM audit")
+        await tx.execute("DELETE FROM audit_chain")
+    await write(thousand, 1)
+    while await chain(thousand, checkpoint_now=True):
+        pass
+    assert await thousand.fetchval("SELECT count(*) FROM audit_checkpoints") == 1
+
+
+async def test_a_checkpoint_that_was_taken_out_is_missed_by_those_after_it(db: Database) -> None:
+    for number in range(3):
+        await write(db, 1, number)
+        await chain(db, checkpoint_now=True)
+    assert (await verify(db)).checkpoints == 3
+    async with tampering(db) as tx:
+        await tx.execute("DELETE FROM audit_checkpoints WHERE seq = 2")
+    assert "not signed by a known key" in (await verify(db)).sentence

@@ -38,6 +38,35 @@ async def test_a_token_ends_when_it_expires_or_is_revoked(db, viewer):
             await tokens.actor(db, token)
 
 
+async def test_what_is_made_with_a_token_does_not_outlive_it(db, admin):
+    soon = datetime.now(UTC) + timedelta(hours=1)
+    by_token = await tokens.actor(db, (await tokens.create(db, admin, "hour", admin.id, soon)).token)
+    for wanted in (None, soon + timedelta(days=1), soon):
+        made = await tokens.create(db, by_token, "more", admin.id, wanted)
+        assert made.expires_at == soon
+        assert (await tokens.actor(db, made.token)).until == soon
+    earlier = soon - timedelta(minutes=1)
+    assert (await tokens.create(db, by_token, "less", admin.id, earlier)).expires_at == earlier
+    endless = await tokens.actor(db, (await tokens.create(db, admin, "endless", admin.id)).token)
+    assert (await tokens.create(db, endless, "as well", admin.id)).expires_at is None
+
+
+async def test_a_password_that_somebody_else_sets_ends_the_tokens_there_were(db, admin, viewer):
+    theirs = await tokens.create(db, viewer, "laptop", viewer.id)
+    assert (await users.show(db, admin, viewer.id)).tokens == 1
+    assert (await users.change(db, admin, viewer.id, password="another long password")).tokens == 0
+    with pytest.raises(NotAuthenticated):
+        await tokens.actor(db, theirs.token)
+
+
+async def test_a_password_of_ones_own_choice_leaves_the_tokens_and_says_how_many(db, admin):
+    made = [await tokens.create(db, admin, name, admin.id) for name in ("one", "two")]
+    await tokens.create(db, admin, "over", admin.id, datetime.now(UTC) - timedelta(seconds=1))
+    assert (await users.change(db, admin, admin.id, password="another long password")).tokens == 2
+    for each in made:
+        assert await tokens.actor(db, each.token) == admin
+
+
 async def test_another_persons_tokens_are_out_of_reach(db, admin, viewer):
     theirs = await tokens.create(db, admin, "root", admin.id)
     with pytest.raises(NotPermitted):

@@ -130,6 +130,25 @@ async def test_a_network_that_one_has_whole_is_one_address(db, admin):
     await tried(db, "2001:db8:0:2::1")
 
 
+async def test_who_guesses_at_many_names_has_so_many_tries_at_all(db, admin, monkeypatch):
+    monkeypatch.setattr(passwords, "OF_ADDRESS", 5)
+    await users.create(db, admin, "bob", None, PASSWORD, [])
+    for number in range(4):
+        await passwords.note_try(db, f"name {number}", f"2001:db8::{number}")
+    assert (await users.authenticate(db, "bob", PASSWORD, "2001:db8::9")).name == "bob"
+    await passwords.note_try(db, "one more", "2001:db8::9")
+    with pytest.raises(RateLimited, match="from this address"):
+        await users.authenticate(db, "bob", PASSWORD, "2001:db8::9")
+    assert (await users.authenticate(db, "bob", PASSWORD, HERE)).name == "bob"
+
+
+async def test_guesses_at_many_names_side_by_side_count_too(db, admin, monkeypatch):
+    monkeypatch.setattr(passwords, "OF_ADDRESS", 5)
+    tries = [passwords.note_try(db, f"name {number}", HERE) for number in range(9)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, RateLimited) for result in results) == 4
+
+
 async def test_guesses_side_by_side_count_too(db, admin):
     await users.create(db, admin, "bob", None, PASSWORD, [])
     tries = [users.authenticate(db, "bob", f"wrong password {n}") for n in range(14)]
@@ -150,6 +169,15 @@ async def test_a_change_leaves_the_rest_as_it_is(db, admin):
     view = await users.create(db, admin, "bob", "bob@example.org", None, ["viewer"])
     changed = await users.change(db, admin, view.id, role_names=["operator"])
     assert (changed.email, changed.roles) == ("bob@example.org", ["operator"])
+
+
+async def test_two_people_never_share_an_e_mail_address(db, admin, viewer):
+    await users.create(db, admin, "bob", "bob@example.org", None, [])
+    with pytest.raises(Conflict, match="already a person with this e-mail address"):
+        await users.create(db, admin, "eve", "bob@example.org", None, [])
+    with pytest.raises(Conflict, match="already a person with this e-mail address"):
+        await users.change(db, admin, viewer.id, email="bob@example.org")
+    assert (await users.show(db, admin, viewer.id)).email is None
 
 
 async def test_the_last_who_may_manage_people_stays(db, admin):

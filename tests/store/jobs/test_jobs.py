@@ -1,5 +1,6 @@
 """What people do to jobs: dispatch, cancel, retry, delete, look."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from agent.payloads import CommandPayload
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.permissions import Actor
-from store import hosts, jobs
+from store import hosts, instances, jobs
+from store.hosts import LabelChange
 
 NOBODY = Actor("user", None, "nobody")
 VIEWER = Actor("user", None, "vera", frozenset({"jobs.view"}))
@@ -184,11 +186,27 @@ async def test_an_unfinished_job_cannot_be_deleted(db, web1, queued, admin, stat
         await jobs.delete(db, admin, job_id)
 
 
-async def test_a_job_of_an_instance_stays_in_its_record(db, web1, instance, step_job, admin):
-    job_id = await step_job(await instance())
-    await web1.run(job_id)
-    with pytest.raises(Conflict, match="record of instance"):
+async def test_a_job_of_an_instance_is_deleted_once_that_has_ended_and_the_step_stays_as_it_went(
+    db, web1, instance, step_job, admin
+):
+    instance_id = await instance()
+    job_id = await step_job(instance_id)
+    await web1.run(job_id, exit_code=1)
+    await db.execute(
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, host_ids, facts,
+                                     ended_at)
+           VALUES ($1, 's', 1, 'command', 's', 'failed', $2, '{"hosts": []}', now())""",
+        instance_id,
+        [web1.actor.host_id],
+    )
+    with pytest.raises(Conflict, match="which has not ended"):
         await jobs.delete(db, admin, job_id)
+    await db.execute("UPDATE instances SET status = 'failed', ended_at = now() WHERE id = $1", instance_id)
+    await jobs.delete(db, admin, job_id)
+    with pytest.raises(NotFound):
+        await jobs.show(db, admin, job_id)
+    (step,) = (await instances.show(db, admin, instance_id)).steps
+    assert (step.status, step.jobs, step.not_started) == ("failed", [], [])
 
 
 async def test_cancelling_an_instance_stops_its_jobs(db, web1, instance, step_job):
@@ -230,6 +248,20 @@ async def test_targets_by_tag_and_group_reach_each_host_once(db, web1, enrolled,
     await hosts.label(db, admin, "web-2", tags=["web"])
     ids = await jobs.dispatch(db, admin, "command", ["group:north", "tag:web"], {"command": "true"})
     assert [(await jobs.show(db, admin, job_id)).host for job_id in ids] == ["web-1", "web-2"]
+
+
+async def test_labels_are_added_and_removed_side_by_side_and_none_is_lost(db, web1, admin):
+    await hosts.label(db, admin, "web-1", tags=["old", "web"], groups=["north"])
+    changes = [LabelChange(add=[f"t{number}"], remove=["old"]) for number in range(8)]
+    await asyncio.gather(*(hosts.label(db, admin, "web-1", tags=change) for change in changes))
+    host = await hosts.show(db, admin, "web-1")
+    assert (host.tags, host.groups) == ([*(f"t{number}" for number in range(8)), "web"], ["north"])
+    with pytest.raises(Invalid) as refused:
+        await hosts.label(db, admin, "web-1", tags=LabelChange(add=["a b"]))
+    assert refused.value.problems[0].pointer == "/tags/add/0"
+    with pytest.raises(Invalid, match="at most 100"):
+        await hosts.label(db, admin, "web-1", tags=LabelChange(add=[f"u{number}" for number in range(95)]))
+    assert await hosts.show(db, admin, "web-1") == host
 
 
 async def test_a_decommissioned_host_is_no_target_and_its_jobs_fail(db, web1, queued, admin):

@@ -99,15 +99,28 @@ async def test_a_secret_input_is_no_more_than_a_mark(org: Any, save_script: Any)
     assert values(step) == {"key": "***"}
 
 
-async def test_hosts_that_a_tag_names_may_still_change(org: Any) -> None:
+async def test_hosts_that_a_tag_names_are_said_to_be_fixed(org: Any) -> None:
     await org.db.execute("UPDATE hosts SET tags = '{web}'")
     tagged = {"id": "tagged", "type": "command", "command": "true", "hosts": ["tag:web"]}
     await org.publish([LOOK, GATE, tagged])
     (step,) = (await asked(org, "deploy")).plan.steps
     assert (step.hosts, step.hosts_note) == (
         ("web-1", "web-2"),
-        "tag:web: looked up again when the step runs",
+        "tag:web: if this means other hosts when the step begins, the step fails",
     )
+
+
+async def test_a_step_on_the_engine_host_says_so(org: Any) -> None:
+    engine = await org.db.fetchval("INSERT INTO hosts (name, os) VALUES ('@engine', 'linux') RETURNING id")
+    await org.db.execute(
+        """INSERT INTO agents (host_id, token_sha256, public_key, version, last_seen_at)
+           VALUES ($1, '', decode(repeat('00', 32), 'hex'), '1', now())""",
+        engine,
+    )
+    here = {"id": "here", "type": "command", "command": "true", "hosts": ["@engine"]}
+    await org.publish([LOOK, GATE, here])
+    (step,) = (await asked(org, "deploy")).plan.steps
+    assert (step.hosts, step.hosts_note) == (("@engine",), "")
 
 
 async def test_hosts_that_are_gone_are_said_to_be(org: Any) -> None:
@@ -168,11 +181,17 @@ async def test_who_may_not_see_scripts_sees_the_plan_without_their_text(org: Any
     await save_script()
     await org.publish([LOOK, GATE, {"id": "run", "type": "script", "script": "disk-check"}])
     await approved(org, await asked(org, "deploy"))
+    await save_script(parameters=[{"name": "greeting", "default": "of the script alone"}])
     request = await asked(org, "deploy")
     bare = Actor("user", org.bo.id, "bo", frozenset({"workflows.view", "workflows.manage"}))
     (step,) = (await approvals.show(org.db, bare, request.id)).plan.steps
     assert (step.content, step.change and step.change.content) == (None, None)
     assert "scripts.view" in (step.content_hidden or "")
+    assert step.change is not None
+    assert step.change.settings == ""
+    (seen,) = request.plan.steps
+    assert seen.change is not None
+    assert "of the script alone" in seen.change.settings, "the control"
 
 
 async def test_a_decided_request_still_shows_all_of_it_when_its_workflow_is_archived(

@@ -298,3 +298,14 @@ async def test_an_unknown_instance_is_not_found(org: Any) -> None:
     ):
         with pytest.raises(NotFound):
             await refused
+
+
+async def test_a_start_without_a_host_that_a_reference_names_is_refused(org: Any) -> None:
+    steps = [
+        {"id": "a", "type": "command", "command": "true"},
+        {"id": "b", "type": "command", "command": "echo {{step_a.hosts.web-2.stdout}}"},
+    ]
+    workflow = await org.publish(steps)
+    with pytest.raises(Invalid, match="would not run on a host `web-2`"):
+        await org.start(workflow)
+    assert (await instances.start(org.db, org.ana, workflow, ["web-1", "web-2"], {})).status == "queued"

@@ -7,7 +7,8 @@ import pytest
 from definitions.errors import Conflict
 from definitions.permissions import SYSTEM
 from definitions.quorum import digest
-from store import approvals, instances
+from store import approval_reach, approvals, instances, users
+from tests.store.workflows.conftest import person
 
 
 async def expired(org: Any, request_id: int) -> None:
@@ -99,3 +100,30 @@ async def test_a_title_filled_by_a_job_with_anything_is_still_shown(org: Any) ->
     assert len(request.title) == 500
     assert request.frozen["title"] == request.title
     assert digest(request.frozen) == request.digest
+
+
+async def test_a_request_that_too_few_are_left_for_is_rejected_and_wakes_its_instance(org: Any) -> None:
+    request = await org.gated(approval_type="all", approvers=["bo", "cy"])
+    await approvals.vote(org.db, org.bo, request.id, "approve", "", request.digest)
+    assert await approval_reach.reject_unreachable(org.db) == 0
+    await person(org.db, "root", "admin")
+    await users.change(org.db, SYSTEM, org.cy.id, disabled=True)
+    seq = "SELECT wake_seq FROM instances WHERE id = $1"
+    before = await org.db.fetchval(seq, request.instance_id)
+    assert await approval_reach.reject_unreachable(org.db) == 1
+    assert await approval_reach.reject_unreachable(org.db) == 0
+    view = await approvals.show(org.db, SYSTEM, request.id)
+    assert (view.status, view.sentence) == (
+        "rejected",
+        "Rejected: approval can no longer be reached. 2 approvals are needed, "
+        "and of the 2 asked 1 said yes or may still vote.",
+    )
+    assert await org.db.fetchval(seq, request.instance_id) == before + 1
+
+
+async def test_a_request_that_enough_are_left_for_waits_on(org: Any) -> None:
+    request = await org.gated(approval_type="two_of_many")
+    await person(org.db, "root", "admin")
+    await users.change(org.db, SYSTEM, org.di.id, disabled=True)
+    assert await approval_reach.reject_unreachable(org.db) == 0
+    assert (await approvals.show(org.db, SYSTEM, request.id)).status == "pending"

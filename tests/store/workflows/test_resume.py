@@ -88,6 +88,12 @@ async def test_it_goes_on_at_the_failed_step_and_keeps_every_result(org: Any) ->
     assert [(step.step_id, step.visit) for step in shown.steps] == [("a", 1), ("b", 1), ("b", 2), ("c", 2)]
 
 
+async def test_what_a_step_was_sent_keeps_no_instance_from_going_on(org: Any) -> None:
+    instance = await failed_at_b(org)
+    await org.db.execute("UPDATE step_results SET input = $1", {"title": "a\0b"})
+    assert (await instances.resume(org.db, org.bo, instance)).status == "running"
+
+
 async def test_who_resumed_it_and_how_it_had_ended_stays_to_be_seen(org: Any) -> None:
     instance = await failed_at_b(org)
     await instances.resume(org.db, org.bo, instance)
@@ -165,6 +171,24 @@ async def test_of_branches_only_the_failed_one_goes_on(org: Any) -> None:
     assert (again.step_id, again.visit, again.status, again.name) == ("p", 2, "running", "Both")
     assert again.input == {"join": "all", "goes_on_from_visit": 1}
     assert view.resumes[0].steps == ["y"]
+
+
+async def test_a_parallel_step_that_goes_on_has_its_time_anew(org: Any) -> None:
+    branches = [{"steps": [command(name)]} for name in ("x", "y")]
+    await org.publish([{"id": "p", "type": "parallel", "timeout_minutes": 1.5, "branches": branches}])
+    instance = (await org.start("deploy")).id
+    engine = await Engine.take(org, instance)
+    both = (Active("p", 1), Active("x", 1), Active("y", 1))
+    row = commits.StepRow(both[0], "parallel", "Both", {"join": "all"})
+    await commits.open_step(org.db, engine.lease, row, status=StepStatus.RUNNING, frontier=both)
+    for step in ("y", "x", "p"):
+        await engine.end(step, Outcome.FAILURE)
+    await instances.resume(org.db, org.ana, instance)
+    left = await org.db.fetchval(
+        "SELECT extract(epoch FROM deadline - now()) FROM step_results WHERE step_id = 'p' AND visit = 2"
+    )
+    assert left is not None
+    assert 60 < left <= 90
 
 
 async def test_secret_inputs_are_given_again_for_they_are_not_kept(org: Any) -> None:

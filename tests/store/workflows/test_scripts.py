@@ -70,6 +70,48 @@ async def test_an_archived_script_is_hidden_and_not_run(org: Any, save_script: S
     assert [row.id for row in (await scripts.listing(org.db, org.vi)).items] == [script_id]
 
 
+async def test_it_is_audited_that_a_script_came_back_from_the_archive_and_what_else_became_of_it(
+    org: Any, save_script: SaveScript, disk_check: Script
+) -> None:
+    script_id = await save_script()
+
+    async def audited(change: Awaitable[Any]) -> list[str]:
+        """What a change of the archived script is audited as."""
+        await scripts.archive(org.db, org.ana, script_id)
+        last = await org.db.fetchval("SELECT max(id) FROM audit")
+        await change
+        rows = await org.db.fetch("SELECT action FROM audit WHERE id > $1 ORDER BY id", last)
+        return [row["action"] for row in rows]
+
+    changed = disk_check.model_copy(update={"content": "df -i"})
+    renamed = changed.model_copy(update={"name": "disks"})
+    assert await audited(scripts.save(org.db, org.ana, disk_check, script_id)) == ["script.restore"]
+    assert await audited(scripts.put(org.db, org.ana, disk_check)) == ["script.restore"]
+    assert await audited(scripts.save(org.db, org.ana, changed, script_id)) == [
+        "script.restore",
+        "script.save",
+    ]
+    assert await audited(scripts.rollback(org.db, org.ana, script_id, 2)) == ["script.restore"]
+    assert await audited(scripts.save(org.db, org.ana, renamed, script_id)) == [
+        "script.restore",
+        "script.rename",
+    ]
+
+
+async def test_the_name_of_an_archived_script_is_taken_and_it_is_said_how_to_bring_it_back(
+    org: Any, save_script: SaveScript, disk_check: Script
+) -> None:
+    await scripts.archive(org.db, org.ana, await save_script())
+    other = await save_script(name="other")
+    for again in (
+        scripts.save(org.db, org.ana, disk_check),
+        scripts.save(org.db, org.ana, disk_check, other),
+    ):
+        with pytest.raises(Conflict, match=r"in the archive: save it by its name \(PUT /api/v1/scripts/by"):
+            await again
+    assert not (await scripts.put(org.db, org.ana, disk_check))[0].archived
+
+
 async def test_a_script_is_not_archived_while_a_published_workflow_runs_it(
     org: Any, save_script: SaveScript
 ) -> None:

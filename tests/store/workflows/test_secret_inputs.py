@@ -61,6 +61,23 @@ async def test_an_instance_without_its_secret_can_be_run_again(org: Any) -> None
     assert (await instances.rerun(org.db, org.ana, view.id)).inputs == {"key": None, "plain": "shown"}
 
 
+async def test_a_secret_is_not_given_to_a_version_for_which_it_is_none(org: Any, started: Any) -> None:
+    await org.publish(STEPS, inputs=[{"name": "key"}, {"name": "plain"}])
+    with pytest.raises(Invalid, match=r"`key` was a secret.*version 1, which can be run again") as refused:
+        await instances.rerun(org.db, org.ana, started.id, {"key": MARKER})
+    assert [problem.pointer for problem in refused.value.problems] == ["/inputs/key"]
+    assert MARKER not in await org.db.fetchval("SELECT string_agg(i::text, '') FROM instances i")
+    again = await instances.rerun(org.db, org.ana, started.id, {"key": MARKER}, same_version=True)
+    assert again.inputs["key"] == "***"
+
+
+async def test_an_input_that_nobody_gave_and_that_is_gone_keeps_none_from_running_again(org: Any) -> None:
+    await org.publish(STEPS, inputs=[{"name": "plain"}, {"name": "more"}])
+    view = await org.start("deploy", plain="shown")
+    await org.publish(STEPS, inputs=[{"name": "plain"}])
+    assert (await instances.rerun(org.db, org.ana, view.id)).inputs == {"plain": "shown"}
+
+
 async def test_an_approver_sees_that_it_was_given_and_not_what(org: Any) -> None:
     org.db.keys = SealingKeys([os.urandom(32)])
     gate = {"id": "gate", "type": "approval", "title": "Deploy?", "approvers": ["role:approver"]}

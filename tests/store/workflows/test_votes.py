@@ -8,8 +8,9 @@ import pytest
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.permissions import SYSTEM, Actor
 from definitions.quorum import digest
-from store import approvals
+from store import approvals, roles, users
 from store.approval_views import ApprovalView, VoteView
+from tests.store.workflows.conftest import person
 
 
 async def vote(
@@ -207,3 +208,20 @@ async def test_the_inbox_holds_what_waits_for_me(org: Any) -> None:
     assert [row.id for row in (await approvals.listing(org.db, org.bo, status="pending")).items] == [
         request.id
     ]
+
+
+async def test_a_role_lost_before_voting_is_no_vote_whatever_the_person_still_may(org: Any) -> None:
+    await person(org.db, "root", "admin")
+    await roles.save(org.db, SYSTEM, "dba", ["workflows.view", "workflows.manage"])
+    await users.change(org.db, SYSTEM, org.cy.id, role_names=["dba", "operator"])
+    request = await org.gated(approvers=["role:dba", "bo"])
+    cy = await users.actor_of(org.db, org.cy.id)
+    assert (await approvals.show(org.db, cy, request.id)).may_decide
+    await users.change(org.db, SYSTEM, cy.id, role_names=["operator"])
+    cy = await users.actor_of(org.db, org.cy.id)
+    assert "workflows.manage" in cy.permissions
+    seen = await approvals.show(org.db, cy, request.id)
+    assert seen.why_not == "You were asked, and are not among the approvers any more."
+    with pytest.raises(NotPermitted, match="not among the approvers any more"):
+        await vote(org, request, cy)
+    assert (await vote(org, request, org.bo)).status == "approved"

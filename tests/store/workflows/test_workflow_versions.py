@@ -34,7 +34,13 @@ async def test_going_back_makes_a_new_version_equal_to_the_older_one(org: Any) -
     view = await workflows.rollback(org.db, org.bo, workflow, 1)
     assert (view.published_version, view.description, view.changed_since_published) == (3, "First.", False)
     newest, second, first = await workflow_versions.versions(org.db, org.vi, workflow)
-    assert newest.definition == first.definition != second.definition
+    third, two, one = [
+        (await workflow_versions.one(org.db, org.vi, workflow, each.version)).definition
+        for each in (newest, second, first)
+    ]
+    assert third == one != two
+    with pytest.raises(NotFound, match="version 4"):
+        await workflow_versions.one(org.db, org.vi, workflow, 4)
     assert (newest.published_by_name, first.published_by_name) == ("bo", "ana")
     detail = await org.db.fetchval(
         "SELECT detail FROM audit WHERE action = 'workflow.publish' ORDER BY id DESC"

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
-from store import scripts, workflow_versions, workflows
+from store import scripts, simulations, workflow_versions, workflows
 
 SaveScript = Callable[..., Awaitable[int]]
 
@@ -191,3 +192,30 @@ async def test_the_list_goes_on_where_it_stopped(org: Any) -> None:
         if (after := page.next) is None:
             break
     assert seen == ["w4", "w3", "w2", "w1", "w0"]
+
+
+async def test_a_definition_too_large_to_be_saved_is_not_looked_at(org: Any) -> None:
+    large = document({**WAIT, "name": "x" * workflows.MAX_DOCUMENT_BYTES})
+    with pytest.raises(Invalid, match="larger than 1024 KiB"):
+        await workflows.validate(org.db, org.vi, large)
+    with pytest.raises(Invalid, match="larger than 1024 KiB"):
+        await simulations.of_document(org.db, org.vi, large, {})
+
+
+async def test_who_may_not_view_hosts_and_scripts_reads_no_name_of_one(
+    org: Any, save_script: SaveScript
+) -> None:
+    await save_script()
+    steps = {"id": "a", "type": "script", "script": "disk-chek", "hosts": ["web-11"]}, WAIT
+    drawer = replace(org.ana, permissions=frozenset({"workflows.view", "workflows.manage"}))
+    open_words = [problem.fix for problem in await workflows.validate(org.db, org.ana, document(*steps))]
+    assert any("disk-check" in fix for fix in open_words)
+    assert any("web-1" in fix for fix in open_words)
+    for problems in (
+        await workflows.validate(org.db, drawer, document(*steps)),
+        (await workflows.save_draft(org.db, drawer, document(*steps))).problems,
+    ):
+        assert [problem.code for problem in problems] == ["not-checked"]
+    with pytest.raises(Invalid) as refused:
+        await workflows.publish(org.db, drawer, "deploy")
+    assert [problem.code for problem in refused.value.problems] == ["not-checked", "out-of-sight"]

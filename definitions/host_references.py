@@ -1,0 +1,38 @@
+"""References to single hosts of steps that run on the instance's hosts: known once an instance is started."""
+
+from collections.abc import Iterator
+
+from definitions.nearest import nearest, pointer_to
+from definitions.problems import Problem
+from definitions.proof_references import TEMPLATES, host_names, texts
+from definitions.references import references
+from definitions.step_documents import walk
+from definitions.steps import JobStep, Step
+from definitions.workflow import Workflow, all_steps
+
+
+def unmet(workflow: Workflow, hosts: frozenset[str]) -> list[Problem]:
+    """A problem for every reference that could never have a value in an instance on these hosts."""
+    here = {step.id for step in all_steps(workflow.steps) if isinstance(step, JobStep) and not step.hosts}
+    return [
+        Problem(
+            pointer=pointer,
+            code="unknown-host",
+            message=f"{reference.text}: `{reference.step_id}` would not run on a host `{named[0]}`.",
+            fix=nearest(named[0], sorted(hosts)) or "Start it on that host too.",
+        )
+        for text, pointer in _texts(workflow)
+        for reference in references(text)
+        if reference.step_id in here and (named := host_names(reference.path)) and hosts.isdisjoint(named)
+    ]
+
+
+def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
+    for step, where in walk(workflow.steps, "/steps"):
+        yield from _of_step(step, where)
+    yield from texts(workflow.outputs, "/outputs")
+
+
+def _of_step(step: Step, where: str) -> Iterator[tuple[str, str]]:
+    for field in TEMPLATES[step.type]:
+        yield from texts(getattr(step, field), pointer_to(where, field))
