@@ -2,7 +2,7 @@
 
 from store.migrations.sql_file import run_beside
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
