@@ -1,12 +1,13 @@
 """Named points at which a test kills the process, to prove that nothing is lost there.
 
-Off unless `OPSGATE_FAILPOINT=<name>` and `OPSGATE_FAILPOINT_FILE=<path>` are set; then the first
-process to pass the point notes it in the file and kills itself with SIGKILL. The file makes it
-happen once: a process that finds it passes by.
+Off unless `OPSGATE_FAILPOINT_FILE=<path>` is set. Then the first process to pass the point whose name
+stands in that file renames the file to `<path>.hit` and kills itself with SIGKILL. So a test arms a point
+in processes that run already, and it happens once: nobody renames a file twice.
 """
 
 import os
 import signal
+from pathlib import Path
 
 POINTS: dict[str, str] = {
     "worker.before_dispatch": "a step is about to create its jobs",
@@ -28,16 +29,16 @@ POINTS: dict[str, str] = {
 
 
 def failpoint(name: str) -> None:
-    """Die here if this point is switched on and has not been hit yet."""
-    if os.environ.get("OPSGATE_FAILPOINT") != name:
+    """Die here if this point is armed."""
+    armed = os.environ.get("OPSGATE_FAILPOINT_FILE")
+    if armed is None:
         return
     if name not in POINTS:
         raise ValueError(f"unknown failpoint {name!r}")
     try:
-        with open(os.environ["OPSGATE_FAILPOINT_FILE"], "x", encoding="utf-8") as mark:
-            mark.write(f"{name} {os.getpid()}\n")
-            mark.flush()
-            os.fsync(mark.fileno())
-    except FileExistsError:
-        return
+        if Path(armed).read_text(encoding="utf-8") != name:
+            return
+        os.rename(armed, f"{armed}.hit")
+    except FileNotFoundError:
+        return  # nothing is armed, or another process came first
     os.kill(os.getpid(), signal.SIGKILL)

@@ -1,5 +1,7 @@
 """The worker dies at every point where something could be lost: nothing is, and nothing runs twice."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,24 +12,29 @@ from tests.live.sizes import CHAOS
 from tests.live.stack import LiveStack, until
 
 
-def run_killed_at(point: str, workflow: str, live: LiveStack, ledger: Ledger, mark: Path) -> int:
-    """Run a workflow whose worker dies at that point; its number, once it has completed all the same."""
+@contextmanager
+def killed_at(point: str, live: LiveStack) -> Iterator[None]:
+    """The worker dies when it comes to this point, and it does come there."""
     # Parking on a job needs a wait that is over before the job is.
-    hot = {"OPSGATE_HOT_SECONDS": "0.2"} if point == "worker.parked" else {}
-    live.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(mark), **hot)
+    parked = point == "worker.parked"
+    if parked:
+        live.worker_with(OPSGATE_HOT_SECONDS="0.2")
     try:
+        with live.killed_at(point) as hit:
+            yield
+            until(hit, 10, f"the failpoint {point} to be hit")
+    finally:
+        if parked:
+            live.worker_with()
+
+
+def run_killed_at(point: str, workflow: str, live: LiveStack, ledger: Ledger) -> int:
+    """Run a workflow whose worker dies at that point; its number, once it has completed all the same."""
+    with killed_at(point, live):
         number = live.launch(workflow, ["host-1"], ledger=str(ledger.path))
         ended = live.ended(number, 90)
-    finally:
-        live.worker_with()
-    check_hit(point, mark)
     assert ended["status"] == "completed", ended["reason"]
     return number
-
-
-def check_hit(point: str, mark: Path) -> None:
-    assert mark.exists(), "the failpoint was not hit"
-    assert mark.read_text(encoding="utf-8").startswith(point)
 
 
 ROLLING = ("worker.wave_dispatched", "worker.retry_queued", "worker.delay_begun")
@@ -40,9 +47,9 @@ where the step is moved by hand: `tests/tasks/test_host_jobs.py`."""
 
 @pytest.mark.parametrize("point", sorted(POINTS.keys() - ELSEWHERE - {*ROLLING}))
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(
-    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+    workflows: LiveStack, ledger: Ledger, point: str
 ) -> None:
-    number = run_killed_at(point, "slow", workflows, ledger, tmp_path / "hit")
+    number = run_killed_at(point, "slow", workflows, ledger)
     assert ledger.lines() == [f"{number} a", f"{number} b"]
 
 
@@ -52,9 +59,9 @@ BRANCHES = ("worker.forked", "worker.parked", *(("worker.woken", "worker.between
 
 @pytest.mark.parametrize("point", BRANCHES)
 def test_branches_lose_nothing_and_repeat_nothing_either(
-    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+    workflows: LiveStack, ledger: Ledger, point: str
 ) -> None:
-    number = run_killed_at(point, "branched", workflows, ledger, tmp_path / "hit")
+    number = run_killed_at(point, "branched", workflows, ledger)
     ran = ledger.lines()
     assert sorted(ran) == [f"{number} {name}" for name in "bcdz"]
     assert ran[-1] == f"{number} z"
@@ -62,9 +69,9 @@ def test_branches_lose_nothing_and_repeat_nothing_either(
 
 @pytest.mark.parametrize("point", [*ROLLING, *(["worker.parked", "worker.woken"] if CHAOS else [])])
 def test_delays_waves_and_further_attempts_lose_nothing_and_repeat_nothing(
-    rolling: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+    rolling: LiveStack, ledger: Ledger, point: str
 ) -> None:
-    number = run_killed_at(point, "rolling", rolling, ledger, tmp_path / "hit")
+    number = run_killed_at(point, "rolling", rolling, ledger)
     assert ledger.lines() == [f"{number} {name}" for name in "aaab"]
     wave = next(step for step in rolling.instance(number)["steps"] if step["step_id"] == "a")
     assert [(job["host"], job["attempt"]) for job in wave["jobs"]] == [("host-1", 2), ("host-2", 1)]
@@ -72,18 +79,13 @@ def test_delays_waves_and_further_attempts_lose_nothing_and_repeat_nothing(
 
 @pytest.mark.parametrize("point", ["worker.cancelling", *(["worker.ended"] if CHAOS else [])])
 def test_a_worker_killed_in_a_cancel_leaves_nothing_running(
-    workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str
+    workflows: LiveStack, ledger: Ledger, point: str
 ) -> None:
-    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(tmp_path / "hit"))
-    try:
+    with killed_at(point, workflows):
         number = workflows.launch("slow", ["host-1"], ledger=str(ledger.path))
         until(lambda: workflows.instance(number)["steps"], 60, "the first step to begin")
         assert workflows.admin.post(f"/instances/{number}/cancel").status_code == 200
         ended = workflows.ended(number, 90)
-        until((tmp_path / "hit").exists, 10, "the failpoint to be hit")
-    finally:
-        workflows.worker_with()
-    check_hit(point, tmp_path / "hit")
     assert (ended["status"], [step["step_id"] for step in ended["steps"]]) == ("cancelled", ["a"])
     jobs = workflows.admin.get("/jobs", params={"instance": number}).json()["items"]
     until(lambda: workflows.admin.get(f"/jobs/{jobs[0]['id']}").json()["ended_at"], 30, "its job to end")
@@ -97,16 +99,12 @@ def test_a_worker_killed_before_or_in_a_resume_loses_nothing_and_repeats_nothing
     workflows: LiveStack, ledger: Ledger, tmp_path: Path, point: str, workflow: str
 ) -> None:
     mended = tmp_path / "mended"
-    workflows.worker_with(OPSGATE_FAILPOINT=point, OPSGATE_FAILPOINT_FILE=str(tmp_path / "hit"))
-    try:
+    with killed_at(point, workflows):
         number = workflows.launch(workflow, ["host-1"], ledger=str(ledger.path), mended=str(mended))
         assert workflows.ended(number, 90)["status"] == "failed"
         mended.touch()
         assert workflows.admin.post(f"/instances/{number}/resume").status_code == 200
         ended = workflows.ended(number, 90)
-    finally:
-        workflows.worker_with()
-    check_hit(point, tmp_path / "hit")
     assert ended["status"] == "completed", ended["reason"]
     ran = [line.split()[1] for line in ledger.lines()]
     assert (sorted(ran), ran[-2:]) == (["a", "b", "b", "c"], ["b", "c"])

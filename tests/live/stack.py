@@ -6,7 +6,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ class LiveStack:
 
     def __init__(self, path: Path) -> None:
         self.folder = DataFolder(path)
+        self._failpoint = path / "failpoint"
+        self._deaths = 0
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
         self._ready = threading.Event()
@@ -41,6 +44,7 @@ class LiveStack:
 
     # -- life ----------------------------------------------------------------------------------
     def start(self) -> None:
+        os.environ["OPSGATE_FAILPOINT_FILE"] = str(self._failpoint)  # what it starts inherits it
         self._thread.start()
         self._ready.wait(180)
         if self._failure is not None:
@@ -84,11 +88,25 @@ class LiveStack:
 
     # -- processes -----------------------------------------------------------------------------
     def worker_with(self, **environment: str) -> None:
-        """Run the worker anew with more environment: a failpoint, a shorter hot wait."""
+        """Run the worker anew with more environment: a shorter hot wait, other limits."""
         child = self.stack.program("worker", "deployments.cli", "worker")
         self.call(
             self.stack.processes.replace(replace(child, environment={**child.environment, **environment}))
         )
+
+    @contextmanager
+    def killed_at(self, point: str) -> Iterator[Callable[[], bool]]:
+        """The process that comes to this point first is killed there; what is given says whether one was."""
+        hit = self._failpoint.with_suffix(".hit")
+        hit.unlink(missing_ok=True)
+        self._failpoint.write_text(point, encoding="utf-8")
+        try:
+            yield hit.exists
+        finally:
+            self._failpoint.unlink(missing_ok=True)
+            self._deaths += 1
+            if self._deaths % 3 == 0:
+                self.worker_with()  # the stack gives up a part that dies again and again
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to a part; returns its process id."""
