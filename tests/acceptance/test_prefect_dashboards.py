@@ -20,6 +20,7 @@ CANARY = "canary-7c1e"
 READ = """
 GET /health /admin/version /artifacts/{id} /artifacts/{key}/latest /automations/{id}
 GET /automations/related-to/{resource_id} /concurrency_limits/{id} /deployments/{id} /flow_runs/{id}
+GET /events/filter/next
 GET /flow_runs/{id}/graph-v2 /flow_runs/{id}/input/{key} /flow_runs/{id}/logs/download /flows/{id}
 GET /task_runs/{id} /ui/task_runs/{id} /v2/concurrency_limits/{id_or_name} /work_pools/{name}
 GET /work_pools/{work_pool_name}/queues/{name} /work_queues/{id}

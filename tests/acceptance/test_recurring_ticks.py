@@ -7,6 +7,7 @@ import asyncio
 import random
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,12 +61,14 @@ async def test_three_schedulers_killed_at_random_answer_every_tick_once(db: Data
         await asyncio.sleep(dice.uniform(0.2, 0.6))
         victim = dice.randrange(SCHEDULERS)
         if running[victim].returncode is None:
-            running[victim].kill()
-            killed += 1
+            with suppress(ProcessLookupError):
+                running[victim].kill()
+                killed += 1
         await running[victim].wait()
         running[victim] = await spawn(*asked)
     for process in running:
-        process.kill()
+        with suppress(ProcessLookupError):  # it may have seen the end and left
+            process.kill()
         await process.wait()
 
     rows = await db.fetch(

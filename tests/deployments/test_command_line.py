@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,14 @@ steps:
 """
 
 
-def test_help_is_there_at_once():
-    command = [sys.executable, "-m", "deployments.cli", "--help"]
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - began)
+def test_help_loads_nothing_that_takes_long():
+    """How long it takes is measured by `./run bench startup`."""
+    command = [sys.executable, "-X", "importtime", "-m", "deployments.cli", "--help"]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True)
     assert b"workflow" in done.stdout
-    assert min(seconds) < 0.5, "0.3 s is the aim on a quiet machine; other tests may run beside this one"
+    loaded = {line.rpartition(b"|")[2].strip().split(b".")[0] for line in done.stderr.splitlines()}
+    assert b"cyclopts" in loaded
+    assert loaded.isdisjoint({b"prefect", b"fastapi", b"pydantic", b"asyncpg", b"sqlalchemy", b"httpx2"})
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(noun for noun in NOUNS if noun != "agent")])

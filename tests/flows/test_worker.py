@@ -78,7 +78,7 @@ async def test_a_worker_that_waits_to_begin_ends_when_it_is_asked_to(
 
     monkeypatch.setattr("flows.worker.AsyncClientContext", Away)
     serving = asyncio.create_task(worker.start())
-    assert await asyncio.to_thread(reached.wait, 30)
+    assert await asyncio.to_thread(reached.wait, 100)
     serving.cancel()
     done, _ = await asyncio.wait([serving], timeout=10)
     assert done

@@ -1,6 +1,7 @@
 """The API served from a thread of its own, called by way of its own description."""
 
 import asyncio
+import importlib
 import socket
 import threading
 from collections.abc import Coroutine
@@ -27,6 +28,11 @@ from store.connection import Database
 from store.sealing import SealingKeys
 
 T = TypeVar("T")
+
+# Schemathesis loads these late, while other threads load things too; in early releases of 3.11 two
+# threads that parse Python at once end in a SystemError (CPython gh-106905).
+for late in ("specs.openapi.schemas", "generation.jsonschema.strategy"):
+    importlib.import_module(f"schemathesis.{late}")
 
 CHECKS = [
     not_a_server_error,
