@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import nullcontext
 
 import anyio
 import pytest
@@ -76,9 +77,15 @@ async def test_a_worker_that_waits_to_begin_ends_when_it_is_asked_to(
         async def __aexit__(self, *_: object) -> None:
             return None
 
+    class Unasked:
+        """The client that asks nothing; made here, it would start a Prefect server of its own."""
+
+        get_or_create = nullcontext
+
+    monkeypatch.setattr("flows.worker.SyncClientContext", Unasked)
     monkeypatch.setattr("flows.worker.AsyncClientContext", Away)
     serving = asyncio.create_task(worker.start())
-    assert await asyncio.to_thread(reached.wait, 100)
+    assert await asyncio.to_thread(reached.wait, 30)
     serving.cancel()
     done, _ = await asyncio.wait([serving], timeout=10)
     assert done
