@@ -81,6 +81,8 @@ async def switched_there(db: Database, wanted: Wanted, *, enabled: bool) -> None
         row = await recurring_rows.find(tx, wanted.id, lock=True)
         if row["wanted_seq"] == wanted.seq and row["archived_at"] is None:
             await recurring_jobs.switch_row(tx, PREFECT, row, enabled=enabled)
+            # Prefect is so already: to tell it again would undo what somebody does there meanwhile.
+            await tx.execute("UPDATE recurring_jobs SET deployed_seq = wanted_seq WHERE id = $1", wanted.id)
 
 
 async def overdue(db: Database) -> list[int]:
