@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from agent_api.ids import Id, Paging
+from agent_api.ids import Paging
 from store import roles, users
 from store.pages import Page
 from store.roles import RoleView
@@ -64,14 +64,14 @@ async def listing(db: Db, actor: Person, window: Paging) -> Page[UserView]:
     return await users.listing(db, actor, **vars(window))
 
 
-@router.get("/users/{user_id}", permission="users.manage")
-async def show(db: Db, actor: Person, user_id: Id) -> UserView:
-    """One person."""
-    return await users.show(db, actor, user_id)
+@router.get("/users/{user}", permission="users.manage")
+async def show(db: Db, actor: Person, user: str) -> UserView:
+    """One person, by id or name."""
+    return await users.show(db, actor, await users.find(db, user))
 
 
-@router.patch("/users/{user_id}", permission="users.manage")
-async def change(db: Db, actor: Person, user_id: Id, body: UserChange) -> UserView:
+@router.patch("/users/{user}", permission="users.manage")
+async def change(db: Db, actor: Person, user: str, body: UserChange) -> UserView:
     """Change e-mail address, roles, password; disable or enable.
 
     A new password ends the person's sessions; given by somebody else it revokes their tokens too. `tokens`
@@ -80,7 +80,7 @@ async def change(db: Db, actor: Person, user_id: Id, body: UserChange) -> UserVi
     return await users.change(
         db,
         actor,
-        user_id,
+        await users.find(db, user),
         email=body.email,
         role_names=body.roles,
         disabled=body.disabled,

@@ -69,6 +69,19 @@ def test_a_wrong_password_is_refused_in_words(opsgate: Opsgate, server: Server, 
     assert not login_path().exists()
 
 
+def test_a_lost_password_is_replaced_and_an_account_closed(opsgate: Opsgate, server: Server, tmp_path: Path):
+    opsgate("user", "create", "frida", "--role", "viewer", beside=server)
+    new = opsgate("user", "password", "frida", "--json", beside=server).json["password"]
+    (tmp_path / "password").write_text(new)
+    sign_in = ("login", server.url, "--name", "frida", "--password-file", str(tmp_path / "password"))
+    assert opsgate(*sign_in).code == 0
+
+    changed = opsgate("user", "change", "frida", "--role", "approver", "--disabled", "--json", beside=server)
+    assert (changed.json[0]["roles"], changed.json[0]["disabled_at"] is None) == (["approver"], False)
+    assert "disabled" in opsgate(*sign_in).err
+    assert opsgate("user", "change", "frida", beside=server).code == 2
+
+
 def test_a_viewer_may_not_make_secrets(opsgate: Opsgate, server: Server, monkeypatch: pytest.MonkeyPatch):
     made = opsgate("user", "create", "dave", "--role", "viewer", "--json", beside=server)
     monkeypatch.delenv("OPSGATE_DATA_DIR")

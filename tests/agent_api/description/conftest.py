@@ -93,17 +93,17 @@ def _probes(world: World) -> None:
 
 def _people(world: World) -> None:
     eve = world.call("POST /api/v1/users", body={"name": "eve", "password": "correct horse battery"})
-    user = {"user_id": eve["id"]}
+    user = {"user": eve["id"]}
     world.call("GET /api/v1/users")
-    world.call("GET /api/v1/users/{user_id}", path=user)
-    world.call("PATCH /api/v1/users/{user_id}", path=user, body={"email": "eve@example.org"})
+    world.call("GET /api/v1/users/{user}", path=user)
+    world.call("PATCH /api/v1/users/{user}", path=user, body={"email": "eve@example.org"})
     world.call("PUT /api/v1/roles/{name}", path={"name": "night-shift"}, body={"permissions": ["jobs.view"]})
     world.call("GET /api/v1/roles")
     world.call("POST /api/v1/sessions", body={"name": "eve", "password": "correct horse battery"})
     world.call("DELETE /api/v1/sessions")
     token = world.call("POST /api/v1/tokens", body={"name": "nightly", "user": "eve"})
     world.call("GET /api/v1/tokens")
-    world.real |= {"user_id": [eve["id"]], "token_id": [token["id"]]}
+    world.real |= {"user": [eve["id"]], "token_id": [token["id"]]}
     spare = world.call("POST /api/v1/tokens", body={"name": "spare"})
     world.call("DELETE /api/v1/tokens/{token_id}", path={"token_id": spare["id"]})
 
