@@ -153,15 +153,7 @@ class Attempt:
 
     def _complete(self, ending: Ending) -> CompletedReport:
         """Put the result on disk."""
-        stdout, stderr = (out.finish() for out in self._outputs)
-        report = CompletedReport(
-            outcome=ending.outcome,
-            exit_code=ending.exit_code,
-            reason=ending.reason,
-            duration_seconds=round(ending.duration_seconds, 3),
-            stdout=stdout,
-            stderr=stderr,
-        )
+        report = work.completed(ending, self._outputs)
         self._shop.record(self._entry("completed", report=report))
         log.info("%s: %s %s", self.key, ending.outcome, ending.reason or ending.exit_code)
         return report

@@ -17,11 +17,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from agent.output import StreamOutput
-from agent.protocol import CANCEL, REPORT, AttemptRef, CompletedReport, Order, Stream
+from agent.protocol import CANCEL, REPORT, AttemptRef, Order, Stream
 from agent.runner import CANCEL_GRACE_SECONDS, Stop
 from agent.sealed import Unsealer
 from agent.spool import Spool
-from agent.work import Work, carry_out
+from agent.work import Work, carry_out, completed
 
 _LONGEST_ORDER = 64 * 1024 * 1024
 
@@ -46,16 +46,8 @@ async def serve(folder: Path, launcher: socket.socket) -> None:
     key = X25519PrivateKey.from_private_bytes(base64.b64decode(order.private_key))
     unsealer = Unsealer(order.host_id, order.agent_id, key)
     ending = await carry_out(work, unsealer, launcher, stop, lambda _: None)
-    stdout, stderr = (out.finish() for out in outputs)
+    report = completed(ending, outputs)
     await asyncio.gather(*printing)
-    report = CompletedReport(
-        outcome=ending.outcome,
-        exit_code=ending.exit_code,
-        reason=ending.reason,
-        duration_seconds=round(ending.duration_seconds, 3),
-        stdout=stdout,
-        stderr=stderr,
-    )
     unfinished = folder / f"{REPORT}.new"
     unfinished.write_text(report.model_dump_json(), encoding="utf-8")
     unfinished.rename(folder / REPORT)

@@ -1,4 +1,4 @@
-"""What an attempt does on its host once it may start: its secret values, its files, its processes.
+"""What an attempt does on its host once it may start: its secret values, its files, processes, report.
 
 Says nothing to any server and journals nothing: that is the caller's, the agent's or `agent.once`'s.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from agent import interpreters, redaction, runner, sealed, tree, workplace
 from agent.output import StreamOutput
 from agent.payloads import JobPayload, ScriptPayload, UserControlPayload
-from agent.protocol import AttemptRef
+from agent.protocol import AttemptRef, CompletedReport
 from agent.runner import Ending, Stop
 from agent.sealed import Unsealer
 from agent.tree import ProcessTree
@@ -51,6 +51,19 @@ async def carry_out(
         return Ending("refused", reason=f"The host could not prepare it: {error.strerror}.")
     finally:
         workplace.clear(work.folder)
+
+
+def completed(ending: Ending, outputs: tuple[StreamOutput, StreamOutput]) -> CompletedReport:
+    """What is told of an attempt that is over; its output ends here."""
+    stdout, stderr = (out.finish() for out in outputs)
+    return CompletedReport(
+        outcome=ending.outcome,
+        exit_code=ending.exit_code,
+        reason=ending.reason,
+        duration_seconds=round(ending.duration_seconds, 3),
+        stdout=stdout,
+        stderr=stderr,
+    )
 
 
 async def _secrets(work: Work, unsealer: Unsealer) -> dict[str, str]:

@@ -10,6 +10,7 @@ import os
 import signal
 
 from flows.settings import WORK_POOL, EngineSettings
+from store.long_running import collector_at_rest
 
 
 def prepare_prefect(settings: EngineSettings) -> None:
@@ -20,7 +21,8 @@ def prepare_prefect(settings: EngineSettings) -> None:
     if settings.prefect_auth_file is not None:
         os.environ["PREFECT_API_AUTH_STRING"] = settings.prefect_auth_file.read_text(encoding="utf-8").strip()
     try:
-        import prefect.context  # noqa: F401  # reads the settings now
+        with collector_at_rest():
+            import prefect.context  # noqa: F401  # reads the settings now
     finally:
         os.environ.pop("PREFECT_API_AUTH_STRING", None)
 
@@ -32,10 +34,11 @@ def run_worker(settings: EngineSettings, name: str | None = None) -> None:
 
 
 async def _serve(settings: EngineSettings, name: str | None) -> None:
-    from prefect.client.orchestration import get_client
+    with collector_at_rest():
+        from prefect.client.orchestration import get_client
 
-    from flows.deploy import ensure_pool
-    from flows.worker import OpsgateWorker
+        from flows.deploy import ensure_pool
+        from flows.worker import OpsgateWorker
 
     async with get_client() as client:
         await ensure_pool(client)

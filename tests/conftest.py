@@ -1,6 +1,7 @@
 """What every test may ask for: a real PostgreSQL, and a fresh migrated database in it."""
 
 import asyncio
+import gc
 import os
 import shutil
 import sys
@@ -8,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,9 +17,11 @@ import pytest
 from store.connection import Database
 from store.migrate import migrate
 from tests.live.fresh_database import FreshDatabases
-from tests.live.stack import LiveStack
+from tests.live.side_by_side import GroupScheduling
+from tests.live.sinks import Webhook
 from tests.live.vault import LiveVault, VaultThread
 
+gc.disable()  # until everything is imported, see `pytest_collection_finish`
 os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="opsgate-run-"))
 
 
@@ -85,18 +89,6 @@ async def db(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
-    """The whole stack with one agent on the host `host-1`, for the rest of the session."""
-    stack = LiveStack(tmp_path_factory.mktemp("live"))
-    stack.start()
-    try:
-        stack.add_agent("host-1")
-        yield stack
-    finally:
-        stack.stop()
-
-
-@pytest.fixture(scope="session")
 def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveVault]:
     """A real OpenBao, for the rest of the session: every test takes paths of its own in it."""
     thread = VaultThread(tmp_path_factory.mktemp("vault") / "data")
@@ -107,6 +99,13 @@ def vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveVault]:
         thread.stop()
 
 
+@pytest.fixture
+async def webhook() -> AsyncIterator[Webhook]:
+    """A receiver of notices."""
+    async with Webhook() as sink:
+        yield sink
+
+
 def _lacks(marker: str) -> str | None:
     """Why tests with this marker can't run here, or None."""
     if marker == "browser" and not any(shutil.which(name) for name in ("chromium", "chromium-browser")):
@@ -114,6 +113,18 @@ def _lacks(marker: str) -> str | None:
     if marker == "root" and (sys.platform != "linux" or os.geteuid() != 0):
         return "needs root on Linux"
     return None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling | None:
+    """Side by side, files that share a stack go to one worker."""
+    return GroupScheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """What was imported is no garbage, and need not be looked at again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

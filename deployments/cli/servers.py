@@ -30,10 +30,11 @@ async def _up() -> None:
 
 def web() -> None:
     """Run the web process alone, with the settings of OPSGATE_* and opsgate.toml."""
-    from deployments.settings import WebSettings
-    from deployments.web import serve
-    from store.long_running import calm_collector, new_loop
+    from store.long_running import calm_collector, collector_at_rest, new_loop
 
+    with collector_at_rest():
+        from deployments.settings import WebSettings
+        from deployments.web import serve
     calm_collector()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(serve(WebSettings()))

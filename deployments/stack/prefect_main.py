@@ -3,12 +3,13 @@
 Nothing else is changed in it; see `store.long_running` for why.
 """
 
-from prefect.cli import app
+from store.long_running import calm_collector, collector_at_rest
 
-# What the server consists of, imported before the collector is told to leave it alone.
-from prefect.server.api import server  # noqa: F401
+with collector_at_rest():
+    from prefect.cli import app
 
-from store.long_running import calm_collector
+    # What the server consists of, imported before the collector is told to leave it alone.
+    from prefect.server.api import server  # noqa: F401
 
 if __name__ == "__main__":
     calm_collector()

@@ -1,11 +1,24 @@
 """What the acceptance tests share: a ledger file and the workflow that writes it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.live.stack import LiveStack
+
+
+@pytest.fixture(scope="package")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStack]:
+    """The whole stack with one agent on the host `host-1`, until a worker leaves this folder."""
+    stack = LiveStack(tmp_path_factory.mktemp("live"))
+    stack.start()
+    try:
+        stack.add_agent("host-1")
+        yield stack
+    finally:
+        stack.stop()
 
 
 class Ledger:
@@ -59,7 +72,7 @@ def once(mark: str) -> str:
     return f'test -e "{mark}" || {{ touch "{mark}"; exit 7; }}'
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fleet(live: LiveStack) -> LiveStack:
     """Two more hosts with agents."""
     for name in FLEET[1:]:
@@ -67,7 +80,7 @@ def fleet(live: LiveStack) -> LiveStack:
     return live
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def rolling(fleet: LiveStack) -> LiveStack:
     """A delay, then one host after the other, the first of which fails once, then one more job."""
     wait = {"id": "d", "type": "delay", "seconds": 1}
@@ -78,7 +91,7 @@ def rolling(fleet: LiveStack) -> LiveStack:
     return fleet
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def workflows(live: LiveStack) -> LiveStack:
     """Three jobs in a row; the same with a gate before the last; one long job; two branches; and what
     fails until it is mended, in a row and in a branch."""

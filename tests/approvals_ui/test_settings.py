@@ -1,7 +1,7 @@
 """Settings: channels for notices on the page; and what the link in a notice does, which is to open a page."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -25,14 +25,6 @@ FORM: dict[str, Any] = {"name": "phone", "url": ADDRESS, "event": list(EVENTS)}
 @pytest.fixture(autouse=True)
 def sealing(db: Database) -> None:
     db.keys = SealingKeys([b"k" * KEY_BYTES])
-
-
-@pytest.fixture
-async def webhook() -> AsyncIterator[Webhook]:
-    sink = Webhook()
-    await sink.up()
-    yield sink
-    await sink.down()
 
 
 @pytest.fixture

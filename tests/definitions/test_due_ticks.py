@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from definitions.due_ticks import Standing, answer, limit_of
 from definitions.recurrence import Instant
+from definitions.recurring_job import CatchUp
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 PLAIN = Standing(
@@ -46,8 +47,8 @@ def test_a_tick_on_time_runs() -> None:
         ("all", 5, ["ran", "ran", "ran", "ran"]),
     ],
 )
-def test_the_newest_missed_ticks_are_made_up_for(catch_up: str, limit: int, found: list[str]) -> None:
-    standing = replace(PLAIN, catch_up=catch_up, catch_up_limit=limit)  # type: ignore[arg-type]
+def test_the_newest_missed_ticks_are_made_up_for(catch_up: CatchUp, limit: int, found: list[str]) -> None:
+    standing = replace(PLAIN, catch_up=catch_up, catch_up_limit=limit)
     assert outcomes(hours(3, 2, 1, 0), standing) == found
 
 

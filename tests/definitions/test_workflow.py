@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from definitions.nearest import pointer_to
 from definitions.problems import Problem
 from definitions.reading import read
-from definitions.steps import ApprovalStep, ConditionStep, PamCheckinStep, ParallelStep, ScriptStep
+from definitions.steps import ApprovalStep, PamCheckinStep, ParallelStep
 from definitions.workflow import Workflow, all_steps, parse
 
 COMMAND: dict[str, object] = {"type": "command", "command": "true"}
@@ -32,56 +32,6 @@ def _problems(*steps: object, **more: object) -> list[Problem]:
 
 def _found(*steps: object, **more: object) -> list[tuple[str, str]]:
     return [(problem.code, problem.pointer) for problem in _problems(*steps, **more)]
-
-
-MANUAL = [
-    {
-        "id": "health_check",
-        "type": "script",
-        "name": "Run health check",
-        "script_id": 42,
-        "parameters": {"threshold": "90"},
-        "on_success": "deploy_step",
-        "on_failure": "notify_failure",
-    },
-    {
-        "id": "approve_deploy",
-        "type": "approval",
-        "title": "Approve production deployment",
-        "approval_type": "one_of_many",
-        "approvers": ["role:admin", "user:5"],
-        "timeout_minutes": 60,
-        "on_success": "deploy_step",
-        "on_failure": "cancelled",
-    },
-    {
-        "id": "check_result",
-        "type": "conditional",
-        "config": {
-            "condition": "{{step_scan.exit_code}} == 0",
-            "on_true": "continue",
-            "on_false": "rollback",
-        },
-    },
-]
-
-
-@pytest.mark.parametrize("fragment", MANUAL)
-def test_every_fragment_of_the_manual_is_accepted(fragment: dict[str, object]) -> None:
-    workflow = _parse(json.loads(json.dumps(fragment)))
-    assert workflow.steps[0].id == fragment["id"]
-
-
-def test_the_manuals_script_step_keeps_its_script_and_parameters() -> None:
-    step = _parse(MANUAL[0]).steps[0]
-    assert isinstance(step, ScriptStep)
-    assert (step.script, step.parameters) == (42, {"threshold": "90"})
-
-
-def test_the_manuals_conditional_is_a_condition() -> None:
-    step = _parse(MANUAL[2]).steps[0]
-    assert isinstance(step, ConditionStep)
-    assert (step.on_true, step.on_false) == ("continue", "rollback")
 
 
 ALL_KINDS: list[dict[str, object]] = [

@@ -11,14 +11,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx2
 import pytest
 
@@ -28,6 +26,7 @@ from deployments.stack.data_folder import DataFolder
 from deployments.stack.first_start import Welcome, prepare
 from store.audit_keys import read_signer
 from tests.deployments.private_ca import PrivateCa
+from tests.live.fresh_database import FreshDatabases
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ def web_process(
     more: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """A web process on a database of its own; with a CA it speaks TLS with a certificate of it."""
-    name = f"cli_{uuid.uuid4().hex[:8]}"
-    url = postgres.replace("/postgres?", f"/{name}?")
+    databases = FreshDatabases(postgres, template)
+    url = asyncio.run(databases.take())
     data = DataFolder(folder / "data")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -106,14 +105,7 @@ def web_process(
         address = f"https://localhost:{port}"
         certificate, key = ca.certificate("web")
         environment |= {"OPSGATE_WEB_TLS_CERT": str(certificate), "OPSGATE_WEB_TLS_KEY": str(key)}
-
-    async def set_up() -> Welcome:
-        connection = await asyncpg.connect(postgres)
-        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        await connection.close()
-        return await prepare(url, data, address, second_person=True)
-
-    welcome = asyncio.run(set_up())
+    welcome = asyncio.run(prepare(url, data, address, second_person=True))
     environment["OPSGATE_PUBLIC_URL"] = address
     environment["OPSGATE_SEALING_KEY_FILE"] = str(data.secret_file("sealing-key"))
     process = subprocess.Popen([sys.executable, "-m", "deployments.cli", "web"], env=environment)
@@ -123,6 +115,7 @@ def web_process(
     finally:
         process.terminate()
         process.wait(20)
+        asyncio.run(databases.drop())
 
 
 def wait_until_ready(address: str, ca: PrivateCa | None = None) -> None:

@@ -8,7 +8,6 @@ from prefect import results
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow_async
 from prefect.states import Completed
-from prefect.testing.utilities import prefect_test_harness
 
 from definitions.routing import Outcome
 from definitions.workflow import Workflow
@@ -19,6 +18,9 @@ from tasks.step_run import completed
 @pytest.fixture(scope="module")
 def prefect() -> Iterator[None]:
     """A Prefect server of its own, for as long as the module's tests last."""
+    # Here, for it brings Prefect's whole server into the process.
+    from prefect.testing.utilities import prefect_test_harness
+
     with prefect_test_harness(server_startup_timeout=90):
         yield
 

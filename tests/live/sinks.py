@@ -5,15 +5,25 @@ import json
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 
 class Sink:
-    """A server that can be away for a while, on the same port."""
+    """A server that listens for the time of an `async with` block, and can be away for a while in it."""
 
     def __init__(self) -> None:
         self.port = 0
         self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.up()
+        return self
+
+    async def __aexit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.down()
 
     async def up(self) -> None:
         """Listen; the second time on the port of the first."""

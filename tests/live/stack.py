@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import pytest
 
 from deployments.cli.profile import NAME, read
 from deployments.stack.data_folder import DataFolder
@@ -32,7 +33,7 @@ class LiveStack:
     def __init__(self, path: Path) -> None:
         self.folder = DataFolder(path)
         self._failpoint = path / "failpoint"
-        self._deaths = 0
+        self._patch = pytest.MonkeyPatch()
         self._loop: asyncio.AbstractEventLoop
         self._stop: asyncio.Event
         self._ready = threading.Event()
@@ -44,7 +45,9 @@ class LiveStack:
 
     # -- life ----------------------------------------------------------------------------------
     def start(self) -> None:
-        os.environ["OPSGATE_FAILPOINT_FILE"] = str(self._failpoint)  # what it starts inherits it
+        self._patch.setenv("OPSGATE_FAILPOINT_FILE", str(self._failpoint))  # what it starts inherits it
+        # A part that dies again and again is given up; here it dies on purpose, many times.
+        self._patch.setattr("deployments.stack.processes.RESTART_WINDOW", 20.0)
         self._thread.start()
         self._ready.wait(180)
         if self._failure is not None:
@@ -66,6 +69,7 @@ class LiveStack:
             client.close()
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(60)
+        self._patch.undo()
 
     def _run(self) -> None:
         asyncio.run(self._main())
@@ -104,9 +108,6 @@ class LiveStack:
             yield hit.exists
         finally:
             self._failpoint.unlink(missing_ok=True)
-            self._deaths += 1
-            if self._deaths % 3 == 0:
-                self.worker_with()  # the stack gives up a part that dies again and again
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> int:
         """Send a signal to a part; returns its process id."""
@@ -192,16 +193,17 @@ def until(
     number: int | None = None,
 ) -> None:
     """Wait for something to be so; the failure says what was waited for and how the instance stands."""
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
     while True:
         try:
             if true():
                 return
         except (httpx2.TransportError, Away):
             pass
-        if time.monotonic() > deadline:
+        if time.monotonic() > begun + seconds:
             raise AssertionError(f"waited {seconds} s for {what} {_standing(live, number)}")
-        time.sleep(0.05)
+        # Often at first; every look costs all parts of the stack something.
+        time.sleep(0.05 if time.monotonic() - begun < 1 else 0.2)
 
 
 def _standing(live: LiveStack | None, number: int | None) -> str:

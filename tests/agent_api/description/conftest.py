@@ -3,11 +3,9 @@
 import asyncio
 import base64
 import os
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import asyncpg
 import pytest
 
 from agent_api import job_events
@@ -15,6 +13,7 @@ from agent_api.routes import instances as instance_routes
 from definitions.steps import ApprovalStep
 from store import approvals, checkouts, workflows
 from store.checkouts import Wanted
+from tests.live.fresh_database import FreshDatabases
 from tests.live.served_api import World
 from tests.live.vault import LiveVault
 
@@ -40,20 +39,9 @@ WORKFLOW = {"name": "deploy", "steps": [GATE, WAIT], "inputs": [{"name": "n", "t
 @pytest.fixture(scope="module")
 def fresh_database(postgres: str, migrated_template: str) -> Iterator[str]:
     """A fresh database for the tests of this module."""
-
-    async def run(sql: str) -> None:
-        connection = await asyncpg.connect(postgres)
-        try:
-            await connection.execute(sql)
-        finally:
-            await connection.close()
-
-    name = f"t_{uuid.uuid4().hex[:12]}"
-    asyncio.run(run(f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
-    try:
-        yield postgres.replace("/postgres?", f"/{name}?")
-    finally:
-        asyncio.run(run(f"DROP DATABASE {name} WITH (FORCE)"))
+    databases = FreshDatabases(postgres, migrated_template)
+    yield asyncio.run(databases.take())
+    asyncio.run(databases.drop())
 
 
 @pytest.fixture(scope="module")

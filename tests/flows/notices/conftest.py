@@ -10,7 +10,7 @@ from flows.settings import EngineSettings
 from store.connection import Database
 from store.engine import workers
 from store.sealing import KEY_BYTES, SealingKeys
-from tests.live.sinks import Mailbox, Webhook
+from tests.live.sinks import Mailbox
 from tests.store.workflows.conftest import Org
 from tests.store.workflows.conftest import org as org
 
@@ -30,16 +30,6 @@ async def process(db: Database, org: Org) -> EngineProcess:
 
 
 @pytest.fixture
-async def webhook() -> AsyncIterator[Webhook]:
-    sink = Webhook()
-    await sink.up()
-    yield sink
-    await sink.down()
-
-
-@pytest.fixture
 async def mailbox() -> AsyncIterator[Mailbox]:
-    sink = Mailbox()
-    await sink.up()
-    yield sink
-    await sink.down()
+    async with Mailbox() as sink:
+        yield sink

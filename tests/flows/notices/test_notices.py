@@ -221,9 +221,8 @@ async def test_a_notice_whose_answer_was_lost_comes_again(
 async def test_a_channel_that_does_not_answer_holds_up_none_of_the_others(
     org: Org, process: EngineProcess, webhook: Webhook
 ) -> None:
-    gone = Webhook()
-    await gone.up()
-    await gone.down()
+    async with Webhook() as gone:
+        pass
     await tells(process, org.bo, gone.url(), "gone")
     await tells(process, org.cy, webhook.url())
     await org.gated()

@@ -13,7 +13,7 @@ from definitions import quorum
 from definitions.errors import Conflict, NotPermitted
 from definitions.permissions import ROLES, Actor
 from store import approval_views, approvals, votes
-from store.approval_views import ApprovalView
+from store.approval_views import ApprovalView, Decision
 from store.connection import Database
 from tests.live.sizes import LIMIT_SECONDS, size
 
@@ -93,9 +93,10 @@ async def test_votes_of_everybody_at_once_make_one_decision_and_one_wake_up_each
     dice.shuffle(ballots)
 
     async def vote(number: int, person: Actor) -> str:
-        decision = dice.choice(("approve", "approve", "reject"))
+        choices: tuple[Decision, ...] = ("approve", "approve", "reject")
+        decision = dice.choice(choices)
         try:
-            return (await votes.vote(wide, person, number, decision, "", requests[number].digest)).status  # type: ignore[arg-type]
+            return (await votes.vote(wide, person, number, decision, "", requests[number].digest)).status
         except (Conflict, NotPermitted) as refused:
             return type(refused).__name__
 
