@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from agent.payloads import CommandPayload, ScriptPayload
-from definitions import not_yet
 from definitions.errors import Invalid
 from definitions.library import Library, unfit_links
 from definitions.parameters import Value, environment
@@ -26,8 +25,7 @@ def script_payload(
 
     Of secret values it has the names; the values are `secret_values.by_variable`, to be sealed.
     """
-    problems = [not_yet.run_as("/run_as")] if script.run_as is not None else []
-    problems += unfit_links(script, {library.name: library.language for library in libraries})
+    problems = list(unfit_links(script, {library.name: library.language for library in libraries}))
     if problems:
         raise Invalid(f"The script {script.name!r} can't be run. {problems[0].message}", problems)
     by_name = {library.name: library.content for library in libraries}

@@ -37,6 +37,7 @@ class Facts:
     """What a notice may speak of."""
 
     workflow: str
+    """Empty: it is about a checkout for jobs alone."""
     instance_id: int | None
     started_by: str
     hosts: int
@@ -66,7 +67,8 @@ def text(event: Event, facts: Facts, public_url: str) -> tuple[str, str]:
         return "Opsgate: a test", "This is what a notice of Opsgate looks like. Nothing is to be done."
     run = f"{_plain(facts.workflow)} #{facts.instance_id}" if facts.instance_id else _plain(facts.workflow)
     hosts = "1 host" if facts.hosts == 1 else f"{facts.hosts} hosts"
-    lines = [f"Workflow {run}, started by {_plain(facts.started_by)}, for {hosts}."]
+    what = f"Workflow {run}, started by" if run else "Asked for by"
+    lines = [f"{what} {_plain(facts.started_by)}, for {hosts}."]
     if event in ("approval.asked", "approval.reminder") and facts.deadline is not None:
         moment = facts.deadline.astimezone(UTC)
         lines.append(f"If nobody decides by {moment:%Y-%m-%d %H:%M} UTC, it counts as rejected.")

@@ -20,7 +20,17 @@ from prefect.client.schemas.objects import FlowRun
 from flows import notices, prefect_runs, schedules
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
-from store import approval_reach, approvals, audit_chain, channels, checkouts, jobs, outbox
+from store import (
+    approval_reach,
+    approvals,
+    audit_chain,
+    channels,
+    checkout_jobs,
+    checkouts,
+    job_checkouts,
+    jobs,
+    outbox,
+)
 from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
@@ -153,7 +163,10 @@ class Keeper:
         """Everything that time alone brings about; safe to run beside another keeper's."""
         await self._try("approvals", lambda: approvals.expire_due(self.db))
         await self._try("checkouts", lambda: checkouts.end_overdue(self.db))
+        await self._try("checkouts of jobs", lambda: job_checkouts.end_unused(self.db))
         await self._try("news of checkouts", lambda: checkouts.tell(self.db))
+        await self._try("jobs without checkout", lambda: checkout_jobs.end_without(self.db))
+        await self._try("moot requests", lambda: job_checkouts.withdraw_moot(self.db))
         if number % 15 == 0:
             await self._try("approvals out of reach", lambda: approval_reach.reject_unreachable(self.db))
         if number % 5 == 0:

@@ -104,6 +104,8 @@ async def show(tx: Tx, actor: Actor, request: Row) -> Plan:
     """The plan of a request, as this person may see it. `request` is the whole row."""
     steps = [StepPlan.model_validate(step) for step in request["frozen"].get("ahead", ())]
     row = await tx.fetchrow("SELECT * FROM instances WHERE id = $1", request["instance_id"])
+    if row is None and request["checkout_id"] is not None:
+        return Plan(steps=[await _of_jobs(tx, actor, request["checkout_id"], step) for step in steps])
     if row is None or not steps:
         return Plan(steps=steps)
     now = await _run(tx, row)
@@ -114,6 +116,17 @@ async def show(tx: Tx, actor: Actor, request: Row) -> Plan:
     before = [] if then is None else ahead.reached(then.workflow, request["step_id"])
     gone = [step.label for step, _ in before if step.id not in ids]
     return Plan(steps=shown, compared_with=earlier, gone=gone)
+
+
+async def _of_jobs(tx: Tx, actor: Actor, checkout_id: int, step: StepPlan) -> StepPlan:
+    """What the jobs of a checkout run, with the text that they have."""
+    hidden = may(actor, "scripts.view")
+    if hidden:
+        return step.model_copy(update={"content_hidden": hidden})
+    content = await tx.fetchval(
+        "SELECT payload ->> 'content' FROM jobs WHERE checkout_id = $1 ORDER BY id LIMIT 1", checkout_id
+    )
+    return step.model_copy(update={"content": content})
 
 
 async def _run(tx: Tx, row: Row) -> _Run:

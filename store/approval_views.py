@@ -53,7 +53,12 @@ class ApprovalRow(BaseModel):
     instance_id: int | None
     workflow_name: str
     step_id: str | None
+    checkout_id: int | None
+    """What it asks for, if that is a checkout."""
+    identity: str | None
+    """Whose."""
     started_by_name: str
+    """Who started the instance, or asked for the checkout."""
     created_at: datetime
     deadline: datetime | None
     decided_at: datetime | None
@@ -97,16 +102,20 @@ class VoteView(BaseModel):
 NO_LONGER_ASKED = "You were asked, and are not among the approvers any more."
 
 _ROW = """r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
-    r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name, i.started_by,
-    coalesce(i.started_by_name, '') AS started_by_name,
+    r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name,
+    r.checkout_id, d.name AS identity, coalesce(i.started_by, c.for_id) AS started_by,
+    coalesce(i.started_by_name, u.name, '') AS started_by_name,
     coalesce(r.deadline <= clock_timestamp(), false) AS late, r.frozen -> 'approvers' AS approvers"""
 _FROM = """FROM approval_requests r
     LEFT JOIN instances i ON i.id = r.instance_id
-    LEFT JOIN workflows w ON w.id = i.workflow_id"""
+    LEFT JOIN workflows w ON w.id = i.workflow_id
+    LEFT JOIN checkouts c ON c.id = r.checkout_id
+    LEFT JOIN identities d ON d.id = c.identity_id
+    LEFT JOIN users u ON u.id = c.for_id"""
 
 
 async def rows(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalRow]:
-    """The requests that `condition` (SQL of ours, over `r` and `i`) picks, a line each."""
+    """The requests that `condition` (SQL of ours, over `r`, `i` and `c`) picks, a line each."""
     found = await tx.fetch(f"SELECT {_ROW} {_FROM} {condition}", *args)
     votes = await votes_of(tx, [row["id"] for row in found])
     lost = await _lost(tx, found, actor)
@@ -170,7 +179,7 @@ def not_asked(row: Row, actor: Actor) -> str | None:
     if actor.id in row["eligible"]:
         return None
     if actor.id == row["started_by"]:
-        return "You started this instance, and somebody else has to decide on it."
+        return "You started this, and somebody else has to decide on it."
     return "You are not among the people asked."
 
 

@@ -1,13 +1,15 @@
-"""Approval requests: opened by the engine, looked at by people, withdrawn, expired.
+"""Approval requests: opened by the engine or for a checkout, looked at by people, withdrawn, expired.
 
 A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from definitions import quorum
 from definitions.errors import Conflict, Invalid
+from definitions.identity import Identity, IdentityApproval
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
@@ -29,10 +31,20 @@ from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
 from store.visits import Visits
-from store.votes import decide, vote
+from store.votes import decide, lock, vote
 from store.wakes import notify
 
-__all__ = ["electorate", "expire_due", "listing", "open_request", "show", "vote", "withdraw_all"]
+__all__ = [
+    "About",
+    "electorate",
+    "expire_due",
+    "listing",
+    "open_about_checkout",
+    "open_request",
+    "show",
+    "vote",
+    "withdraw_all",
+]
 
 
 class ApprovalDetail(ApprovalView):
@@ -41,21 +53,37 @@ class ApprovalDetail(ApprovalView):
     plan: Plan
 
 
+class About(NamedTuple):
+    """What a request belongs to: a visit of a step, a checkout made for jobs alone, or both: a visit's
+    checkout."""
+
+    instance_id: int | None = None
+    step_id: str | None = None
+    visit: int | None = None
+    branch: str = ""
+    checkout_id: int | None = None
+
+
 async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
     """Who may decide at this gate now, and how many must say yes; Conflict when nobody, or too few, can."""
-    found = await people.resolve(tx, step.approvers)
-    eligible = frozenset[int]().union(*found.values())
-    if started_by is not None and not step.allow_self:
-        eligible -= {started_by}
+    return await _electorate(tx, step, None if step.allow_self else started_by, f"at step {step.id!r}")
+
+
+async def _electorate(
+    tx: Tx, rule: ApprovalStep | IdentityApproval, but: int | None, where: str
+) -> tuple[frozenset[int], int]:
+    """The same by any rule, without one person."""
+    found = await people.resolve(tx, rule.approvers)
+    eligible = frozenset[int]().union(*found.values()) - {but}
     if not eligible:
         raise Conflict(
-            f"Nobody could decide at step {step.id!r}: {', '.join(step.approvers)} names nobody who may "
-            f"respond to approvals{'' if step.allow_self else ', other than who starts it'}."
+            f"Nobody could decide {where}: {', '.join(rule.approvers)} names nobody who may "
+            f"respond to approvals{'' if but is None else ', other than who starts it'}."
         )
     try:
-        return eligible, quorum.needed(step.approval_type, len(eligible))
+        return eligible, quorum.needed(rule.approval_type, len(eligible))
     except Invalid as error:
-        raise Conflict(f"Step {step.id!r} could never be approved: {error.message}") from error
+        raise Conflict(f"What is asked {where} could never be approved: {error.message}") from error
 
 
 async def open_request(
@@ -79,41 +107,73 @@ async def open_request(
     )
     if existing is not None:
         return existing
+    about = About(instance_id, step_id, visit, branch)
+    asked = {**await frozen_facts.of_instance(tx, instance_id, step_id), "step": step_id, "visit": visit}
+    but = None if step.allow_self else started_by
+    return await _open(tx, about, step, f"at step {step_id!r}", but, title, description, asked)
+
+
+async def open_about_checkout(
+    tx: Tx,
+    about: About,
+    identity: Identity,
+    *,
+    title: str,
+    description: str,
+    facts: Mapping[str, Value],
+    asked_by: int | None,
+) -> int:
+    """Ask whether a checkout of an identity may become active; `facts` say what for. The caller has made the
+    checkout in this transaction. Conflict when nobody but who asks could say yes."""
+    assert identity.approval is not None
+    where = f"on the use of {identity.name}"
+    return await _open(tx, about, identity.approval, where, asked_by, title, description, facts)
+
+
+async def _open(
+    tx: Tx,
+    about: About,
+    rule: ApprovalStep | IdentityApproval,
+    where: str,
+    but: int | None,
+    title: str,
+    description: str,
+    facts: Mapping[str, Value],
+) -> int:
     title, description = _fitting(title, 500), _fitting(description, 20_000)
-    eligible, needed = await electorate(tx, step, started_by)
-    deadline = await _deadline(tx, step)
+    eligible, needed = await _electorate(tx, rule, but, where)
+    deadline = await _deadline(tx, rule)
     asked: dict[str, Value] = {
-        **await frozen_facts.of_instance(tx, instance_id, step_id),
-        "step": step_id,
-        "visit": visit,
+        **facts,
         "title": title,
         "description": description,
-        "approval_type": step.approval_type,
-        "approvers": list[Value](step.approvers),
+        "approval_type": rule.approval_type,
+        "approvers": list[Value](rule.approvers),
         "eligible": list[Value](sorted(eligible)),
         "quorum": needed,
         "deadline": deadline.isoformat() if deadline is not None else None,
     }
     request_id: int = await tx.fetchval(
-        """INSERT INTO approval_requests (instance_id, step_id, visit, title, description, approval_type,
-               quorum, eligible, frozen, digest, deadline, branch)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id""",
-        instance_id,
-        step_id,
-        visit,
+        """INSERT INTO approval_requests (instance_id, step_id, visit, branch, checkout_id, kind, title,
+               description, approval_type, quorum, eligible, frozen, digest, deadline)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id""",
+        *about,
+        "approval" if about.checkout_id is None else "pam",
         title,
         description,
-        step.approval_type,
+        rule.approval_type,
         needed,
         sorted(eligible),
         asked,
         quorum.digest(asked),
         deadline,
-        branch,
     )
-    detail = {"instance": instance_id, "step": step_id, "quorum": needed, "eligible": len(eligible)}
+    detail = {"instance": about.instance_id, "step": about.step_id, "quorum": needed}
+    detail |= {"eligible": len(eligible)}
+    if about.checkout_id is not None:
+        detail["checkout"] = about.checkout_id
     await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
-    await notices.asked(tx, request_id, step.approvers, deadline)
+    await notices.asked(tx, request_id, rule.approvers, deadline)
     await notify(tx, channels.EVENTS, f"approval:{request_id}")
     return request_id
 
@@ -124,8 +184,8 @@ def _fitting(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-async def _deadline(tx: Tx, step: ApprovalStep) -> datetime | None:
-    minutes = float(step.timeout_minutes) if step.timeout_minutes is not None else None
+async def _deadline(tx: Tx, rule: ApprovalStep | IdentityApproval) -> datetime | None:
+    minutes = float(rule.timeout_minutes) if rule.timeout_minutes is not None else None
     moment: datetime | None = await tx.fetchval(
         "SELECT clock_timestamp() + make_interval(secs => 60 * $1)", minutes
     )
@@ -151,33 +211,24 @@ async def withdraw_all(
 async def expire_due(db: Database, limit: int = 200) -> int:
     """Expire the requests whose deadline has passed; returns how many. The keeper calls it.
 
-    Locks instances before requests, as a vote does. A vote that got there first has moved the
-    request out of `pending`, or its deadline had not passed when it looked: never both.
+    Each in a transaction of its own: it may lock an instance and an identity, of which nobody takes two
+    in any order. A vote that got there first has moved the request out of `pending`, or its deadline had
+    not passed when it looked: never both.
     """
     due = await db.fetch(
-        """SELECT id, instance_id FROM approval_requests
+        """SELECT id FROM approval_requests
            WHERE status = 'pending' AND deadline <= now() ORDER BY deadline LIMIT $1""",
         limit,
     )
-    if not due:
-        return 0
-    async with db.transaction() as tx:
-        await _lock_instances(tx, {row["instance_id"] for row in due if row["instance_id"] is not None})
-        rows = await tx.fetch(
-            """SELECT * FROM approval_requests WHERE id = ANY ($1) AND status = 'pending'
-               AND deadline <= clock_timestamp() ORDER BY id FOR UPDATE""",
-            [row["id"] for row in due],
-        )
-        for row in rows:
-            reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
-            await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
-    return len(rows)
-
-
-async def _lock_instances(tx: Tx, instance_ids: Iterable[int]) -> None:
-    await tx.fetch(
-        "SELECT id FROM instances WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", sorted(instance_ids)
-    )
+    expired = 0
+    for each in due:
+        async with db.transaction() as tx:
+            row = await lock(tx, each["id"])
+            if row["status"] == ApprovalStatus.PENDING:
+                reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
+                await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
+                expired += 1
+    return expired
 
 
 async def show(db: Database, actor: Actor, request_id: int) -> ApprovalDetail:
@@ -203,7 +254,7 @@ async def listing(
 ) -> Page[ApprovalRow]:
     """Requests, decided ones too, the newest first; `mine`: those this person is asked and has not voted on,
     False: the other ones;
-    `started`: those of instances this person started; `decided`: those that are not open any more."""
+    `started`: those of what this person started; `decided`: those that are not open any more."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
         found = await approval_views.rows(
@@ -213,7 +264,7 @@ async def listing(
                  AND ($3::bool IS NULL OR $3 = (
                       r.status = 'pending' AND coalesce($4 = ANY (r.eligible), false)
                       AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
-                 AND (NOT $5 OR i.started_by = $4) AND (NOT $6 OR r.status <> 'pending')
+                 AND (NOT $5 OR coalesce(i.started_by, c.for_id) = $4) AND (NOT $6 OR r.status <> 'pending')
                ORDER BY r.id DESC LIMIT $7""",
             pages.before(after),
             status,

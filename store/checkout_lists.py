@@ -14,7 +14,10 @@ from store.pages import Page, before, bounded, cut
 VIEW = "pam_vaults.view"
 _ROWS = """SELECT c.id, c.status, i.name AS identity, c.identity_version, c.instance_id, c.step_id, c.visit,
     c.variable_name, c.reason, c.minutes, u.name AS person, c.created_at, c.active_at, c.deadline,
-    c.ended_at, c.end_reason
+    c.ended_at, c.end_reason,
+    ARRAY(SELECT j.id FROM jobs j WHERE j.checkout_id = c.id ORDER BY j.id) AS jobs,
+    (SELECT min(j.execution_id) FROM jobs j WHERE j.checkout_id = c.id) AS execution_id,
+    (SELECT r.id FROM approval_requests r WHERE r.checkout_id = c.id) AS approval_id
 FROM checkouts c JOIN identities i ON i.id = c.identity_id LEFT JOIN users u ON u.id = c.for_id"""
 
 
@@ -27,20 +30,27 @@ class CheckoutView(BaseModel):
     status: CheckoutStatus
     identity: str
     identity_version: int
-    instance_id: int
-    step_id: str
-    visit: int
+    instance_id: int | None
+    """None: it was made for jobs alone."""
+    step_id: str | None
+    visit: int | None
     variable_name: str | None
     reason: str
     minutes: int
     """How long it may last, at most."""
     person: str | None
-    """Who started the instance."""
+    """Who started the instance, or asked for the jobs."""
     created_at: datetime
     active_at: datetime | None
     deadline: datetime | None
     ended_at: datetime | None
     end_reason: str
+    jobs: list[int]
+    """Those that run by it."""
+    execution_id: int | None
+    """What made them, if that was a script's execution."""
+    approval_id: int | None
+    """The request whether it may be used."""
 
 
 async def listing(

@@ -1,19 +1,20 @@
-"""Checkouts: an instance may run things as an identity, from a moment on and until another.
+"""Checkouts: an instance, or jobs of none, may run as an identity, from a moment on and until another.
 
 Holds who, why and which identity at which version, never a secret. Every change locks the identity's
 row: so an exclusive one is held once at most, and its queue moves in order. A checkout ends by a step,
-a person, its time, or with its instance, whichever comes first; whatever waits for its turn comes in
-then. Locks are taken in the order instance, identity; so an instance whose checkout somebody else has
-changed is woken afterwards, by `tell`.
+a person, its time, or with its instance or its jobs (`store.job_checkouts`), whichever comes first;
+whatever waits for its turn comes in then. Locks are taken in the order instance, job, request, identity;
+so an instance or job whose checkout somebody else has changed hears of it afterwards, by `tell`.
 """
 
 from dataclasses import dataclass
 
 from definitions.errors import Conflict, NotPermitted
 from definitions.identity import Identity
+from definitions.lifecycles.approval import ApprovalStatus
 from definitions.lifecycles.checkout import ENDED, CheckoutStatus
 from definitions.permissions import SYSTEM, Actor, require
-from store import audit, identities, references
+from store import audit, channels, identities, references
 from store.connection import Database, Row, Tx
 from store.identities import IDENTITIES
 from store.wakes import wake_instance
@@ -25,16 +26,18 @@ BATCH = 500
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a step asks for."""
+    """What a step asks for; with no instance, step and visit: what a person does for jobs alone."""
 
-    instance_id: int
-    step_id: str
-    visit: int
+    instance_id: int | None
+    step_id: str | None
+    visit: int | None
     identity: int | str
     variable_name: str | None = None
     reason: str = ""
     minutes: int | None = None
     """None, or more than the identity allows: as long as it allows."""
+    for_id: int | None = None
+    """The person for whom it is, where no instance says who started it."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,9 @@ class Requested:
 
 
 async def request(tx: Tx, wanted: Wanted) -> Requested:
-    """Ask for an identity in the name of who started the instance, or find what the visit has asked for
-    already. Active at once if it needs no approval and nobody else holds it. The caller holds the
-    instance's lock. `NotPermitted`: the identity is not for that person."""
+    """Ask for an identity in the name of a person, of whoever started the instance if there is one; or
+    find what the visit has asked for already. Active at once if it needs no approval and nobody else
+    holds it. The caller holds the instance's lock. `NotPermitted`: it is not for that person."""
     row = await IDENTITIES.find(tx, wanted.identity, lock=True)
     known = await tx.fetchrow(
         """SELECT id, status, identity_version, ready FROM checkouts
@@ -65,7 +68,9 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
     if row["archived_at"] is not None:
         raise Conflict(f"The identity {row['name']} is archived.")
     identity = await IDENTITIES.load_version(tx, row["id"], row["version"])
-    person = await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", wanted.instance_id)
+    person = wanted.for_id
+    if wanted.instance_id is not None:
+        person = await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", wanted.instance_id)
     await _refuse_strangers(tx, identity, person)
     checkout_id: int = await tx.fetchval(
         """INSERT INTO checkouts (identity_id, identity_version, exclusive, ready, instance_id, step_id,
@@ -91,7 +96,7 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
 
 async def _refuse_strangers(tx: Tx, identity: Identity, person: int | None) -> None:
     if person is None:
-        refusal: str | None = f"Nobody has started this instance for whom {identity.name} is."
+        refusal: str | None = f"Nobody is known to have asked for whom {identity.name} is."
         refusal = refusal if identity.used_by else None
     else:
         refusal = await identities.why_not_use(tx, identity, person)
@@ -112,6 +117,16 @@ async def refuse(tx: Tx, checkout_id: int, status: CheckoutStatus, reason: str) 
     row = await _lock(tx, checkout_id)
     if row["status"] == CheckoutStatus.REQUESTED:
         await _end(tx, SYSTEM, row, status, reason)
+
+
+async def decided(tx: Tx, checkout_id: int, status: ApprovalStatus, reason: str, actor: Actor) -> None:
+    """What became of the request for its approval."""
+    if status == ApprovalStatus.APPROVED:
+        await approve(tx, checkout_id)
+    elif status == ApprovalStatus.WITHDRAWN:
+        await check_in(tx, actor, checkout_id, reason)
+    else:
+        await refuse(tx, checkout_id, CheckoutStatus.DENIED, reason)
 
 
 async def check_in(tx: Tx, actor: Actor, checkout_id: int, reason: str) -> bool:
@@ -155,15 +170,21 @@ async def end_overdue(db: Database) -> int:
 
 
 async def tell(db: Database) -> int:
-    """Wake the instances whose checkouts have changed; returns how many changes. Called by the keeper."""
+    """Wake the instances, and ring for the jobs, whose checkouts have changed; returns how many changes.
+    Called by the keeper."""
     rows = await db.fetch(
         f"""SELECT c.id, c.instance_id, i.ended_at IS NULL AS goes_on FROM checkouts c
-            JOIN instances i ON i.id = c.instance_id WHERE c.news ORDER BY c.id LIMIT {BATCH}"""
+            LEFT JOIN instances i ON i.id = c.instance_id WHERE c.news ORDER BY c.id LIMIT {BATCH}"""
     )
     for row in rows:
         async with db.transaction() as tx:
-            if row["goes_on"]:
+            if row["instance_id"] is not None and row["goes_on"]:
                 await wake_instance(tx, row["instance_id"])
+            await tx.execute(
+                f"""SELECT pg_notify('{channels.JOBS}', host_id::text), {channels.telling("job", "id")}
+                    FROM jobs WHERE checkout_id = $1 AND status = 'queued'""",
+                row["id"],
+            )
             await tx.execute("UPDATE checkouts SET news = false WHERE id = $1", row["id"])
     return len(rows)
 

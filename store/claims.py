@@ -26,6 +26,10 @@ _MINE = """SELECT public_key FROM agents WHERE id = $1 AND boot_id = $2 AND revo
     FOR NO KEY UPDATE"""
 """Held while jobs are handed over: a decommissioning waits for them, and so does a repeat of this poll."""
 
+_MAY_RUN = """(j.checkout_id IS NULL OR EXISTS (
+    SELECT FROM checkouts c WHERE c.id = j.checkout_id AND c.status = 'active'))"""
+"""Of `jobs j`: one that runs as an identity is for nobody before that is checked out, and after."""
+
 # The one statement by which a job gets an owner. Jobs of an instance are held back while a gate of
 # that instance is undecided, while it is being cancelled, and when it is over: whoever manages to
 # run a flow past its gate, or to insert behind one, still moves no host. A gate in a branch holds
@@ -37,7 +41,7 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
           AND (id, attempt) NOT IN (SELECT * FROM unnest($5::bigint[], $6::int[]))),
     free AS MATERIALIZED (
         SELECT j.id FROM jobs j
-        WHERE j.host_id = $1 AND j.status = 'queued' AND j.scheduled_at <= now()
+        WHERE j.host_id = $1 AND j.status = 'queued' AND j.scheduled_at <= now() AND {_MAY_RUN}
           AND NOT EXISTS (SELECT 1 FROM lost)
           AND (j.instance_id IS NULL OR EXISTS (
                 SELECT 1 FROM instances i
@@ -57,12 +61,13 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
 # What there is to do, in one statement: nearly every poll finds nothing, and thousands wait.
 # `lost`: claimed, and never arrived, for the reply was lost or this is the same poll once more.
 # `forget`: held without need; it has ended here, or is not this agent's any more.
-_WORK = """now() AS server_time,
+_WORK = f"""now() AS server_time,
     EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'pending'
               AND (id, attempt) NOT IN (SELECT * FROM unnest($4::bigint[], $5::int[]))) AS lost,
     EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'running'
               AND cancel_requested_at IS NOT NULL) AS cancel,
-    EXISTS (SELECT 1 FROM jobs WHERE host_id = $3 AND status = 'queued' AND scheduled_at <= now()) AS due,
+    EXISTS (SELECT 1 FROM jobs j WHERE j.host_id = $3 AND j.status = 'queued' AND j.scheduled_at <= now()
+              AND {_MAY_RUN}) AS due,
     ARRAY (SELECT h.nr FROM unnest($4::bigint[], $5::int[]) WITH ORDINALITY AS h (id, attempt, nr)
            WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = h.id AND j.attempt = h.attempt
                              AND j.agent_id = $1 AND j.status IN ('pending', 'running'))) AS forget"""
@@ -101,10 +106,10 @@ async def poll(
     )
 
 
-_WAITED_FOR = """SELECT a.host_id FROM agents a WHERE a.id = ANY ($1) AND (
+_WAITED_FOR = f"""SELECT a.host_id FROM agents a WHERE a.id = ANY ($1) AND (
     a.revoked_at IS NOT NULL
     OR EXISTS (SELECT 1 FROM jobs j WHERE j.host_id = a.host_id AND j.status = 'queued'
-                 AND j.scheduled_at <= now())
+                 AND j.scheduled_at <= now() AND {_MAY_RUN})
     OR EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND (
                  j.status = 'pending' OR j.status = 'running' AND j.cancel_requested_at IS NOT NULL)))"""
 

@@ -14,8 +14,9 @@ from definitions.lifecycles.job import RETRYABLE
 from definitions.parameters import Value, bound
 from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
-from store import audit, jobs, libraries, references, scripts, sealed_values, targets
+from store import audit, job_checkouts, jobs, libraries, references, scripts, sealed_values, targets
 from store.connection import Database, Row, Tx
+from store.job_checkouts import ScriptRun
 from store.jobs import NewJob
 from store.sealing import SealingKeys
 
@@ -25,6 +26,8 @@ class Made(NamedTuple):
 
     id: int
     jobs: list[int]
+    checkout: int | None = None
+    """By which they run, if as an identity."""
 
 
 async def execute(
@@ -33,10 +36,12 @@ async def execute(
     ref: int | str,
     hosts: Sequence[int | str],
     parameters: Mapping[str, object],
+    reason: str = "",
 ) -> Made:
-    """Run a script's newest version with its libraries' newest, one job a host."""
+    """Run a script's newest version with its libraries' newest, one job a host; of one that runs as an
+    identity `reason` says what for."""
     async with db.transaction() as tx:
-        return await execute_in(tx, db.keys, actor, ref, hosts, parameters)
+        return await execute_in(tx, db.keys, actor, ref, hosts, parameters, reason=reason)
 
 
 async def execute_in(
@@ -47,6 +52,7 @@ async def execute_in(
     hosts: Sequence[int | str],
     parameters: Mapping[str, object],
     priority: int = job_types.PRIORITY["script"],
+    reason: str = "",
 ) -> Made:
     """`execute` in the caller's transaction: for the ticks of recurring jobs too."""
     require(actor, "scripts.manage")
@@ -59,16 +65,21 @@ async def execute_in(
     found = await targets.resolve(tx, hosts)
     shown = secret_values.masked(script.parameters, values)
     secrets = secret_values.by_variable(script.parameters, values)
+    run = ScriptRun(row["id"], row["version"], script, ran, shown, [host.name for host in found])
+    checkout = await _checkout(tx, actor, run, reason)
     new = [
-        _job(row, row["version"], host.id, payload, ran, secrets)._replace(priority=priority)
+        _job(row, row["version"], host.id, payload, ran, secrets, checkout)._replace(priority=priority)
         for host in found
     ]
     return await _make(tx, keys, actor, row, row["version"], shown, new, None)
 
 
-async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: bool = True) -> Made:
+async def rerun(
+    db: Database, actor: Actor, execution_id: int, *, failed_only: bool = True, reason: str = ""
+) -> Made:
     """Run the very same again (version, libraries, parameters) as a new execution: on the hosts whose jobs
-    failed or timed out, or on all. Hosts that are gone since are left out."""
+    failed or timed out, or on all. Hosts that are gone since are left out. One that runs as an identity does
+    so by a new checkout."""
     require(actor, "scripts.manage")
     async with db.transaction() as tx:
         before = await tx.fetchrow(
@@ -78,7 +89,7 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
             raise references.missing("execution", execution_id)
         row = await runnable(tx, before["script_id"])
         found = await tx.fetch(
-            """SELECT j.id, j.host_id, j.payload, j.libraries, j.sealed_values FROM jobs j
+            """SELECT j.id, j.host_id, h.name AS host, j.payload, j.libraries, j.sealed_values FROM jobs j
                JOIN hosts h ON h.id = j.host_id AND h.decommissioned_at IS NULL
                WHERE j.execution_id = $1 AND (NOT $2 OR j.status = ANY ($3)) ORDER BY j.id""",
             execution_id,
@@ -93,6 +104,11 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
                 f"The secret parameters of execution {execution_id} are erased: run it anew with them."
             )
         version = before["script_version"]
+        script = await scripts.load_version(tx, row["id"], version)
+        hosts = [job["host"] for job in found]
+        run = ScriptRun(row["id"], version, script, found[0]["libraries"], before["parameters"], hosts)
+        reason = reason or f"Execution {execution_id}, {script.name} again."
+        checkout = await _checkout(tx, actor, run, reason)
         new = [
             _job(
                 row,
@@ -101,6 +117,7 @@ async def rerun(db: Database, actor: Actor, execution_id: int, *, failed_only: b
                 ScriptPayload(**job["payload"]),
                 job["libraries"],
                 _opened(db, job),
+                checkout,
             )
             for job in found
         ]
@@ -112,6 +129,13 @@ def _opened(db: Database, job: Row) -> SecretValues:
     if job["sealed_values"] is None:
         return SecretValues()
     return SecretValues(sealed_values.of_job(db.keys, job["id"], job["sealed_values"]))
+
+
+async def _checkout(tx: Tx, actor: Actor, run: ScriptRun, reason: str) -> int | None:
+    """The checkout by which the jobs run, if it is as an identity."""
+    if run.script.run_as is None:
+        return None
+    return await job_checkouts.check_out(tx, actor, run, run.script.run_as, reason)
 
 
 async def runnable(tx: Tx, ref: int | str) -> Row:
@@ -129,6 +153,7 @@ def _job(
     payload: ScriptPayload,
     ran: Sequence[Mapping[str, Any]],
     secrets: SecretValues,
+    checkout: int | None,
 ) -> NewJob:
     return NewJob(
         type="script",
@@ -139,6 +164,7 @@ def _job(
         script_version=version,
         libraries=ran,
         secrets=secrets,
+        checkout_id=checkout,
     )
 
 
@@ -170,5 +196,8 @@ async def _make(
     detail |= {"execution": execution_id, "jobs": made}
     if rerun_of is not None:
         detail["rerun_of"] = rerun_of
+    checkout = new[0].checkout_id
+    if checkout is not None:
+        detail["checkout"] = checkout
     await audit.record(tx, actor, "script.execute", "script", script["id"], **detail)
-    return Made(execution_id, made)
+    return Made(execution_id, made, checkout)

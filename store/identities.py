@@ -1,6 +1,7 @@
 """Privileged identities: whose credential lies where, who may use it, versioned. Holds no credential.
 
-While a published workflow checks an identity out, its name stays and it is not archived.
+While a published workflow checks an identity out, or a script runs as it, its name stays and it is not
+archived.
 """
 
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ async def _check(tx: Tx, new: Identity, before: Identity | None) -> None:
     if problems:
         raise Invalid(f"The identity {new.name!r} can't be saved.", problems)
     if before is not None and before.name != new.name:
-        users = await _workflows_using(tx, before.name)
+        users = await _users_of(tx, before.name)
         if users:
             raise Conflict(f"The identity {before.name!r} is named by {listed(users)}: its name stays.")
 
@@ -72,12 +73,19 @@ async def _people(tx: Tx, new: Identity) -> list[Problem]:
 
 
 async def _needed_by(tx: Tx, row: Row) -> list[str]:
-    return await _workflows_using(tx, row["name"])
+    return await _users_of(tx, row["name"])
 
 
-async def _workflows_using(tx: Tx, name: str) -> list[str]:
-    """The workflows, not archived, whose published version checks the identity out."""
-    rows = await tx.fetch(
+async def _users_of(tx: Tx, name: str) -> list[str]:
+    """The workflows, not archived, whose published version checks the identity out, and the scripts, not
+    archived, whose newest version runs as it. The caller has locked its row, and saving a script locks the
+    identity it names: none is added meanwhile."""
+    scripts = await tx.fetch(
+        """SELECT s.name FROM scripts s JOIN script_versions v ON v.script_id = s.id AND v.version = s.version
+           WHERE s.archived_at IS NULL AND v.definition ->> 'run_as' = $1 ORDER BY s.name""",
+        name,
+    )
+    workflows = await tx.fetch(
         """SELECT w.name FROM workflows w
            JOIN workflow_versions v ON v.workflow_id = w.id AND v.version = w.published_version
            WHERE w.archived_at IS NULL AND jsonb_path_exists(
@@ -87,7 +95,20 @@ async def _workflows_using(tx: Tx, name: str) -> list[str]:
            ORDER BY w.name""",
         name,
     )
-    return [f"the workflow {row['name']!r}" for row in rows]
+    return [f"the workflow {row['name']!r}" for row in workflows] + [
+        f"the script {row['name']!r}" for row in scripts
+    ]
+
+
+async def unknown(tx: Tx, name: str, pointer: str) -> list[Problem]:
+    """What is wrong with naming an identity, if it is not there or archived; it is locked against that
+    until the end of the transaction."""
+    row = await tx.fetchrow("SELECT archived_at FROM identities WHERE name = $1 FOR SHARE", name)
+    if row is not None and row["archived_at"] is None:
+        return []
+    state = "There is no identity" if row is None else "Archived is the identity"
+    fix = "Save the identity first, or name another."
+    return [_problem(pointer, "unknown-identity", f"{state} {name!r}.", fix)]
 
 
 async def why_not_use(tx: Tx, identity: Identity, user_id: int) -> str | None:

@@ -19,7 +19,10 @@ CANCEL_GRACE_SECONDS = 60
 
 BATCH = 500
 
-_STALE = f"""(j.status = 'queued' AND j.scheduled_at < now() - interval '{PICK_UP_MINUTES} minutes')
+# One that runs as an identity has its thirty minutes from when that was checked out for it.
+_STALE = f"""(j.status = 'queued' AND j.scheduled_at < now() - interval '{PICK_UP_MINUTES} minutes'
+        AND NOT EXISTS (SELECT FROM checkouts c WHERE c.id = j.checkout_id AND (
+            c.status = 'requested' OR c.active_at > now() - interval '{PICK_UP_MINUTES} minutes')))
     OR (j.status = 'pending' AND j.claimed_at < now() - interval '{PICK_UP_MINUTES} minutes')"""
 _OVERDUE = "j.status = 'running' AND j.started_at < now() - 2 * j.timeout_seconds * interval '1 second'"
 _UNANSWERED = f"""j.status = 'running'

@@ -29,10 +29,18 @@ _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.
         ORDER BY r.id LIMIT 1) END AS gate,
     CASE WHEN j.status = 'queued' THEN ARRAY (
         SELECT b.id FROM jobs b WHERE b.agent_id = a.id AND b.status IN ('pending', 'running')
-        ORDER BY b.id) END AS busy_with"""
+        ORDER BY b.id) END AS busy_with,
+    j.checkout_id, d.name AS run_as, c.status AS checkout, c.active_at AS checked_out_at,
+    CASE WHEN c.status = 'requested' THEN (
+        SELECT r.title FROM approval_requests r WHERE r.checkout_id = c.id AND r.status = 'pending')
+        END AS checkout_gate,
+    CASE WHEN c.status = 'requested' THEN (
+        SELECT min(o.id) FROM checkouts o WHERE o.identity_id = c.identity_id AND o.status = 'active')
+        END AS held_by"""
 
 SELECT = f"""SELECT {_COLUMNS} FROM jobs j JOIN hosts h ON h.id = j.host_id
-    LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL"""
+    LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL
+    LEFT JOIN checkouts c ON c.id = j.checkout_id LEFT JOIN identities d ON d.id = c.identity_id"""
 """One row a job; `row_view` reads it. Add WHERE and ORDER BY with the aliases j and h."""
 
 SELECT_WHOLE = SELECT.replace(_COLUMNS, _COLUMNS + ", j.payload, j.libraries")
@@ -80,6 +88,10 @@ class JobRow(BaseModel):
     stderr_length: int
     stdout_truncated: bool
     stderr_truncated: bool
+    run_as: str | None
+    """The identity it runs as."""
+    checkout_id: int | None
+    """By which."""
     waits: str | None
     """While it has not started: what it waits for, and when it is given up."""
 

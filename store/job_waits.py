@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from definitions.lifecycles.checkout import ENDED, CheckoutStatus
+
 PICK_UP_MINUTES = 30
 """A job not picked up this long after it was due has failed (the manual)."""
 
@@ -29,6 +31,15 @@ class NotStarted(NamedTuple):
     online: bool
     busy_with: Sequence[int]
     """The jobs its agent has."""
+    run_as: str | None = None
+    """The identity it runs as."""
+    checkout: str | None = None
+    """The status of the checkout by which it does."""
+    checked_out_at: datetime | None = None
+    checkout_gate: str | None = None
+    """The title of the approval that the checkout waits for; None: it waits for its turn."""
+    held_by: int | None = None
+    """The checkout that has the identity until then."""
 
 
 def why(job: NotStarted) -> str:
@@ -42,7 +53,11 @@ def why(job: NotStarted) -> str:
             before = f": {job.failed_before}" if job.failed_before else ""
             return f"Attempt {job.attempt} begins at {when}; the one before failed{before.rstrip('.')}."
         return f"Scheduled for {when}."
-    fails = _fails(job.scheduled_at, job.now)
+    if job.checkout == CheckoutStatus.REQUESTED:
+        return _not_checked_out(job)
+    if job.checkout in ENDED:
+        return f"Its checkout of {job.run_as} has ended; it fails in a moment."
+    fails = _fails(max(job.scheduled_at, job.checked_out_at or job.scheduled_at), job.now)
     if job.gate is not None:
         return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
     if job.decommissioned:
@@ -56,6 +71,14 @@ def why(job: NotStarted) -> str:
     if job.busy_with:
         return f"The agent of {job.host} is busy with {_jobs(job.busy_with)}; {fails} unless a slot is free."
     return f"The agent of {job.host} is online and picks it up next; {fails} otherwise."
+
+
+def _not_checked_out(job: NotStarted) -> str:
+    """People or another holder keep it, so no thirty minutes run."""
+    if job.checkout_gate is not None:
+        return f"Waits for the approval {job.checkout_gate!r}, as long as that is open."
+    held = "" if job.held_by is None else f", which checkout {job.held_by} has now"
+    return f"Waits for its turn with {job.run_as}{held}; it begins when that is free."
 
 
 def _fails(since: datetime, now: datetime) -> str:

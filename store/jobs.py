@@ -14,7 +14,7 @@ from definitions.job_types import ALWAYS_CRITICAL, CRITICAL, PRIORITY, read_payl
 from definitions.lifecycles.job import CANCELLABLE, ENDED, RETRYABLE, JobStatus
 from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
-from store import audit, channels, job_endings, job_views, sealed_values, targets, visits
+from store import audit, channels, job_checkouts, job_endings, job_views, sealed_values, targets, visits
 from store.connection import Database, Row, Tx
 from store.job_deadlines import fail_stale as fail_stale
 from store.job_deadlines import time_out_running as time_out_running
@@ -41,6 +41,8 @@ class NewJob(NamedTuple):
     execution_id: int | None = None
     secrets: SecretValues | None = None
     """By variable, exactly those that the payload names."""
+    checkout_id: int | None = None
+    """By which it runs as an identity."""
 
 
 async def insert(
@@ -64,8 +66,9 @@ async def insert(
         job_id = await tx.fetchval(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
                                  script_version, created_by_name, created_by, instance_id, step_id, visit,
-                                 branch, libraries, execution_id)
-               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
+                                 branch, libraries, execution_id, checkout_id)
+               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17,
+                       $18)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
@@ -85,6 +88,7 @@ async def insert(
             branch,
             list(job.libraries),
             job.execution_id,
+            job.checkout_id,
         )
         if job_id is not None and job.secrets:
             await sealed_values.keep_of_job(tx, keys, job_id, job.secrets)
@@ -186,8 +190,10 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
             )
         if not await targets.by_ids(tx, [job["host_id"]]):
             raise Conflict(f"The host of job {job_id} was decommissioned; nobody would pick it up.")
+        checkout = await job_checkouts.once_more(tx, actor, job)
         await requeue(tx, job_id)
-        await audit.record(tx, actor, "job.retry", "job", job_id, attempt=job["attempt"] + 1)
+        detail = {"attempt": job["attempt"] + 1} | ({} if checkout is None else {"checkout": checkout})
+        await audit.record(tx, actor, "job.retry", "job", job_id, **detail)
         return await _view(tx, job_id)
 
 

@@ -91,15 +91,17 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
 async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
     """Asked and reminded are those who have not voted; of the end everybody hears, and who started it."""
     row = await tx.fetchrow(
-        """SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id, i.started_by,
-                  coalesce(w.name, '') AS workflow, coalesce(i.started_by_name, '') AS started_by_name,
+        """SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id,
+                  coalesce(i.started_by, c.for_id) AS started_by, coalesce(w.name, '') AS workflow,
+                  coalesce(i.started_by_name, u.name, '') AS started_by_name,
                   coalesce(nullif((SELECT count(DISTINCT host)
                       FROM json_array_elements(r.frozen -> 'ahead') step,
                            json_array_elements_text(step -> 'hosts') host), 0),
                       cardinality(i.host_ids), 0) AS hosts,
                   ARRAY(SELECT user_id FROM votes v WHERE v.request_id = r.id) AS voted
            FROM approval_requests r LEFT JOIN instances i ON i.id = r.instance_id
-           LEFT JOIN workflows w ON w.id = i.workflow_id WHERE r.id = $1""",
+           LEFT JOIN workflows w ON w.id = i.workflow_id LEFT JOIN checkouts c ON c.id = r.checkout_id
+           LEFT JOIN users u ON u.id = c.for_id WHERE r.id = $1""",
         request_id,
     )
     open_still = event in ("approval.asked", "approval.reminder")

@@ -68,9 +68,12 @@ async def dispatch(db: Database, tx: Tx, actor: Actor, wanted: RecurringJob) -> 
     if script is None:
         made = await jobs.dispatch_in(tx, db.keys, actor, job.type, job.hosts, job.payload, priority)
         return Children(made, [])
-    chosen = {} if priority is None else {"priority": priority}
+    chosen: dict[str, Any] = {} if priority is None else {"priority": priority}
     parameters = job.payload.get("parameters") or {}
-    execution = await executions.execute_in(tx, db.keys, actor, script, job.hosts, parameters, **chosen)
+    reason = f"A tick of the recurring job {wanted.name}."
+    execution = await executions.execute_in(
+        tx, db.keys, actor, script, job.hosts, parameters, reason=reason, **chosen
+    )
     return Children(execution.jobs, [])
 
 

@@ -3,11 +3,10 @@
 Running one is `store.executions`.
 """
 
-from definitions import not_yet
 from definitions.errors import Invalid
 from definitions.prepending import prepend
 from definitions.script import Script
-from store import libraries
+from store import identities, libraries
 from store.connection import Row, Tx
 from store.versioned import Versioned, VersionView
 
@@ -18,9 +17,13 @@ class ScriptView(VersionView[Script]):
 
 async def _check(tx: Tx, new: Script, _before: Script | None) -> None:
     """Refuse what no host could be given faithfully, rather than run something else."""
-    if new.run_as:
-        raise Invalid(f"The script {new.name!r} can't be saved.", [not_yet.run_as("/run_as")])
-    linked = await libraries.linked(tx, new)
+    problems = [] if new.run_as is None else await identities.unknown(tx, new.run_as, "/run_as")
+    try:
+        linked = await libraries.linked(tx, new)
+    except Invalid as refused:
+        raise Invalid(refused.message, [*refused.problems, *problems]) from None
+    if problems:
+        raise Invalid(f"The script {new.name!r} can't be saved. {problems[0].message}", problems)
     prepend(new.language, new.content, [each.library.content for each in linked])
 
 

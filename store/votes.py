@@ -1,7 +1,8 @@
 """Voting: the one transaction that decides an approval request.
 
 Locks the instance before the request, as the engine does when it opens one, so that the two never
-wait for each other. The deadline is judged by the database's clock, after the lock is held.
+wait for each other; the identity of a request about a checkout after it. The deadline is judged by the
+database's clock, after the lock is held.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from definitions import quorum
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.permissions import Actor, require
-from store import approval_views, audit, channels, notices, people, references
+from store import approval_views, audit, channels, checkouts, notices, people, references
 from store.approval_views import Decision, VoteView
 from store.connection import Database, Row, Tx
 from store.wakes import notify, wake_instance
@@ -82,10 +83,12 @@ async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> datetime:
     if row["status"] != ApprovalStatus.PENDING:
         raise Conflict(f"This request is {row['status']} already. {row['decision_reason']}".strip())
     facts = await tx.fetchrow(
-        """SELECT $1::bigint[] AS eligible, i.started_by, clock_timestamp() AS at
-           FROM (SELECT) one LEFT JOIN instances i ON i.id = $2""",
+        """SELECT $1::bigint[] AS eligible, coalesce(i.started_by, c.for_id) AS started_by,
+                  clock_timestamp() AS at
+           FROM (SELECT) one LEFT JOIN instances i ON i.id = $2 LEFT JOIN checkouts c ON c.id = $3""",
         row["eligible"],
         row["instance_id"],
+        row["checkout_id"],
     )
     if facts is None:
         raise NotFound("The request's instance is gone.")
@@ -156,6 +159,8 @@ async def decide(tx: Tx, row: Row, status: ApprovalStatus, reason: str, actor: A
     )
     detail = {"status": str(status), "instance": row["instance_id"], "step": row["step_id"]}
     await audit.record(tx, actor, "approval.decide", "approval", row["id"], **detail)
+    if row["checkout_id"] is not None:
+        await checkouts.decided(tx, row["checkout_id"], status, reason, actor)
     if status != ApprovalStatus.WITHDRAWN:
         expired = status == ApprovalStatus.EXPIRED
         await notices.tell(tx, "approval.expired" if expired else "approval.decided", row["id"])

@@ -1,7 +1,7 @@
 """A script step: the pinned version of a saved script, its parameters resolved, one job a host."""
 
 from agent.payloads import JobPayload
-from definitions import parameters, secret_values, variables
+from definitions import not_yet, parameters, secret_values, variables
 from definitions.dispatch import script_payload
 from definitions.errors import Invalid, OpsgateError
 from definitions.parameters import Value
@@ -34,6 +34,8 @@ async def _plan(run: StepRun) -> Plan | Settled:
         return failed(f"The script {step.script!r} was not there when the instance started.")
     script_id, version, script = found
     try:
+        if script.run_as is not None:
+            raise Invalid(f"The script {script.name!r} can't be run here.", [not_yet.run_as("/run_as")])
         given = await _given(run, step, script)
         values, problems = parameters.bind(script.parameters, given, "/parameters")
         if problems:

@@ -10,7 +10,7 @@ from agent.protocol import Stream
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id
-from agent_api.routes.scripts import Dispatched
+from agent_api.routes.scripts import Dispatched, Reason
 from store import execution_views, executions, output_downloads
 from store.execution_views import ExecutionView
 from store.output_downloads import Download
@@ -24,6 +24,7 @@ class Rerun(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     failed_only: bool = True
+    reason: Reason = ""
 
 
 @router.get("/executions/{execution_id}", permission="scripts.view")
@@ -35,8 +36,8 @@ async def show_execution(db: Db, actor: Person, execution_id: Id) -> ExecutionVi
 @router.post("/executions/{execution_id}/rerun", permission="scripts.manage", creates=True, status_code=201)
 async def rerun_execution(db: Db, actor: Person, execution_id: Id, body: Rerun) -> Dispatched:
     """Run the same version with the same parameters again, where it failed or timed out, or everywhere."""
-    made = await executions.rerun(db, actor, execution_id, failed_only=body.failed_only)
-    return Dispatched(jobs=made.jobs, execution=made.id)
+    made = await executions.rerun(db, actor, execution_id, failed_only=body.failed_only, reason=body.reason)
+    return Dispatched(jobs=made.jobs, execution=made.id, checkout=made.checkout)
 
 
 @router.get(

@@ -21,6 +21,9 @@ router = GuardedRouter(prefix="/api/v1/scripts", tags=["scripts"])
 add_routes(router, SCRIPTS, parse_script)
 
 
+Reason = Annotated[str, Field(max_length=2000, description="Of one that runs as an identity: what for.")]
+
+
 class Execution(BaseModel):
     """Where to run a script, and with what."""
 
@@ -28,6 +31,7 @@ class Execution(BaseModel):
 
     hosts: list[int | str] = Field(max_length=10_000)
     parameters: dict[str, Any] = Field(default_factory=dict)
+    reason: Reason = ""
 
 
 class Dispatched(BaseModel):
@@ -35,13 +39,15 @@ class Dispatched(BaseModel):
 
     jobs: list[int]
     execution: int
+    checkout: int | None
+    """By which they run, if as an identity; while that waits for its approval or its turn, so do they."""
 
 
 @router.post("/{ref}/execute", permission="scripts.manage", creates=True, status_code=201)
 async def execute_script(db: Db, actor: Person, ref: str, body: Execution) -> Dispatched:
     """Run a script, one job a host."""
-    made = await executions.execute(db, actor, ref, body.hosts, body.parameters)
-    return Dispatched(jobs=made.jobs, execution=made.id)
+    made = await executions.execute(db, actor, ref, body.hosts, body.parameters, body.reason)
+    return Dispatched(jobs=made.jobs, execution=made.id, checkout=made.checkout)
 
 
 @router.get("/{ref}/executions", permission="scripts.view")

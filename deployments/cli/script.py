@@ -20,6 +20,7 @@ app = App(name="script", help_format="plaintext")
 add_verbs(app, "/scripts")
 
 Params = Annotated[list[str], Parameter(name="--param", negative="", help=f"A parameter, {FORM}")]
+Reason = Annotated[str, Parameter(help="Of one that runs as an identity: what for.")]
 Moment = Annotated[str | None, Parameter(help="A moment, or 2h, 7d ago.")]
 Execution = Annotated[int, Parameter(name="EXECUTION", help="The number of an execution.")]
 
@@ -43,12 +44,13 @@ def run(
     host: Hosts,
     param: Params = [],  # noqa: B006
     secret: Secrets = [],  # noqa: B006
+    reason: Reason = "",
     wait: bool = True,
     json: Json = False,
 ) -> int:
     """Run a script on hosts, one job each, and wait for the results (--no-wait: don't)."""
     connection = Connection.find()
-    body = {"hosts": host, "parameters": collect(param, secret, "--param")}
+    body = {"hosts": host, "parameters": collect(param, secret, "--param"), "reason": reason}
     path = f"/scripts/{segment(script)}"
     refuse_open(param, lambda: connection.get(path)["definition"]["parameters"], "--param")
     made = connection.post(f"{path}/execute", body)
@@ -61,12 +63,13 @@ def rerun(
     /,
     *,
     failed: Annotated[bool, Parameter(negative="", help="Only where it failed or timed out.")] = False,
+    reason: Reason = "",
     wait: bool = True,
     json: Json = False,
 ) -> int:
     """Run the very same again, version and parameters, on the hosts of an execution."""
     connection = Connection.find()
-    made = connection.post(f"/executions/{execution}/rerun", {"failed_only": failed})
+    made = connection.post(f"/executions/{execution}/rerun", {"failed_only": failed, "reason": reason})
     return _follow(connection, made, wait=wait, as_json=json)
 
 
@@ -120,6 +123,10 @@ def _follow(connection: Connection, made: dict[str, Any], *, wait: bool, as_json
     from deployments.cli.job import wait_for
 
     jobs: list[int] = made["jobs"]
+    if made["checkout"] is not None and not as_json:
+        first = connection.get(f"/jobs/{jobs[0]}")
+        said = f"Runs as {first['run_as']}, by checkout {made['checkout']}. {first['waits'] or ''}"
+        print(terminal_text(said.strip()), file=sys.stderr)
     if wait:
         code = wait_for(connection, jobs, as_json=as_json)
         if code and not as_json:

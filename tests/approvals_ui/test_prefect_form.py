@@ -153,9 +153,7 @@ async def test_a_vote_that_does_not_decide_is_counted_and_says_how_many_there_ar
     assert (await (await at("bert", seeded.instance_id)).decide("approve")).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("name", "why"), [("olga", "You started this instance"), ("vera", "lacks the permission")]
-)
+@pytest.mark.parametrize(("name", "why"), [("olga", "You started this"), ("vera", "lacks the permission")])
 async def test_who_may_not_decide_reads_why_in_the_form_and_when_they_send_it(db, seed: Seed, at, name, why):
     seeded = await seed()
     someone = await at(name, seeded.instance_id)

@@ -74,6 +74,8 @@ def test_a_notice_without_gate_or_instance_says_what_it_can() -> None:
     title, body = text("instance.failed", Facts("deploy-web", 12, "olga", 1), "https://x")
     assert (title, "1 host." in body) == ("Failed: deploy-web #12", True)
     assert "Workflow nightly, " in text("approval.asked", Facts("nightly", None, "olga", 1), "")[1]
+    title, body = text("approval.asked", Facts("", None, "olga", 1, "Run tidy as db_admin"), "")
+    assert (title, body) == ("Approval needed: Run tidy as db_admin", "Asked for by olga, for 1 host.")
 
 
 def test_a_title_is_one_line_of_bounded_length_in_which_nothing_hides() -> None:

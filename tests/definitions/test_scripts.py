@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from definitions import not_yet
 from definitions.delays import due_at, instant
 from definitions.dispatch import command_payload, script_payload
 from definitions.errors import Invalid
@@ -108,12 +107,6 @@ def test_a_library_that_is_missing_or_in_another_language_is_refused() -> None:
         script_payload(script, {})
     with pytest.raises(Invalid, match="is python"):
         script_payload(script, {}, libraries=[Library(name="one", language="python", content="x")])
-
-
-def test_a_script_that_runs_as_somebody_is_refused_rather_than_run_as_somebody_else() -> None:
-    with pytest.raises(Invalid) as refused:
-        script_payload(SCRIPT.model_copy(update={"run_as": "dba"}), {})
-    assert refused.value.problems == (not_yet.run_as("/run_as"),)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from definitions import not_yet
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
+from definitions.permissions import SYSTEM
 from definitions.script import Script
 from store import executions, scripts, workflows
+from store.identities import IDENTITIES
+from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 SaveScript = Callable[..., Awaitable[int]]
 
@@ -43,10 +45,24 @@ async def test_two_scripts_never_share_a_name(org: Any, disk_check: Script) -> N
         await scripts.save(org.db, org.ana, disk_check, other.id)
 
 
-async def test_what_no_host_could_be_given_yet_is_refused(org: Any, disk_check: Script) -> None:
+async def test_a_script_runs_as_an_identity_that_is_there_and_stays(org: Any, disk_check: Script) -> None:
+    as_admin = disk_check.model_copy(update={"run_as": "db_admin", "libraries": ("none",)})
     with pytest.raises(Invalid) as refused:
-        await scripts.save(org.db, org.ana, disk_check.model_copy(update={"run_as": "db_admin"}))
-    assert refused.value.problems == (not_yet.run_as("/run_as"),)
+        await scripts.save(org.db, org.ana, as_admin)
+    assert [(each.pointer, each.code) for each in refused.value.problems] == [
+        ("/libraries/0", "unknown-library"),
+        ("/run_as", "unknown-identity"),
+    ]
+    await save_vault(org)
+    await save_identity(org)
+    as_admin = disk_check.model_copy(update={"run_as": "db_admin"})
+    assert (await scripts.save(org.db, org.ana, as_admin)).definition.run_as == "db_admin"
+    with pytest.raises(Conflict, match="needed by the script 'disk-check'"):
+        await IDENTITIES.archive(org.db, SYSTEM, "db_admin")
+    await scripts.save(org.db, org.ana, disk_check, "disk-check")
+    await IDENTITIES.archive(org.db, SYSTEM, "db_admin")
+    with pytest.raises(Invalid, match="Archived is the identity"):
+        await scripts.rollback(org.db, org.ana, "disk-check", 1)
 
 
 async def test_going_back_saves_the_old_content_as_the_newest(org: Any, save_script: SaveScript) -> None:

@@ -1,0 +1,148 @@
+"""Checkouts for jobs alone: of a script that runs as an identity, run by hand, by a tick, or once more.
+
+One for all the jobs that are made together, in the name of whoever runs it. While it waits, for an approval
+or its turn, its jobs stay queued; it ends with the last of them. That is looked up by the keeper, not done
+as a job ends: so it holds however one ends, and no job's end has to wait for the identity's lock.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from definitions.ahead import Piece, ScriptAhead, StepAhead, shown
+from definitions.identity import Identity
+from definitions.lifecycles.approval import ApprovalStatus
+from definitions.parameters import Value, text_of
+from definitions.permissions import SYSTEM, Actor
+from definitions.script import Script
+from store import approvals, checkouts, scripts, votes
+from store.approvals import About
+from store.checkouts import BATCH, Wanted
+from store.connection import Database, Row, Tx
+
+JOBS_ENDED = "Its jobs have ended."
+
+
+class ScriptRun(NamedTuple):
+    """What is to run as the identity."""
+
+    script_id: int
+    version: int
+    script: Script
+    libraries: Sequence[Mapping[str, Any]]
+    """Of each: its name, and its version."""
+    parameters: Mapping[str, Value]
+    """With a mark in the place of each secret."""
+    hosts: Sequence[str]
+
+
+async def check_out(tx: Tx, actor: Actor, run: ScriptRun, identity: str, reason: str = "") -> int:
+    """Make the checkout by which the jobs of a run, not made yet, will run. `NotPermitted` if the identity is
+    not for this person; `Conflict` if it is archived, or nobody could approve its use."""
+    reason = reason.strip() or f"The script {run.script.name}, version {run.version}."
+    wanted = Wanted(None, None, None, identity, reason=reason, for_id=actor.person)
+    made = await checkouts.request(tx, wanted)
+    if made.needs_approval:
+        await approvals.open_about_checkout(
+            tx,
+            About(checkout_id=made.id),
+            made.identity,
+            title=f"Run {run.script.name} as {made.identity.name}",
+            description=reason,
+            facts=_facts(actor, run, made.identity, reason),
+            asked_by=actor.person,
+        )
+    return made.id
+
+
+def _facts(actor: Actor, run: ScriptRun, identity: Identity, reason: str) -> dict[str, Value]:
+    """What a person says yes to."""
+    script = ScriptAhead(
+        id=run.script_id,
+        name=run.script.name,
+        version=run.version,
+        libraries={each["name"]: each["version"] for each in run.libraries},
+        requires_elevation=run.script.requires_elevation,
+    )
+    given = {**run.parameters, "run as": identity.name}
+    ahead = StepAhead(
+        step="script",
+        name=run.script.name,
+        type="script",
+        when="at once",
+        values={name: (Piece(text=shown(text_of(value))),) for name, value in given.items()},
+        hosts=tuple(run.hosts),
+        script=script,
+    )
+    return {
+        "identity": {"name": identity.name, "username": identity.username, "vault": identity.vault},
+        "reason": reason,
+        "script": {"id": run.script_id, "name": run.script.name, "version": run.version},
+        "libraries": dict[str, Value](script.libraries),
+        "parameters": dict(run.parameters),
+        "hosts": list[Value](run.hosts),
+        "started_by": actor.name,
+        "ahead": [ahead.model_dump(mode="json", exclude_defaults=True)],
+    }
+
+
+async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
+    """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's."""
+    before = await tx.fetchrow(
+        """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters
+           FROM jobs j JOIN hosts h ON h.id = j.host_id JOIN checkouts c ON c.id = j.checkout_id
+           JOIN identities d ON d.id = c.identity_id LEFT JOIN executions e ON e.id = j.execution_id
+           WHERE j.id = $1 AND c.instance_id IS NULL""",
+        job["id"],
+    )
+    if before is None:
+        return None
+    script = await scripts.load_version(tx, job["script_id"], job["script_version"])
+    run = ScriptRun(
+        job["script_id"],
+        job["script_version"],
+        script,
+        job["libraries"],
+        before["parameters"],
+        [before["host"]],
+    )
+    reason = f"Attempt {job['attempt'] + 1} of job {job['id']}, the script {script.name}."
+    made = await check_out(tx, actor, run, before["identity"], reason)
+    await tx.execute("UPDATE jobs SET checkout_id = $2 WHERE id = $1", job["id"], made)
+    return made
+
+
+async def end_unused(db: Database) -> int:
+    """Check in what was made for jobs that have all ended; returns how many. Called by the keeper.
+
+    No job ever comes back to a checkout, so what is found unused stays so.
+    """
+    rows = await db.fetch(
+        f"""SELECT c.id FROM checkouts c
+            WHERE c.status IN ('requested', 'active') AND c.instance_id IS NULL AND NOT EXISTS (
+                SELECT FROM jobs j
+                WHERE j.checkout_id = c.id AND j.status IN ('queued', 'pending', 'running'))
+            ORDER BY c.id LIMIT {BATCH}"""
+    )
+    ended = 0
+    for row in rows:
+        async with db.transaction() as tx:
+            ended += await checkouts.check_in(tx, SYSTEM, row["id"], JOBS_ENDED)
+    return ended
+
+
+async def withdraw_moot(db: Database) -> int:
+    """Withdraw the requests about checkouts that have ended undecided; returns how many. Called by the
+    keeper: a request's lock comes before the identity's, which whoever ended the checkout held."""
+    rows = await db.fetch(
+        f"""SELECT r.id, c.end_reason FROM approval_requests r JOIN checkouts c ON c.id = r.checkout_id
+            WHERE r.status = 'pending' AND c.status <> 'requested' ORDER BY r.id LIMIT {BATCH}"""
+    )
+    withdrawn = 0
+    for row in rows:
+        async with db.transaction() as tx:
+            request = await votes.lock(tx, row["id"])
+            if request["status"] == ApprovalStatus.PENDING:
+                reason = f"Nobody has to decide any more. {row['end_reason']}".strip()
+                await votes.decide(tx, request, ApprovalStatus.WITHDRAWN, reason, SYSTEM)
+                withdrawn += 1
+    return withdrawn
