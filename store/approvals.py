@@ -5,6 +5,7 @@ A request freezes what a person says yes to, and the digest of it. Voting is `st
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from definitions import quorum
 from definitions.errors import Conflict, Invalid
@@ -41,8 +42,18 @@ class ApprovalDetail(ApprovalView):
     plan: Plan
 
 
-async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
-    """Who may decide at this gate now, and how many must say yes; Conflict when nobody, or too few, can."""
+class Electorate(NamedTuple):
+    """Who may decide at a gate."""
+
+    eligible: frozenset[int]
+    needed: int
+    """How many of them must say yes."""
+    asked: list[str]
+    """Who was meant by its approvers: roles, and people by id."""
+
+
+async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> Electorate:
+    """Who may decide at this gate now; Conflict when nobody, or too few, can."""
     found = await people.resolve(tx, step.approvers)
     eligible = frozenset[int]().union(*found.values())
     if started_by is not None and not step.allow_self:
@@ -53,9 +64,10 @@ async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tupl
             f"respond to approvals{'' if step.allow_self else ', other than who starts it'}."
         )
     try:
-        return eligible, quorum.needed(step.approval_type, len(eligible))
+        needed = quorum.needed(step.approval_type, len(eligible))
     except Invalid as error:
         raise Conflict(f"Step {step.id!r} could never be approved: {error.message}") from error
+    return Electorate(eligible, needed, people.by_id(step.approvers, found))
 
 
 async def open_request(
@@ -80,7 +92,7 @@ async def open_request(
     if existing is not None:
         return existing
     title, description = _fitting(title, 500), _fitting(description, 20_000)
-    eligible, needed = await electorate(tx, step, started_by)
+    eligible, needed, who = await electorate(tx, step, started_by)
     deadline = await _deadline(tx, step)
     asked: dict[str, Value] = {
         **await frozen_facts.of_instance(tx, instance_id, step_id),
@@ -90,6 +102,7 @@ async def open_request(
         "description": description,
         "approval_type": step.approval_type,
         "approvers": list[Value](step.approvers),
+        "asked": list[Value](who),
         "eligible": list[Value](sorted(eligible)),
         "quorum": needed,
         "deadline": deadline.isoformat() if deadline is not None else None,
