@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from prefect.client.orchestration import PrefectClient
 
@@ -22,6 +23,13 @@ def shown(live: LiveStack) -> dict[str, Any]:
 def ticks(live: LiveStack, kind: str) -> list[dict[str, Any]]:
     items = live.admin.get(f"{TICK}/ticks").raise_for_status().json()["items"]
     return [tick for tick in items if tick["kind"] == kind]
+
+
+def active(prefect: httpx2.Client, deployment: str) -> bool:
+    """Whether the switch that Prefect's pages show is on."""
+    (schedule,) = prefect.get(deployment).raise_for_status().json()["schedules"]
+    on: bool = schedule["active"]
+    return on
 
 
 def children(live: LiveStack) -> list[dict[str, Any]]:
@@ -60,7 +68,7 @@ def test_a_minute_tick_of_prefect_runs_a_job_on_the_host(live: LiveStack, tmp_pa
 
         # At the limit it says so, and nothing is scheduled any more.
         assert shown(live)["stopped"] == "It has run once, which is its limit."
-        until(lambda: prefect.get(deployment).json()["paused"], 90, "the schedule to be off")
+        until(lambda: not active(prefect, deployment), 90, "the schedule to be off")
         waiting = {"deployments": {"id": {"any_": [deployment.rpartition("/")[2]]}}}
         waiting["flow_runs"] = {"state": {"type": {"any_": ["SCHEDULED"]}}}
         until(lambda: prefect.post("/flow_runs/count", json=waiting).json() == 0, 90, "no run to wait")
@@ -80,12 +88,19 @@ def test_a_pause_in_prefect_disables_it_here_and_its_end_enables_it(live: LiveSt
         prefect.post(f"{deployment}/resume_deployment").raise_for_status()
         until(lambda: here()["enabled"], 90, "the end of the pause to be seen")
 
+        # So does the switch of its schedule, which is what Prefect's own pages have.
+        (schedule,) = prefect.get(deployment).json()["schedules"]
+        switch = f"{deployment}/schedules/{schedule['id']}"
+        for on in (False, True):
+            prefect.patch(switch, json={"active": on}).raise_for_status()
+            until(lambda: here()["enabled"] is on, 90, "the switch to be seen")  # noqa: B023
+
         # Deleted there it comes back; disabled here it is paused there; archived it is gone.
         prefect.delete(deployment).raise_for_status()
         until(lambda: here()["deployment_id"] != deployment.rpartition("/")[2], 90, "a new deployment")
         deployment = f"/deployments/{here()['deployment_id']}"
         live.admin.post("/recurring-jobs/yearly/disable").raise_for_status()
-        until(lambda: prefect.get(deployment).json()["paused"], 90, "the pause there")
+        until(lambda: not active(prefect, deployment), 90, "the pause there")
         live.admin.delete("/recurring-jobs/yearly").raise_for_status()
         until(lambda: prefect.get(deployment).status_code == 404, 90, "the deployment to go")
 
