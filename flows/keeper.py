@@ -4,7 +4,8 @@ One loop in every worker, of which one is active (advisory lock). Level-triggere
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
 the next one; it never stops the other parts. Deadlines, ticks, the audit chain and notices have rounds of
-their own: they don't need Prefect, and a call to it may hang for a minute.
+their own: they don't need Prefect, and a call to it may hang for a minute. So have decisions, which are
+shown in Prefect when what they set going goes.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ import asyncpg
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 
-from flows import notices, prefect_runs, schedules
+from flows import decisions, notices, prefect_runs, schedules
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
 from store import (
@@ -99,7 +100,13 @@ class Keeper:
         log.info("this worker's keeper is active")
         beside = [
             asyncio.create_task(rounds(), name=f"opsgate-{rounds.__name__.strip('_')}")
-            for rounds in (self._deadline_rounds, self._tick_rounds, self._audit_rounds, self._notice_rounds)
+            for rounds in (
+                self._deadline_rounds,
+                self._tick_rounds,
+                self._audit_rounds,
+                self._notice_rounds,
+                self._decision_rounds,
+            )
         ]
         number, loop = 0, asyncio.get_running_loop()
         checked = loop.time()
@@ -157,6 +164,11 @@ class Keeper:
     async def _notice_rounds(self) -> None:
         while True:
             await self._try("notices", lambda: notices.round_of(self.process))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _decision_rounds(self) -> None:
+        while True:
+            await self._try("decisions in Prefect", lambda: decisions.round_of(self.process, self.client))
             await asyncio.sleep(TICK_SECONDS)
 
     async def deadlines(self, number: int) -> None:

@@ -37,7 +37,6 @@ _PARAMETERS = {
     "type": "object",
     "title": "Parameters",
     "properties": {PARAMETER: {"type": "integer", "title": PARAMETER, "position": 0}},
-    "required": [PARAMETER],
 }
 _TAG = "recurring"
 _AT_ONCE = 200
@@ -101,8 +100,9 @@ async def _tell(db: Database, client: PrefectClient, wanted: Wanted) -> None:
     deployment_id = await client.create_deployment(
         flow_id=await client.create_flow_from_name(_FLOW),
         name=definition.name,
-        schedules=[DeploymentScheduleCreate(schedule=schedule, active=True)],
-        paused=not wanted.active,  # alone: what ends a pause there leaves the schedule as it is
+        # What both of Prefect's user interfaces show and switch is the schedule, not the deployment.
+        schedules=[DeploymentScheduleCreate(schedule=schedule, active=wanted.active)],
+        paused=False,
         parameters={PARAMETER: wanted.id},
         work_pool_name=WORK_POOL,
         entrypoint=ENTRYPOINT,

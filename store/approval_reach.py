@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.permissions import SYSTEM
 from store import people, votes
+from store.approval_views import ASKED
 from store.connection import Database, Row, Tx
 
-_OPEN = """
-SELECT r.id, r.quorum, r.eligible, r.frozen -> 'approvers' AS approvers,
+_OPEN = f"""
+SELECT r.id, r.quorum, r.eligible, {ASKED} AS asked,
        ARRAY(SELECT v.user_id FROM votes v WHERE v.request_id = r.id) AS voted,
        (SELECT count(*) FROM votes v WHERE v.request_id = r.id AND v.decision = 'approve') AS approved
-FROM approval_requests r WHERE r.status = 'pending' AND r.frozen -> 'approvers' IS NOT NULL"""
+FROM approval_requests r WHERE r.status = 'pending' AND {ASKED} IS NOT NULL"""
 
 
 async def reject_unreachable(db: Database) -> int:
@@ -49,10 +50,10 @@ async def _reject(tx: Tx, request_id: int) -> bool:
 
 
 def _words(rows: Iterable[Row]) -> set[str]:
-    return {word for row in rows for word in row["approvers"]}
+    return {word for row in rows for word in row["asked"]}
 
 
 def _reachable(row: Row, meant: Mapping[str, frozenset[int]]) -> int:
     """The yeses there are, and the people who could still say one."""
-    asked = frozenset[int]().union(*(meant.get(word, frozenset()) for word in row["approvers"]))
+    asked = frozenset[int]().union(*(meant.get(word, frozenset()) for word in row["asked"]))
     return int(row["approved"]) + len((asked & set(row["eligible"])) - set(row["voted"]))

@@ -101,11 +101,15 @@ class VoteView(BaseModel):
 
 NO_LONGER_ASKED = "You were asked, and are not among the approvers any more."
 
-_ROW = """r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
+ASKED = "coalesce(r.frozen -> 'asked', r.frozen -> 'approvers')"
+"""SQL, of a request `r`: whom it asks, roles and people by id; its approvers as they were written, where
+that was not kept yet."""
+
+_ROW = f"""r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
     r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name,
     r.checkout_id, d.name AS identity, coalesce(i.started_by, c.for_id) AS started_by,
     coalesce(i.started_by_name, u.name, '') AS started_by_name,
-    coalesce(r.deadline <= clock_timestamp(), false) AS late, r.frozen -> 'approvers' AS approvers"""
+    coalesce(r.deadline <= clock_timestamp(), false) AS late, {ASKED} AS asked"""
 _FROM = """FROM approval_requests r
     LEFT JOIN instances i ON i.id = r.instance_id
     LEFT JOIN workflows w ON w.id = i.workflow_id
@@ -137,12 +141,12 @@ async def _lost(tx: Tx, found: Sequence[Row], actor: Actor) -> set[int]:
     """The open requests this person was asked in, and is not among the approvers of any more."""
     person = actor.person
     mine = [row for row in found if row["status"] == ApprovalStatus.PENDING and person in row["eligible"]]
-    words = {word for row in mine for word in row["approvers"] or ()}
+    words = {word for row in mine for word in row["asked"] or ()}
     meant = await people.resolve(tx, words) if words else {}
     return {
         row["id"]
         for row in mine
-        if row["approvers"] and not any(person in meant.get(word, ()) for word in row["approvers"])
+        if row["asked"] and not any(person in meant.get(word, ()) for word in row["asked"])
     }
 
 

@@ -64,14 +64,24 @@ class About(NamedTuple):
     checkout_id: int | None = None
 
 
-async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
-    """Who may decide at this gate now, and how many must say yes; Conflict when nobody, or too few, can."""
+class Electorate(NamedTuple):
+    """Who may decide at a gate."""
+
+    eligible: frozenset[int]
+    needed: int
+    """How many of them must say yes."""
+    asked: list[str]
+    """Who was meant by its approvers: roles, and people by id."""
+
+
+async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> Electorate:
+    """Who may decide at this gate now; Conflict when nobody, or too few, can."""
     return await _electorate(tx, step, None if step.allow_self else started_by, f"at step {step.id!r}")
 
 
 async def _electorate(
     tx: Tx, rule: ApprovalStep | IdentityApproval, but: int | None, where: str
-) -> tuple[frozenset[int], int]:
+) -> Electorate:
     """The same by any rule, without one person."""
     found = await people.resolve(tx, rule.approvers)
     eligible = frozenset[int]().union(*found.values()) - {but}
@@ -81,9 +91,10 @@ async def _electorate(
             f"respond to approvals{'' if but is None else ', other than who starts it'}."
         )
     try:
-        return eligible, quorum.needed(rule.approval_type, len(eligible))
+        needed = quorum.needed(rule.approval_type, len(eligible))
     except Invalid as error:
         raise Conflict(f"What is asked {where} could never be approved: {error.message}") from error
+    return Electorate(eligible, needed, people.by_id(rule.approvers, found))
 
 
 async def open_request(
@@ -141,7 +152,7 @@ async def _open(
     facts: Mapping[str, Value],
 ) -> int:
     title, description = _fitting(title, 500), _fitting(description, 20_000)
-    eligible, needed = await _electorate(tx, rule, but, where)
+    eligible, needed, who = await _electorate(tx, rule, but, where)
     deadline = await _deadline(tx, rule)
     asked: dict[str, Value] = {
         **facts,
@@ -149,6 +160,7 @@ async def _open(
         "description": description,
         "approval_type": rule.approval_type,
         "approvers": list[Value](rule.approvers),
+        "asked": list[Value](who),
         "eligible": list[Value](sorted(eligible)),
         "quorum": needed,
         "deadline": deadline.isoformat() if deadline is not None else None,

@@ -75,6 +75,16 @@ async def _of_people(tx: Tx | Database, names: Collection[str]) -> Mapping[str, 
     return found
 
 
+def by_id(references: Iterable[str], found: Mapping[str, frozenset[int]]) -> list[str]:
+    """The references that mean the same people whatever is changed of these: one that names a person is
+    their id from now on, whoever has the name or the address later. A role is who holds it."""
+    kept = {text for text in references if text.startswith("role:")}
+    kept |= {
+        f"user:{person}" for text in set(references) - kept for person in found.get(text, frozenset[int]())
+    }
+    return sorted(kept)
+
+
 async def lost(tx: Tx | Database, references: Iterable[str] | None, user_ids: Iterable[int]) -> set[int]:
     """Those of some people whom the references do not mean any more: who lost a role, or may not vote.
 

@@ -6,6 +6,7 @@ workflow, is fixed when it is made, so that its children are all of one kind.
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -119,6 +120,22 @@ async def show(db: Database, actor: Actor, ref: int | str) -> RecurringView:
     require(actor, "jobs.view")
     async with db.connection() as tx:
         return await recurring_views.view(tx, await recurring_rows.find(tx, ref))
+
+
+async def of_deployment(db: Database, actor: Actor, deployment_id: UUID) -> RecurringView | None:
+    """The one that is this deployment in Prefect; None if none of ours is."""
+    require(actor, "jobs.view")
+    async with db.connection() as tx:
+        row = await tx.fetchrow("SELECT * FROM recurring_jobs WHERE deployment_id = $1", deployment_id)
+        return None if row is None else await recurring_views.view(tx, row)
+
+
+async def is_deployed(db: Database, number: int) -> bool:
+    """Whether Prefect knows the newest of it."""
+    known: bool = await db.fetchval(
+        "SELECT deployed_seq >= wanted_seq FROM recurring_jobs WHERE id = $1", number
+    )
+    return known
 
 
 async def listing(

@@ -118,7 +118,12 @@ async def change(
                 "UPDATE tokens SET revoked_at = now() WHERE user_id = $1 AND revoked_at IS NULL", user_id
             )
         await _keep_an_administrator(tx)
-        changed = {"roles": role_names, "disabled": disabled, "password": password is not None or None}
+        changed = {
+            "email": email,
+            "roles": role_names,
+            "disabled": disabled,
+            "password": password is not None or None,
+        }
         await audit.record(
             tx, actor, "user.change", "user", user_id, **{k: v for k, v in changed.items() if v is not None}
         )

@@ -13,7 +13,8 @@ from definitions import quorum
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.permissions import Actor, require
-from store import approval_views, audit, channels, checkouts, notices, people, references
+from definitions.storable import storable
+from store import approval_views, audit, channels, checkouts, notices, outbox, people, references
 from store.approval_views import Decision, VoteView
 from store.connection import Database, Row, Tx
 from store.wakes import notify, wake_instance
@@ -39,8 +40,8 @@ async def vote(
 ) -> VoteView:
     """Say yes or no, once. The same again gives the same answer; another decision is refused."""
     require(actor, people.VOTE)
-    if len(comment) > MAX_COMMENT or "\x00" in comment:
-        raise Invalid(f"A comment has at most {MAX_COMMENT} characters, and no NUL.")
+    if len(comment) > MAX_COMMENT or storable(comment) != comment:
+        raise Invalid(f"A comment has at most {MAX_COMMENT} characters, and no NUL or half of one.")
     async with db.transaction() as tx:
         row = await lock(tx, request_id)
         earlier = await _earlier(tx, row, actor)
@@ -98,13 +99,20 @@ async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> datetime:
     refusal = approval_views.not_asked(facts, actor)
     if refusal is None and actor.id is not None:
         refusal = await people.why_not_vote(tx, actor.id)
-        if refusal is None and await people.lost(tx, row["frozen"].get("approvers"), [actor.id]):
+        if refusal is None and await people.lost(tx, _asked(row), [actor.id]):
             refusal = approval_views.NO_LONGER_ASKED
     if refusal is not None:
         raise NotPermitted(refusal)
     if digest != row["digest"] or quorum.digest(row["frozen"]) != row["digest"]:
         raise Conflict("What you saw has changed; look again before you decide.")
     return at
+
+
+def _asked(row: Row) -> Sequence[str] | None:
+    """Whom a request asks, as `approval_views.ASKED`."""
+    frozen = row["frozen"]
+    found: Sequence[str] | None = frozen.get("asked", frozen.get("approvers"))
+    return found
 
 
 async def _cast(
@@ -164,6 +172,8 @@ async def decide(tx: Tx, row: Row, status: ApprovalStatus, reason: str, actor: A
     if status != ApprovalStatus.WITHDRAWN:
         expired = status == ApprovalStatus.EXPIRED
         await notices.tell(tx, "approval.expired" if expired else "approval.decided", row["id"])
+        if row["instance_id"] is not None:
+            await outbox.add(tx, "show_decision", {"request_id": row["id"]})
     await notify(tx, channels.EVENTS, f"approval:{row['id']}")
     if row["instance_id"] is not None:
         await wake_instance(tx, row["instance_id"])

@@ -1,4 +1,5 @@
 """What a browser may ask of Prefect through us: a closed list of reads, and where else a write is done.
+Three writes are not Prefect's here but ours: the resume form, a recurring job's switch, its Run button.
 
 Pure. Whatever is not listed never reaches Prefect, so a route of a later version is refused until somebody
 has looked at it. Left out on purpose: blocks and variables (they may hold secrets), the server's settings,
@@ -72,6 +73,9 @@ READS = {
 
 FORM = re.compile(_pattern("flow_runs/{id}/input/{form}"))
 RESUME = re.compile(_pattern("flow_runs/{id}/resume"))
+SCHEDULE = re.compile(_pattern("deployments/{id}/schedules/[^/]+"))
+RUN_NOW = re.compile(_pattern("deployments/{id}/create_flow_run"))
+ONE_DEPLOYMENT = re.compile(_pattern("deployments/{id}(?:/.*)?"))
 ONE_RUN = re.compile(_pattern("flow_runs/{id}(?:/.*)?"))
 
 _NOTHING: dict[tuple[str, str], object] = {
@@ -109,6 +113,7 @@ class Elsewhere(StrEnum):
     KEEP = "Nothing is deleted here: Opsgate keeps the history of its instances. See {instance}."
     START = "Start workflows in Opsgate: {workflows}. A run made here would belong to no instance."
     DEPLOYMENT = "Deployments follow what is defined in Opsgate: change it there, {workflows}."
+    RECURRING = "Recurring jobs are changed in Opsgate: {recurring}. Here they can be switched and run."
     POOL = "Work pools and limits are changed by whoever runs the server, with Prefect's command line there."
     SECRETS = "Blocks and variables are not shown here: Opsgate keeps credentials in vaults."
     ANYTHING = "These dashboards are for looking, and for the resume form. Change things in Opsgate: {home}."

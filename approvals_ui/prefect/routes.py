@@ -6,19 +6,20 @@ from uuid import UUID
 
 import httpx2
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from agent_api import authentication
 from agent_api.authentication import Db, Person
 from agent_api.guarded import GuardedRouter
-from approvals_ui.prefect import allowed, form, pages, places, resume
+from approvals_ui.prefect import allowed, form, pages, places, recurring, resume
 from approvals_ui.prefect.upstream import Upstream
 from approvals_ui.security_headers import from_here
 from approvals_ui.settings import PagesSettings
 from definitions.errors import Invalid, NotAuthenticated, NotFound, NotPermitted
-from definitions.permissions import Actor
-from store import approval_runs
+from definitions.permissions import Actor, may
+from store import approval_runs, recurring_jobs
 from store.connection import Database
+from store.recurring_views import RecurringView
 
 MAX_ASKED_BYTES = 64 * 1024
 _WITHHELD = frozenset({"job_variables", "infra_overrides", "base_job_template", "pull_steps", "payload"})
@@ -64,10 +65,12 @@ async def look(request: Request, db: Db, actor: Person, path: str) -> Response:
 
 @router.post(f"{places.API}/{{path:path}}", permission="workflows.view")
 async def ask(request: Request, db: Db, actor: Person, path: str) -> Response:
-    """A read that has a body, or the one write there is."""
+    """A read that has a body, a resume, or a recurring job's Run button."""
     upstream = _upstream(request)
     if (run := allowed.RESUME.fullmatch(path)) is not None:
         return await resume.vote(db, actor, upstream, UUID(run["id"]), await _body(request))
+    if allowed.RUN_NOW.fullmatch(path) and (job := await _recurring(db, actor, path)) is not None:
+        return await recurring.run(db, actor, upstream, job, await _body(request), _site(request))
     if (said := allowed.own_answer("POST", path)) is not None:
         return Response(said, media_type="application/json")
     if not allowed.may_read("POST", path):
@@ -83,7 +86,9 @@ async def put(request: Request, db: Db, actor: Person, path: str) -> Response:
 
 @router.patch(f"{places.API}/{{path:path}}", permission="workflows.view")
 async def patch(request: Request, db: Db, actor: Person, path: str) -> Response:
-    """Never."""
+    """A recurring job's switch; else never."""
+    if allowed.SCHEDULE.fullmatch(path) and (job := await _recurring(db, actor, path)) is not None:
+        return await recurring.switch(db, actor, job, await _body(request), _site(request))
     return await _refused(request, db, actor, path)
 
 
@@ -125,6 +130,14 @@ async def _form(request: Request, db: Database, actor: Actor, run: UUID, key: st
     return form.description(asked.pending, _site(request))
 
 
+async def _recurring(db: Database, actor: Actor, path: str) -> RecurringView | None:
+    """The recurring job whose deployment this is about, for who may see it."""
+    found = allowed.ONE_DEPLOYMENT.fullmatch(path)
+    if found is None or may(actor, "jobs.view") is not None:
+        return None
+    return await recurring_jobs.of_deployment(db, actor, UUID(found["id"]))
+
+
 async def _from_prefect(upstream: Upstream, request: Request, path: str, body: bytes | None) -> Response:
     url = httpx2.URL(f"{upstream.api}/{quote(path)}", query=request.url.query.encode())
     headers = {} if body is None else {"Content-Type": "application/json"}
@@ -149,12 +162,17 @@ async def _refused(request: Request, db: Database, actor: Actor, path: str) -> R
     if (run := allowed.ONE_RUN.fullmatch(path)) is not None:
         asked = await approval_runs.of_flow_run(db, actor, UUID(run["id"]))
         instance = asked.instance_id if asked is not None else None
-    where = allowed.elsewhere(request.method, path).format(
+    where = allowed.elsewhere(request.method, path)
+    job = await _recurring(db, actor, path)
+    if job is not None:
+        where = allowed.Elsewhere.RECURRING
+    sentence = where.format(
         home=site,
+        recurring="" if job is None else recurring.page(site, job),
         workflows=f"{site}/workflows",
         instance=f"{site}/instances" + ("" if instance is None else f"/{instance}"),
     )
-    return JSONResponse({"detail": where}, 409)
+    return recurring.refused(sentence)
 
 
 def _site(request: Request) -> str:

@@ -25,6 +25,13 @@ def ticks(live: LiveStack, kind: str, name: str = TICK) -> list[dict[str, Any]]:
     return [tick for tick in items if tick["kind"] == kind]
 
 
+def active(prefect: httpx2.Client, deployment: str) -> bool:
+    """Whether the switch that Prefect's pages show is on."""
+    (schedule,) = prefect.get(deployment).raise_for_status().json()["schedules"]
+    on: bool = schedule["active"]
+    return on
+
+
 def children(live: LiveStack) -> list[dict[str, Any]]:
     items = live.admin.get(f"/recurring-jobs/{TICK}/children").raise_for_status().json()["items"]
     found: list[dict[str, Any]] = items
@@ -75,7 +82,7 @@ def test_a_minute_tick_of_prefect_runs_a_job_on_the_host(live: LiveStack, tmp_pa
 
         # At the limit it says so, and nothing is scheduled any more.
         assert shown(live)["stopped"] == "It has run once, which is its limit."
-        until(lambda: prefect.get(deployment).json()["paused"], 30, "the schedule to be off")
+        until(lambda: not active(prefect, deployment), 30, "the schedule to be off")
         waiting = {"deployments": {"id": {"any_": [deployment.rpartition("/")[2]]}}}
         waiting["flow_runs"] = {"state": {"type": {"any_": ["SCHEDULED"]}}}
         until(lambda: prefect.post("/flow_runs/count", json=waiting).json() == 0, 30, "no run to wait")
@@ -98,12 +105,19 @@ def test_a_pause_in_prefect_disables_it_here_and_its_end_enables_it(live: LiveSt
         prefect.post(f"{deployment}/resume_deployment").raise_for_status()
         until(lambda: here()["enabled"], 30, "the end of the pause to be seen")
 
+        # So does the switch of its schedule, which is what Prefect's own pages have.
+        (schedule,) = prefect.get(deployment).json()["schedules"]
+        switch = f"{deployment}/schedules/{schedule['id']}"
+        for on in (False, True):
+            prefect.patch(switch, json={"active": on}).raise_for_status()
+            until(lambda: here()["enabled"] is on, 30, "the switch to be seen")  # noqa: B023
+
         # Deleted there it comes back; disabled here it is paused there; archived it is gone.
         prefect.delete(deployment).raise_for_status()
         until(lambda: here()["deployment_id"] != deployment.rpartition("/")[2], 30, "a new deployment")
         deployment = f"/deployments/{here()['deployment_id']}"
         live.admin.post("/recurring-jobs/yearly/disable").raise_for_status()
-        until(lambda: prefect.get(deployment).json()["paused"], 30, "the pause there")
+        until(lambda: not active(prefect, deployment), 30, "the pause there")
         live.admin.delete("/recurring-jobs/yearly").raise_for_status()
         until(lambda: prefect.get(deployment).status_code == 404, 30, "the deployment to go")
 

@@ -1,5 +1,6 @@
 """Text from outside is made fit to look at."""
 
+import re
 import unicodedata
 
 import pytest
@@ -85,6 +86,15 @@ def test_a_code_that_does_not_end_is_not_waited_for_for_ever():
 def test_nothing_hidden_is_left_in_what_is_shown_piece_by_piece(pieces):
     shown = "".join(piecewise(pieces))
     assert not [each for each in shown if each not in "\n\t" and unicodedata.category(each) in HIDDEN]
+
+
+@pytest.mark.parametrize(
+    "address", ["https://evil.test", "HTTP://evil.test", "www.evil.test", "WWW.evil.test"]
+)
+def test_markdown_makes_no_link_of_an_address(address):
+    shown = markdown(f"see {address}/x, or ann@evil.test")
+    assert shown.replace("\u2060", "") == f"see {address}/x, or ann@evil.test"
+    assert not re.search(r"://|www\.|@\w", shown, re.IGNORECASE)
 
 
 def test_markdown_shows_text_as_it_is_and_in_one_line():

@@ -8,7 +8,7 @@ import pytest
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.permissions import SYSTEM, Actor
 from definitions.quorum import digest
-from store import approvals, roles, users
+from store import approval_reach, approvals, roles, users
 from store.approval_views import ApprovalView, VoteView
 from tests.store.workflows.conftest import person
 
@@ -161,6 +161,18 @@ async def test_who_lost_the_right_before_voting_may_not(org: Any, lose: str) -> 
     assert await status(org, request) == "pending"
 
 
+async def test_who_was_asked_by_an_address_is_asked_whatever_becomes_of_the_address(org: Any) -> None:
+    await person(org.db, "eve", "admin")
+    request = await org.gated(approvers=["bo@example.org"], approval_type="singular")
+    await users.change(org.db, SYSTEM, org.bo.id, email="bo@elsewhere.example")
+    await users.change(org.db, SYSTEM, org.cy.id, email="bo@example.org")
+    assert await approval_reach.reject_unreachable(org.db) == 0
+    assert (await approvals.show(org.db, org.bo, request.id)).may_decide
+    with pytest.raises(NotPermitted, match="not among"):
+        await vote(org, request, org.cy)
+    assert (await vote(org, request, org.bo)).status == "approved"
+
+
 async def test_opsgate_itself_does_not_vote(org: Any) -> None:
     request = await org.gated()
     with pytest.raises(NotPermitted, match="Only a person"):
@@ -180,7 +192,7 @@ async def test_an_unknown_request_is_not_found(org: Any) -> None:
 
 async def test_a_comment_has_bounds(org: Any) -> None:
     request = await org.gated()
-    for comment in ("x" * 4001, "a\x00b"):
+    for comment in ("x" * 4001, "a\x00b", "half of \ud83d"):
         with pytest.raises(Invalid, match="comment"):
             await vote(org, request, org.bo, comment=comment)
 
