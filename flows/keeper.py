@@ -3,8 +3,8 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts. Deadlines, ticks, the audit chain and notices have rounds of
-their own: they don't need Prefect, and a call to it may hang for a minute.
+the next one; it never stops the other parts. Deadlines, ticks, the audit chain, notices and rotations
+have rounds of their own: they don't need Prefect, and a call to it, as one to a vault, may hang.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
 from store.wakes import notify
+from tasks import rotation
 
 _LOCK = 0x6F70736B
 """Advisory lock of the active keeper."""
@@ -89,7 +90,13 @@ class Keeper:
         log.info("this worker's keeper is active")
         beside = [
             asyncio.create_task(rounds(), name=f"opsgate-{rounds.__name__.strip('_')}")
-            for rounds in (self._deadline_rounds, self._tick_rounds, self._audit_rounds, self._notice_rounds)
+            for rounds in (
+                self._deadline_rounds,
+                self._tick_rounds,
+                self._audit_rounds,
+                self._notice_rounds,
+                self._rotation_rounds,
+            )
         ]
         number, loop = 0, asyncio.get_running_loop()
         checked = loop.time()
@@ -147,6 +154,11 @@ class Keeper:
     async def _notice_rounds(self) -> None:
         while True:
             await self._try("notices", lambda: notices.round_of(self.process))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _rotation_rounds(self) -> None:
+        while True:
+            await self._try("rotations", lambda: rotation.round_of(self.db))
             await asyncio.sleep(TICK_SECONDS)
 
     async def deadlines(self, number: int) -> None:
