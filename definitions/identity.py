@@ -29,6 +29,7 @@ FIELDS: dict[Source, str] = {
 
 _IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 Flag = Annotated[bool, Field(strict=True)]
+Rotator = Literal["vault", "host"]
 
 
 class IdentityApproval(BaseModel):
@@ -77,6 +78,22 @@ class Identity(BaseModel):
         """The mount, and the path within it."""
         mount = self.mount if self.mount is not None else self.path.partition("/")[0]
         return mount, self.path[len(mount) + 1 :]
+
+    @property
+    def rotated_by(self) -> Rotator | None:
+        """Who gives it a new credential: its vault alone, or its host, whose account has the password."""
+        if self.source == "database_static":
+            return "vault"
+        return "host" if self.source == "kv_password" and self.host is not None else None
+
+    @property
+    def why_not_rotated(self) -> str | None:
+        """None if Opsgate can have its credential replaced, else why it can't."""
+        if self.rotated_by is not None:
+            return None
+        if self.source == "kv_ssh_key":
+            return "A key is replaced where it is accepted, which Opsgate does not do: it can't be rotated."
+        return "The password of an account is set on its host, and none is named."
 
     def document(self) -> dict[str, object]:
         """The canonical document: `parse_identity` gives this identity back for it."""
@@ -130,12 +147,11 @@ def _check(identity: Identity) -> list[Problem]:
     if identity.requires_approval and identity.approval is None:
         message = "It requires an approval, and nobody is named who gives it."
         wrong("/approval", "missing-field", message, "Add `approval` with `approvers`.")
-    if identity.rotate_after_use and identity.source == "kv_ssh_key":
-        message = "A key is replaced where it is accepted, which Opsgate does not do: it can't be rotated."
-        wrong("/rotate_after_use", "not-possible", message, "Leave it out.")
-    if identity.rotate_after_use and identity.source == "kv_password" and identity.host is None:
-        message = "The password of an account is set on its host, and none is named."
-        wrong("/host", "missing-field", message, "Add `host`.")
+    if identity.rotate_after_use and identity.why_not_rotated is not None:
+        if identity.source == "kv_ssh_key":
+            wrong("/rotate_after_use", "not-possible", identity.why_not_rotated, "Leave it out.")
+        else:
+            wrong("/host", "missing-field", identity.why_not_rotated, "Add `host`.")
     return problems
 
 

@@ -12,7 +12,13 @@ from typing import Literal
 from definitions.harmless import visible
 
 Event = Literal[
-    "approval.asked", "approval.reminder", "approval.decided", "approval.expired", "instance.failed", "test"
+    "approval.asked",
+    "approval.reminder",
+    "approval.decided",
+    "approval.expired",
+    "instance.failed",
+    "identity.quarantined",
+    "test",
 ]
 
 EVENTS: dict[Event, str] = {
@@ -21,6 +27,7 @@ EVENTS: dict[Event, str] = {
     "approval.decided": "An approval was decided",
     "approval.expired": "Nobody decided an approval in time",
     "instance.failed": "An instance of a workflow failed",
+    "identity.quarantined": "The credential of an identity could not be replaced",
 }
 """What a channel can be told of."""
 
@@ -47,6 +54,8 @@ class Facts:
     deadline: datetime | None = None
     path: str = ""
     """Of the page it links to."""
+    reason: str = ""
+    """Why an identity is quarantined, in Opsgate's own words."""
 
 
 def remind_at(opened: datetime, deadline: datetime) -> datetime:
@@ -65,6 +74,8 @@ def text(event: Event, facts: Facts, public_url: str) -> tuple[str, str]:
     """Title and body, plain text; without a link when nobody said where the pages are."""
     if event == "test":
         return "Opsgate: a test", "This is what a notice of Opsgate looks like. Nothing is to be done."
+    if event == "identity.quarantined":
+        return _quarantined(facts, public_url)
     run = f"{_plain(facts.workflow)} #{facts.instance_id}" if facts.instance_id else _plain(facts.workflow)
     hosts = "1 host" if facts.hosts == 1 else f"{facts.hosts} hosts"
     what = f"Workflow {run}, started by" if run else "Asked for by"
@@ -72,9 +83,22 @@ def text(event: Event, facts: Facts, public_url: str) -> tuple[str, str]:
     if event in ("approval.asked", "approval.reminder") and facts.deadline is not None:
         moment = facts.deadline.astimezone(UTC)
         lines.append(f"If nobody decides by {moment:%Y-%m-%d %H:%M} UTC, it counts as rejected.")
-    if public_url and facts.path:
-        lines.append(f"See it: {public_url.rstrip('/')}{facts.path}")
+    lines += _link(facts, public_url)
     return f"{_heading(event, facts.status)}: {_plain(facts.title) or run}", "\n".join(lines)
+
+
+def _quarantined(facts: Facts, public_url: str) -> tuple[str, str]:
+    name = _plain(facts.title)
+    lines = [
+        f"Opsgate could not have the credential of {name} replaced: {_plain(facts.reason)}",
+        f"Nobody can check it out until `opsgate identity rotate {name}` has worked.",
+        *_link(facts, public_url),
+    ]
+    return f"Quarantined: {name}", "\n".join(lines)
+
+
+def _link(facts: Facts, public_url: str) -> list[str]:
+    return [f"See it: {public_url.rstrip('/')}{facts.path}"] if public_url and facts.path else []
 
 
 def _heading(event: Event, status: str) -> str:

@@ -3,9 +3,9 @@
 One loop in every worker, of which one is active (advisory lock). Level-triggered: each round
 reads from the facts what is to be done, so a lost notification, a dead worker or an engine
 outage costs seconds, never an instance. A failing part of a round is logged and tried again in
-the next one; it never stops the other parts. Deadlines, ticks, the audit chain and notices have rounds of
-their own: they don't need Prefect, and a call to it may hang for a minute. So have decisions, which are
-shown in Prefect when what they set going goes.
+the next one; it never stops the other parts. Deadlines, ticks, the audit chain, notices and rotations
+have rounds of their own: they don't need Prefect, and a call to it, as one to a vault, may hang. So have
+decisions, which are shown in Prefect when what they set going goes.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
 from store.wakes import notify
+from tasks import rotation
 
 _LOCK = 0x6F70736B
 """Advisory lock of the active keeper."""
@@ -106,6 +107,7 @@ class Keeper:
                 self._audit_rounds,
                 self._notice_rounds,
                 self._decision_rounds,
+                self._rotation_rounds,
             )
         ]
         number, loop = 0, asyncio.get_running_loop()
@@ -169,6 +171,11 @@ class Keeper:
     async def _decision_rounds(self) -> None:
         while True:
             await self._try("decisions in Prefect", lambda: decisions.round_of(self.process, self.client))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _rotation_rounds(self) -> None:
+        while True:
+            await self._try("rotations", lambda: rotation.round_of(self.db))
             await asyncio.sleep(TICK_SECONDS)
 
     async def deadlines(self, number: int) -> None:

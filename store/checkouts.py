@@ -3,8 +3,9 @@
 Holds who, why and which identity at which version, never a secret. Every change locks the identity's
 row: so an exclusive one is held once at most, and its queue moves in order. A checkout ends by a step,
 a person, its time, or with its instance or its jobs (`store.job_checkouts`), whichever comes first;
-whatever waits for its turn comes in then. Locks are taken in the order instance, job, request, identity;
-so an instance or job whose checkout somebody else has changed hears of it afterwards, by `tell`.
+whatever waits for its turn comes in then, or when the credential has been replaced if it is to be. Locks
+are taken in the order instance, job, request, identity; so an instance or job whose checkout somebody else
+has changed hears of it afterwards, by `tell`.
 """
 
 from dataclasses import dataclass
@@ -67,6 +68,9 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         return Requested(known["id"], CheckoutStatus(known["status"]), identity, not known["ready"])
     if row["archived_at"] is not None:
         raise Conflict(f"The identity {row['name']} is archived.")
+    quarantine = await identities.why_quarantined(tx, row["id"])
+    if quarantine is not None:
+        raise Conflict(quarantine)
     identity = await IDENTITIES.load_version(tx, row["id"], row["version"])
     person = wanted.for_id
     if wanted.instance_id is not None:
@@ -89,7 +93,7 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         person,
     )
     await _note(tx, SYSTEM, "request", checkout_id)
-    await _let_in(tx, row["id"])
+    await let_in(tx, row["id"])
     status = await tx.fetchval("SELECT status FROM checkouts WHERE id = $1", checkout_id)
     return Requested(checkout_id, CheckoutStatus(status), identity, identity.requires_approval)
 
@@ -109,7 +113,7 @@ async def approve(tx: Tx, checkout_id: int) -> None:
     row = await _lock(tx, checkout_id)
     if row["status"] == CheckoutStatus.REQUESTED:
         await tx.execute("UPDATE checkouts SET ready = true WHERE id = $1", checkout_id)
-        await _let_in(tx, row["identity_id"])
+        await let_in(tx, row["identity_id"])
 
 
 async def refuse(tx: Tx, checkout_id: int, status: CheckoutStatus, reason: str) -> None:
@@ -208,16 +212,36 @@ async def _end(tx: Tx, actor: Actor, row: Row, status: CheckoutStatus, reason: s
         reason,
     )
     await _note(tx, actor, status, row["id"], reason=reason)
-    await _let_in(tx, row["identity_id"])
+    if row["status"] == CheckoutStatus.ACTIVE:
+        await _rotate_after_use(tx, row)
+    await let_in(tx, row["identity_id"])
 
 
-async def _let_in(tx: Tx, identity_id: int) -> None:
+async def _rotate_after_use(tx: Tx, row: Row) -> None:
+    version = await tx.fetchval("SELECT version FROM identities WHERE id = $1", row["identity_id"])
+    if (await IDENTITIES.load_version(tx, row["identity_id"], version)).rotate_after_use:
+        await identities.mark_for_rotation(tx, row["identity_id"], f"It was used by checkout {row['id']}.")
+
+
+async def refuse_waiting(tx: Tx, identity_id: int, reason: str) -> None:
+    """Refuse whatever waits for an identity, whose row the caller has locked: it will not be its turn."""
+    rows = await tx.fetch(
+        "SELECT id FROM checkouts WHERE identity_id = $1 AND status = 'requested' ORDER BY id", identity_id
+    )
+    for row in rows:
+        await refuse(tx, row["id"], CheckoutStatus.FAILED, reason)
+
+
+async def let_in(tx: Tx, identity_id: int) -> None:
     """Make active what waits for its turn alone: all of it, of an exclusive identity the first when nobody
-    holds it. The caller has locked the identity's row."""
+    holds it, and none while the credential is to be replaced. The caller has locked the identity's row."""
     rows = await tx.fetch(
         """UPDATE checkouts c SET status = 'active', active_at = now(), news = true,
                   deadline = now() + minutes * interval '1 minute'
-           WHERE identity_id = $1 AND status = 'requested' AND ready AND (NOT exclusive OR (
+           WHERE identity_id = $1 AND status = 'requested' AND ready
+             AND EXISTS (SELECT FROM identities i WHERE i.id = $1
+                         AND i.rotation_due_at IS NULL AND i.quarantined_at IS NULL)
+             AND (NOT exclusive OR (
                NOT EXISTS (SELECT FROM checkouts h WHERE h.identity_id = $1 AND h.status = 'active')
                AND id = (SELECT min(f.id) FROM checkouts f
                          WHERE f.identity_id = $1 AND f.status = 'requested' AND f.ready)))

@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -33,6 +33,9 @@ def _whole(digits: str) -> int | float:
 
 _INTEGER_DIGITS = len(str(-LARGEST_INTEGER))
 _decode = json.JSONDecoder(parse_int=_whole).decode
+
+
+_SETTINGS = {"jit": "off"}
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
@@ -72,7 +75,7 @@ class Database:
             max_size=max_size,
             init=_prepare,
             reset=_leave_as_is,
-            server_settings={"application_name": name, "jit": "off"},
+            server_settings={"application_name": name, **_SETTINGS},
         )
         return cls(pool, dsn, keys)
 
@@ -94,6 +97,17 @@ class Database:
         """A connection in autocommit, for reads. Who locks something for the session terminates it."""
         async with self._pool.acquire() as connection:
             yield connection
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[Tx]:
+        """A connection of its own, which ends with the block: to hold a lock while something slow is asked
+        without keeping one of the pool."""
+        connection = await asyncpg.connect(self.dsn, server_settings=_SETTINGS)
+        try:
+            await _prepare(connection)
+            yield cast(Tx, connection)
+        finally:
+            connection.terminate()
 
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """All rows of one query."""

@@ -24,6 +24,12 @@ POINTS: dict[str, str] = {
     "worker.cancelling": "a cancel has been seen, the instance has not ended yet",
     "worker.ended": "the end of the instance is committed, Prefect shows its run as open",
     "worker.resumed": "an instance that was resumed is taken up, no step of it has begun",
+    "rotation.begun": "an identity's turn has come, its vault has not been asked",
+    "rotation.vault_turned": "the vault has given a database role a new password, nobody has noted it",
+    "rotation.pending_written": "the next password is in the vault as the pending one, no job sets it yet",
+    "rotation.job_dispatched": "the job that sets the pending password is committed",
+    "rotation.set_on_host": "the host has the pending password, the vault shows the one before as current",
+    "rotation.made_current": "the vault shows the new password as current, nobody has noted it",
 }
 """Every point and the moment it stands for. Tests assert that each one was hit."""
 

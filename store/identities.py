@@ -1,24 +1,37 @@
 """Privileged identities: whose credential lies where, who may use it, versioned. Holds no credential.
 
 While a published workflow checks an identity out, or a script runs as it, its name stays and it is not
-archived.
+archived. That its credential is due to be replaced is marked here; how that goes on is `store.rotations`.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from definitions.errors import Conflict, Invalid
 from definitions.identity import Identity
 from definitions.nearest import pointer_to
+from definitions.permissions import SYSTEM, Actor
 from definitions.problems import Problem
 from definitions.quorum import shortfall
-from store import people
+from store import audit, people
 from store.connection import Row, Tx
 from store.references import listed
 from store.versioned import Versioned, VersionView
 
 
 class IdentityView(VersionView[Identity]):
-    """An identity at one version."""
+    """An identity at one version, and how its credential stands now."""
+
+    rotated_at: datetime | None
+    """When Opsgate has last had its credential replaced."""
+    rotation_due_at: datetime | None
+    """Since when it is to be replaced; until it is, nobody else gets it."""
+    rotation_reason: str | None
+    rotation_error: str
+    """Why the last try failed; empty after one that did not."""
+    quarantined_at: datetime | None
+    """Since when nobody may check it out, because its credential could not be replaced."""
+    quarantine_reason: str | None
 
 
 async def _check(tx: Tx, new: Identity, before: Identity | None) -> None:
@@ -122,10 +135,59 @@ async def why_not_use(tx: Tx, identity: Identity, user_id: int) -> str | None:
     return f"The identity {identity.name} is for {', '.join(identity.used_by)}."
 
 
+async def mark_for_rotation(tx: Tx, identity_id: int, why: str, actor: Actor = SYSTEM) -> bool:
+    """Have its credential replaced as soon as nobody holds it. A mark that stands already stays, with its
+    reason; False if Opsgate can't have it replaced."""
+    row = await tx.fetchrow(
+        "SELECT name, version, rotation_due_at FROM identities WHERE id = $1 FOR UPDATE", identity_id
+    )
+    assert row is not None
+    identity = await IDENTITIES.load_version(tx, identity_id, row["version"])
+    if identity.why_not_rotated is not None:
+        return False
+    if row["rotation_due_at"] is None:
+        await tx.execute(
+            """UPDATE identities SET rotation_due_at = clock_timestamp(), rotation_reason = $2,
+                   rotation_not_before = now(), rotation_failures = 0
+               WHERE id = $1""",
+            identity_id,
+            why,
+        )
+        await audit.record(
+            tx, actor, "identity.rotation_due", "identity", identity_id, name=row["name"], why=why
+        )
+    return True
+
+
+async def why_quarantined(tx: Tx, identity_id: int) -> str | None:
+    """None if the identity may be checked out, else a sentence that says why nobody may."""
+    row = await tx.fetchrow("SELECT name, quarantine_reason FROM identities WHERE id = $1", identity_id)
+    if row is None or row["quarantine_reason"] is None:
+        return None
+    return (
+        f"The identity {row['name']} is quarantined until it is rotated, for its credential could not be "
+        f"replaced: {row['quarantine_reason']}"
+    )
+
+
 def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
     return Problem(pointer=pointer, code=code, message=message, fix=fix)
 
 
 IDENTITIES = Versioned(
-    "identity", "identities", Identity, IdentityView, check=_check, needed_by=_needed_by, realm="pam_vaults"
+    "identity",
+    "identities",
+    Identity,
+    IdentityView,
+    check=_check,
+    needed_by=_needed_by,
+    realm="pam_vaults",
+    facts=(
+        "rotated_at",
+        "rotation_due_at",
+        "rotation_reason",
+        "rotation_error",
+        "quarantined_at",
+        "quarantine_reason",
+    ),
 )

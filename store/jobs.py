@@ -185,8 +185,8 @@ async def retry(db: Database, actor: Actor, job_id: int) -> JobView:
             )
         if sealed_values.are_erased(job):
             raise Conflict(
-                f"The secret values of job {job_id} were erased {sealed_values.RETRY_DAYS} days after its "
-                "end: dispatch it anew, and give them."
+                f"The secret values of job {job_id} are erased, at the latest {sealed_values.RETRY_DAYS} "
+                "days after its end: dispatch it anew, and give them."
             )
         if not await targets.by_ids(tx, [job["host_id"]]):
             raise Conflict(f"The host of job {job_id} was decommissioned; nobody would pick it up.")

@@ -53,6 +53,8 @@ class Audience(NamedTuple):
     facts: Facts
     people: list[int]
     roles: list[int]
+    sees: str = "workflows.view"
+    """The permission that shows them the page."""
 
 
 async def expand(db: Database, errand: Errand, public_url: str) -> int:
@@ -63,8 +65,7 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
     event: Event = errand.payload["event"]
     subject_id: int = errand.payload["subject_id"]
     async with db.transaction() as tx:
-        of_instance = event == "instance.failed"
-        found = await (_of_instance(tx, subject_id) if of_instance else _of_request(tx, event, subject_id))
+        found = await _audience(tx, event, subject_id)
         made: list[Row] = []
         if found is not None:
             title, body = notices.text(event, found.facts, public_url)
@@ -75,7 +76,7 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
                    WHERE $1 = ANY (c.events) AND c.sealed_url IS NOT NULL
                      AND (c.role_id = ANY ($6) OR (c.user_id = ANY ($5) AND u.disabled_at IS NULL AND EXISTS (
                          SELECT 1 FROM user_roles ur JOIN roles r ON r.id = ur.role_id
-                         WHERE ur.user_id = u.id AND 'workflows.view' = ANY (r.permissions))))
+                         WHERE ur.user_id = u.id AND $7 = ANY (r.permissions))))
                    ORDER BY c.id ON CONFLICT (event, mark) DO NOTHING RETURNING id""",
                 event,
                 f"{event}:{subject_id}#{errand.id}",
@@ -83,9 +84,20 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
                 body,
                 found.people,
                 found.roles,
+                found.sees,
             )
         await outbox.done(tx, errand)
     return len(made)
+
+
+async def _audience(tx: Tx, event: Event, subject_id: int) -> Audience | None:
+    match event:
+        case "instance.failed":
+            return await _of_instance(tx, subject_id)
+        case "identity.quarantined":
+            return await _of_identity(tx, subject_id)
+        case _:
+            return await _of_request(tx, event, subject_id)
 
 
 async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
@@ -136,6 +148,22 @@ async def _of_instance(tx: Tx, instance_id: int) -> Audience | None:
     path = f"/instances/{instance_id}"
     facts = Facts(row["name"], instance_id, row["started_by_name"], row["hosts"], path=path)
     return Audience(facts, people, row["roles"])
+
+
+async def _of_identity(tx: Tx, identity_id: int) -> Audience | None:
+    """Who looks after vaults, and the roles that do; nobody once it is lifted."""
+    row = await tx.fetchrow(
+        """SELECT i.name, i.quarantine_reason,
+                  ARRAY(SELECT id FROM roles WHERE 'pam_vaults.manage' = ANY (permissions)) AS roles,
+                  ARRAY(SELECT DISTINCT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id
+                        WHERE 'pam_vaults.manage' = ANY (r.permissions)) AS people
+           FROM identities i WHERE i.id = $1 AND i.quarantined_at IS NOT NULL""",
+        identity_id,
+    )
+    if row is None:
+        return None
+    facts = Facts("", None, "", 0, title=row["name"], reason=row["quarantine_reason"])
+    return Audience(facts, row["people"], row["roles"], sees="pam_vaults.view")
 
 
 class Parcel(NamedTuple):

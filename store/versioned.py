@@ -51,6 +51,8 @@ class VersionRow(BaseModel):
     version: int
     language: str | None
     """Of a script or a library."""
+    quarantined_at: datetime | None = None
+    """Of an identity that nobody may check out until it is rotated."""
     archived: bool
     created_at: datetime
     created_by_name: str | None
@@ -69,18 +71,22 @@ class Versioned(Generic[D]):
         check: Callable[[Tx, D, D | None], Awaitable[None]],
         needed_by: Callable[[Tx, Row], Awaitable[Sequence[str]]],
         realm: str = "scripts",
+        facts: Sequence[str] = (),
     ) -> None:
         """`check(tx, new, before)` refuses what must not be saved; `needed_by` names what an archived
-        one would be missed by; `realm`: the permissions it takes, before `.view` and `.manage`."""
+        one would be missed by; `realm`: the permissions it takes, before `.view` and `.manage`; `facts`:
+        the columns of the table that `view` has besides."""
         self.noun, self.table = noun, table
         self.model: type[D] = model
         self.view: type[VersionView[D]] = view
         self._check: Callable[[Tx, D, D | None], Awaitable[None]] = check
         self._needed_by = needed_by
+        self._facts = "".join(f", d.{column}" for column in facts)
         self.sees, self.changes = f"{realm}.view", f"{realm}.manage"
         self._rows = f"""
             SELECT d.id, d.name, v.version, v.definition ->> 'language' AS language,
-                   d.archived_at IS NOT NULL AS archived, v.created_at, u.name AS created_by_name
+                   d.archived_at IS NOT NULL AS archived, v.created_at, u.name AS created_by_name,
+                   (to_jsonb(d) ->> 'quarantined_at')::timestamptz AS quarantined_at
             FROM {table} d JOIN {noun}_versions v ON v.{noun}_id = d.id
             LEFT JOIN users u ON u.id = v.created_by
             """
@@ -259,6 +265,7 @@ class Versioned(Generic[D]):
         row = await tx.fetchrow(
             f"""SELECT d.id, d.name, v.version, d.version AS newest_version, v.definition,
                        d.archived_at IS NOT NULL AS archived, v.created_at, u.name AS created_by_name
+                       {self._facts}
                 FROM {self.table} d
                 JOIN {self.noun}_versions v ON v.{self.noun}_id = d.id AND v.version = coalesce($2, d.version)
                 LEFT JOIN users u ON u.id = v.created_by WHERE d.id = $1""",

@@ -1,26 +1,27 @@
 """Speaks to a vault, HashiCorp's or OpenBao: KV v2 and static roles of databases. Nobody else does.
 
 Every call ends: each try has a deadline, what may pass is tried again, and what is refused says which
-of five things is wrong, in a sentence without the secret. Signs in anew for every call: no token rests.
+of six things is wrong, in a sentence without the secret. Signs in anew for every call: no token rests.
 """
 
 import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import hvac
 import requests
 from hvac import exceptions
 
-from definitions.errors import Unavailable
 from definitions.identity import FIELDS, Identity
 from definitions.vault import AppRoleAuth, Vault
 from tasks.secret_places import read_place
+from tasks.vault_errors import NO_VAULT, PASSING, Kind, explained
+from tasks.vault_errors import VaultRefusal as VaultRefusal
+from tasks.vault_line import Line
 
 T = TypeVar("T")
-Kind = Literal["sealed", "unreachable", "denied", "not_found", "unfit"]
 
 TRY_SECONDS = (3.0, 8.0)
 """To connect, and between two parts of an answer."""
@@ -28,17 +29,6 @@ PAUSES = (0.3, 1.0)
 """Before the second and the third try."""
 MOST_SECONDS = 30.0
 """After which a call is given up, whatever the vault does."""
-
-
-class VaultRefusal(Unavailable):
-    """The vault did not give it; `kind` says why."""
-
-    def __init__(self, kind: Kind, message: str) -> None:
-        super().__init__(message)
-        self.kind: Kind = kind
-
-
-_PASSING: tuple[Kind, ...] = ("sealed", "unreachable")
 
 
 @dataclass(frozen=True)
@@ -49,6 +39,15 @@ class Credential:
     secret: str = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
     """Of an ssh key, if it has one."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """The next password of an account, and the version of the secret in which it stands beside the one in
+    force. Not to be kept, printed or logged."""
+
+    version: int
+    password: str = field(repr=False)
 
 
 class VaultClient:
@@ -75,28 +74,40 @@ class VaultClient:
 
         await self._call(turn)
 
+    async def propose(self, identity: Identity, password: str) -> Pending:
+        """Put the next password of an account beside the one in force; one that stands there already stays,
+        for a host may have it."""
+        return await self._call(lambda client: self._proposed(client, identity, password))
+
+    async def settle(self, identity: Identity, version: int) -> None:
+        """Make the password current that is the pending one in a version: the host has it. Nothing is left
+        to do if it is so already; a secret that was written anew meanwhile is `changed`."""
+        await self._call(lambda client: self._settled(client, identity, version))
+
     # -- calling -------------------------------------------------------------------------------
     async def _call(self, work: Callable[[hvac.Client], T]) -> T:
+        line = Line()
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._tried, work), MOST_SECONDS)
+            return await asyncio.wait_for(asyncio.to_thread(self._tried, work, line), MOST_SECONDS)
         except TimeoutError:
             self._refuse("unreachable", f"did not finish its answer within {MOST_SECONDS:.0f} s")
+        finally:
+            line.cut()  # nobody waits for the thread any more: it ends
 
-    def _tried(self, work: Callable[[hvac.Client], T]) -> T:
+    def _tried(self, work: Callable[[hvac.Client], T], line: Line) -> T:
         for pause in (*PAUSES, None):
             try:
-                return self._once(work)
+                return self._once(work, line)
             except VaultRefusal as refusal:
-                if refusal.kind not in _PASSING or pause is None:
+                if refusal.kind not in PASSING or pause is None or line.is_cut:
                     raise
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _once(self, work: Callable[[hvac.Client], T]) -> T:
-        with requests.Session() as session:
-            # Neither proxies nor .netrc of whoever runs us; a redirect would carry the token elsewhere.
-            session.trust_env = False
+    def _once(self, work: Callable[[hvac.Client], T], line: Line) -> T:
+        with line.session() as session:
             session.verify = self._vault.ca_file or True
+            # A redirect would carry the token elsewhere.
             client = hvac.Client(
                 url=self._vault.address,
                 token="",
@@ -109,9 +120,9 @@ class VaultClient:
                 self._sign_in(client)
                 return work(client)
             except (exceptions.VaultError, requests.RequestException, OSError) as error:
-                self._explain(error)
+                self._refuse(*explained(error, self._vault.namespace))
             except (KeyError, TypeError, AttributeError, ValueError):
-                self._refuse("unfit", "answers as no vault does: is the address right?")
+                self._refuse("unfit", NO_VAULT)
 
     def _sign_in(self, client: hvac.Client) -> None:
         auth = self._vault.auth
@@ -121,40 +132,22 @@ class VaultClient:
         secret_id = self._secret_in(auth.secret_id)
         try:
             client.auth.approle.login(auth.role_id, secret_id, mount_point=auth.mount)
-        except exceptions.InvalidRequest:
+        except exceptions.InvalidRequest as error:
+            if "role or secret ID" not in str(error):
+                raise
             self._refuse("denied", "does not know the AppRole: its role id or its secret id is wrong or over")
 
-    def _explain(self, error: Exception) -> NoReturn:
-        """The error in our words: what the vault or the library say may hold what was asked for."""
-        if isinstance(error, exceptions.VaultDown):
-            self._refuse("sealed", "is sealed: unseal it")
-        if isinstance(error, exceptions.VaultNotInitialized):
-            self._refuse("sealed", "is not initialised")
-        if isinstance(error, exceptions.Forbidden | exceptions.Unauthorized):
-            self._refuse("denied", "refuses: the token is not valid, or its policy does not allow this")
-        if isinstance(error, exceptions.InvalidPath) or "unknown role" in str(error):
-            self._refuse("not_found", "has nothing at that path")
-        if isinstance(error, exceptions.InvalidRequest):
-            self._refuse("unfit", "does not take the request: is the engine of the kind the identity says?")
-        if isinstance(error, requests.exceptions.SSLError):
-            self._refuse("unreachable", "shows a certificate that is not trusted here: see `ca_file`")
-        if isinstance(error, exceptions.VaultError):
-            self._refuse("unreachable", f"is in trouble ({type(error).__name__})")
-        if isinstance(error, requests.Timeout):
-            self._refuse("unreachable", "does not answer in time")
-        if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
-            self._refuse("unreachable", "can't be asked: its `ca_file` can't be read here")
-        self._refuse("unreachable", "does not answer")
-
     def _refuse(self, kind: Kind, said: str) -> NoReturn:
-        raise VaultRefusal(kind, f"The vault {self._vault.name} at {self._vault.address} {said}.") from None
+        message = f"The vault {self._vault.name} at {self._vault.address} {said}"
+        raise VaultRefusal(kind, message if message.endswith("?") else f"{message}.") from None
 
     # -- what is asked -------------------------------------------------------------------------
     def _tested(self, client: hvac.Client) -> str:
         found: dict[str, Any] = client.auth.token.lookup_self()["data"]
         policies = ", ".join(sorted(map(str, found.get("policies") or []))) or "none"
         left = found.get("ttl") or 0
-        until = f"its token is good for {left // 60} more minutes" if left else "its token does not end"
+        ends = left or found.get("expire_time")
+        until = f"its token is good for {left // 60} more minutes" if ends else "its token does not end"
         return (
             f"The vault {self._vault.name} at {self._vault.address} knows Opsgate, "
             f"with the policies: {policies}; {until}."
@@ -162,17 +155,63 @@ class VaultClient:
 
     def _credential(self, client: hvac.Client, identity: Identity) -> Credential:
         mount, path = identity.place
-        name = identity.field or FIELDS[identity.source]
+        name = _field(identity)
         if identity.source == "database_static":
             found = client.secrets.database.get_static_credentials(path, mount_point=mount)["data"]
             if found["username"] != identity.username:
                 self._refuse("unfit", f"gives another user at {identity.path} than {identity.name} says")
         else:
-            kv = client.secrets.kv.v2
-            answer = kv.read_secret_version(path, mount_point=mount, raise_on_deleted_version=True)
-            found = answer["data"]["data"]
+            _version, found = self._secret(client, identity)
         secret = found.get(name)
         if not isinstance(secret, str) or not secret:
             self._refuse("not_found", f"has no text `{name}` at {identity.path}")
         passphrase = found.get("passphrase") if identity.source == "kv_ssh_key" else None
         return Credential(identity.username, secret, passphrase)
+
+    # -- the next password of an account -------------------------------------------------------
+    def _proposed(self, client: hvac.Client, identity: Identity, password: str) -> Pending:
+        version, found = self._secret(client, identity)
+        name = _pending(identity)
+        if isinstance(found.get(name), str):
+            return Pending(version, found[name])
+        return Pending(self._put(client, identity, {**found, name: password}, version), password)
+
+    def _settled(self, client: hvac.Client, identity: Identity, version: int) -> None:
+        name = _pending(identity)
+        set_on_host = self._secret(client, identity, version)[1].get(name)
+        newest, found = self._secret(client, identity)
+        rest = {field: value for field, value in found.items() if field != name}
+        if set_on_host is None or set_on_host not in (found.get(name), rest.get(_field(identity))):
+            self._refuse("changed", f"has another secret at {identity.path} than its host was given")
+        if name in found:
+            self._put(client, identity, {**rest, _field(identity): set_on_host}, newest)
+
+    def _secret(
+        self, client: hvac.Client, identity: Identity, version: int | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """A version of a secret of KV v2, the newest unless another is asked for, and its number."""
+        mount, path = identity.place
+        answer = client.secrets.kv.v2.read_secret_version(
+            path, version=version, mount_point=mount, raise_on_deleted_version=True
+        )
+        return answer["data"]["metadata"]["version"], dict(answer["data"]["data"])
+
+    def _put(self, client: hvac.Client, identity: Identity, secret: dict[str, Any], newest: int) -> int:
+        """Write the version after the newest, unless somebody else has; its number."""
+        mount, path = identity.place
+        try:
+            answer = client.secrets.kv.v2.create_or_update_secret(path, secret, cas=newest, mount_point=mount)
+        except exceptions.InvalidRequest as error:
+            if "check-and-set" in str(error):
+                self._refuse("changed", f"was given another secret at {identity.path} meanwhile")
+            raise
+        written: int = answer["data"]["version"]
+        return written
+
+
+def _field(identity: Identity) -> str:
+    return identity.field or FIELDS[identity.source]
+
+
+def _pending(identity: Identity) -> str:
+    return f"pending_{_field(identity)}"

@@ -9,7 +9,8 @@ from definitions.permissions import Actor, require
 from store import audit
 from store.connection import Database
 from store.vaults import VAULTS
-from tasks.vault import Kind, VaultClient, VaultRefusal
+from tasks.vault import VaultClient
+from tasks.vault_errors import Kind, VaultRefusal
 
 
 class VaultTest(BaseModel):

@@ -15,5 +15,6 @@ add_routes(router, IDENTITIES, parse_identity)
 
 @router.post("/{ref}/rotate", permission="pam_vaults.manage")
 async def rotate(db: Db, actor: Person, ref: str) -> Rotated:
-    """Let the vault give it a new credential. 409 while it is checked out; 503 when the vault refuses."""
+    """Have its credential replaced, and wait for that up to 20 s; when it works, it ends a quarantine. 409
+    while it is checked out; 503 says why it failed."""
     return await rotation.rotate(db, actor, ref)

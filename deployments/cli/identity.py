@@ -9,12 +9,12 @@ from deployments.cli.versioned import Name, add_verbs
 
 app = App(name="identity", help_format="plaintext")
 
-add_verbs(app, "/identities")
+add_verbs(app, "/identities", ("id", "name", "version", "quarantined_at", "created_at", "created_by_name"))
 
 
 @app.command
 def rotate(name: Name, /, *, json: Json = False) -> None:
-    """Let its vault give it a new credential; refused while it is checked out."""
+    """Have its credential replaced, which ends a quarantine; refused while it is checked out."""
     found = Connection.find().post(f"/identities/{segment(name)}/rotate")
     if json:
         print_json(found)

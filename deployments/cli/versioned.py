@@ -15,9 +15,9 @@ Version = Annotated[int, Parameter(help="The number of a version.")]
 _COLUMNS = ("id", "name", "version", "language", "created_at", "created_by_name")
 
 
-def add_verbs(app: App, path: str) -> None:
-    """list, show, versions, diff, rollback, archive of what lies under `path`."""
-    _add_reading(app, path)
+def add_verbs(app: App, path: str, columns: Sequence[str] = _COLUMNS) -> None:
+    """list, show, versions, diff, rollback, archive of what lies under `path`; `columns` of the list."""
+    _add_reading(app, path, columns)
     add_versions(app, path, "version", ("version", "created_at", "created_by_name", "language"))
 
     @app.command
@@ -30,11 +30,11 @@ def add_verbs(app: App, path: str) -> None:
             print(f"{name} is archived.")
 
 
-def _add_reading(app: App, path: str) -> None:
+def _add_reading(app: App, path: str, columns: Sequence[str]) -> None:
     @app.command(name="list")
     def list_(*, archived: bool = False, limit: Limit = 100, json: Json = False) -> None:
         """List them, the newest first; with --archived those that are hidden."""
-        print_rows(Connection.find().items(path, limit, archived=archived), _COLUMNS, as_json=json)
+        print_rows(Connection.find().items(path, limit, archived=archived), columns, as_json=json)
 
     @app.command
     def show(name: Name, /, *, version: Version | None = None, json: Json = False) -> None:

@@ -45,7 +45,11 @@ ELSEWHERE = {"worker.forked", "worker.cancelling", "worker.resumed", "worker.dea
 where the step is moved by hand: `tests/tasks/test_host_jobs.py`."""
 
 
-@pytest.mark.parametrize("point", sorted(POINTS.keys() - ELSEWHERE - {*ROLLING}))
+ROTATING = {point for point in POINTS if point.startswith("rotation.")}
+"""Points of no step: `tests/acceptance/test_rotation.py`."""
+
+
+@pytest.mark.parametrize("point", sorted(POINTS.keys() - ELSEWHERE - ROTATING - {*ROLLING}))
 def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     workflows: LiveStack, ledger: Ledger, point: str
 ) -> None:

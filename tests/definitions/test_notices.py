@@ -52,7 +52,16 @@ def test_what_could_run_read_or_hide_something_is_refused_and_not_repeated(url: 
     assert "DELETE" not in said
 
 
-@pytest.mark.parametrize("event", list(EVENTS))
+def test_a_quarantine_says_of_whom_why_and_how_it_ends() -> None:
+    facts = Facts("", None, "", 0, title="db_admin", path="/x", reason="The vault main is sealed.")
+    title, body = text("identity.quarantined", facts, "https://ops.example.org")
+    assert title == "Quarantined: db_admin"
+    assert "replaced: The vault main is sealed." in body
+    assert "until `opsgate identity rotate db_admin` has worked" in body
+    assert "See it: https://ops.example.org/x" in body
+
+
+@pytest.mark.parametrize("event", [event for event in EVENTS if event != "identity.quarantined"])
 def test_a_text_says_what_for_whom_and_where_to_look(event: Event) -> None:
     title, body = text(event, FACTS, "https://ops.example.org/")
     assert title.endswith(": Deploy release 7?")

@@ -39,11 +39,33 @@ class LiveVault:
         answer = self.ask("POST", f"/secret/data/{path}", {"data": secret})
         assert answer.status_code == 200, answer.text
 
+    def secret(self, path: str) -> tuple[int, dict[str, str]]:
+        """The newest version of a secret of KV v2: its number, and what is in it."""
+        answer = self.ask("GET", f"/secret/data/{path}")
+        assert answer.status_code == 200, answer.text
+        found = answer.json()["data"]
+        return found["metadata"]["version"], found["data"]
+
+    def password_of(self, role: str) -> str:
+        """What the vault says is the password of a static role."""
+        answer = self.ask("GET", f"/database/static-creds/{role}")
+        assert answer.status_code == 200, answer.text
+        password: str = answer.json()["data"]["password"]
+        return password
+
+    def login_url(self, role: str) -> str:
+        """Where the role of `static_role` logs in."""
+        return self.postgres.url("postgres", role)
+
     async def static_role(self, role: str) -> None:
         """A role of the vault's own cluster, whose password the vault looks after from now on."""
+        rules = self.folder.path / "postgres" / "pg_hba.conf"
+        # Otherwise the cluster asks the kernel who connects, and nobody for a password.
+        rules.write_text(f"local all {role} scram-sha-256\n{rules.read_text()}")
         connection = await asyncpg.connect(self.postgres.url("postgres"))
         try:
             await connection.execute(f"CREATE ROLE {role} LOGIN")
+            await connection.execute("SELECT pg_reload_conf()")
         finally:
             await connection.close()
         config = {"plugin_name": "postgresql-database-plugin", "allowed_roles": "*"}

@@ -1,0 +1,18 @@
+"""Credentials are replaced after use, and an identity whose can't be is quarantined."""
+
+from store.migrations.sql_file import run_beside
+
+revision = "0013"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Run the file of the same name, whole."""
+    run_beside(__file__)
+
+
+def downgrade() -> None:
+    """A backup is the way back."""
+    raise RuntimeError("restore the backup taken before the upgrade")
