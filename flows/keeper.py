@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import FlowRun
 from flows import notices, prefect_runs, schedules
 from flows.deploy import deploy
 from flows.process import EngineProcess, log
-from store import approval_reach, approvals, audit_chain, channels, checkouts, jobs, outbox
+from store import approval_reach, approvals, audit_chain, channels, checkout_jobs, checkouts, jobs, outbox
 from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
@@ -154,6 +154,7 @@ class Keeper:
         await self._try("approvals", lambda: approvals.expire_due(self.db))
         await self._try("checkouts", lambda: checkouts.end_overdue(self.db))
         await self._try("news of checkouts", lambda: checkouts.tell(self.db))
+        await self._try("jobs without a checkout", lambda: checkout_jobs.end_without(self.db))
         if number % 15 == 0:
             await self._try("approvals out of reach", lambda: approval_reach.reject_unreachable(self.db))
         if number % 5 == 0:

@@ -3,11 +3,13 @@
 A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from definitions import quorum
 from definitions.errors import Conflict, Invalid
+from definitions.identity import IdentityApproval
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
@@ -32,7 +34,21 @@ from store.visits import Visits
 from store.votes import decide, vote
 from store.wakes import notify
 
-__all__ = ["electorate", "expire_due", "listing", "open_request", "show", "vote", "withdraw_all"]
+__all__ = [
+    "Question",
+    "ask",
+    "electorate",
+    "expire_due",
+    "listing",
+    "open_request",
+    "show",
+    "vote",
+    "withdraw_all",
+]
+
+
+_IN_ORDER = "(SELECT c.identity_id FROM checkouts c WHERE c.id = checkout_id) NULLS FIRST, id"
+"""In which requests are decided together: what is asked for locks its identity, and these have an order."""
 
 
 class ApprovalDetail(ApprovalView):
@@ -41,21 +57,44 @@ class ApprovalDetail(ApprovalView):
     plan: Plan
 
 
-async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
-    """Who may decide at this gate now, and how many must say yes; Conflict when nobody, or too few, can."""
-    found = await people.resolve(tx, step.approvers)
+@dataclass(frozen=True)
+class Question:
+    """What people are asked, and what waits for the answer."""
+
+    title: str
+    description: str
+    rule: ApprovalStep | IdentityApproval
+    """Who decides, and until when."""
+    at: str
+    """For whom nobody could be asked: `step 'gate'`."""
+    started_by: int | None
+    instance_id: int
+    step_id: str
+    visit: int
+    branch: str = ""
+    checkout_id: int | None = None
+    """What a yes makes active; without one it is the step that goes on."""
+    about: Mapping[str, Value] = field(default_factory=dict)
+    """What else is frozen, beyond the instance's facts and the rule."""
+
+
+async def electorate(
+    tx: Tx, rule: ApprovalStep | IdentityApproval, started_by: int | None, at: str
+) -> tuple[frozenset[int], int]:
+    """Who may decide now, and how many must say yes; Conflict when nobody, or too few, can."""
+    found = await people.resolve(tx, rule.approvers)
     eligible = frozenset[int]().union(*found.values())
-    if started_by is not None and not step.allow_self:
+    if started_by is not None and not rule.allow_self:
         eligible -= {started_by}
     if not eligible:
         raise Conflict(
-            f"Nobody could decide at step {step.id!r}: {', '.join(step.approvers)} names nobody who may "
-            f"respond to approvals{'' if step.allow_self else ', other than who starts it'}."
+            f"Nobody could decide at {at}: {', '.join(rule.approvers)} names nobody who may "
+            f"respond to approvals{'' if rule.allow_self else ', other than who starts it'}."
         )
     try:
-        return eligible, quorum.needed(step.approval_type, len(eligible))
+        return eligible, quorum.needed(rule.approval_type, len(eligible))
     except Invalid as error:
-        raise Conflict(f"Step {step.id!r} could never be approved: {error.message}") from error
+        raise Conflict(f"{at[:1].upper()}{at[1:]} could never be approved: {error.message}") from error
 
 
 async def open_request(
@@ -70,50 +109,65 @@ async def open_request(
     started_by: int | None,
     branch: str = "",
 ) -> int:
-    """Open a step's request, or find the one it has; returns its id. The caller holds the instance's lock."""
+    """Open an approval step's request, or find the one it has; returns its id. The caller holds the
+    instance's lock."""
+    at = f"step {step.id!r}"
+    question = Question(title, description, step, at, started_by, instance_id, step_id, visit, branch)
+    return await ask(tx, question)
+
+
+async def ask(tx: Tx, question: Question) -> int:
+    """Open the request of a step's visit, or find the one it has; returns its id. The caller holds the
+    instance's lock."""
     existing: int | None = await tx.fetchval(
         "SELECT id FROM approval_requests WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
-        instance_id,
-        step_id,
-        visit,
+        question.instance_id,
+        question.step_id,
+        question.visit,
     )
     if existing is not None:
         return existing
-    title, description = _fitting(title, 500), _fitting(description, 20_000)
-    eligible, needed = await electorate(tx, step, started_by)
-    deadline = await _deadline(tx, step)
+    rule = question.rule
+    title, description = _fitting(question.title, 500), _fitting(question.description, 20_000)
+    eligible, needed = await electorate(tx, rule, question.started_by, question.at)
+    deadline = await _deadline(tx, rule)
     asked: dict[str, Value] = {
-        **await frozen_facts.of_instance(tx, instance_id, step_id),
-        "step": step_id,
-        "visit": visit,
+        **await frozen_facts.of_instance(tx, question.instance_id, question.step_id),
+        **question.about,
+        "step": question.step_id,
+        "visit": question.visit,
         "title": title,
         "description": description,
-        "approval_type": step.approval_type,
-        "approvers": list[Value](step.approvers),
+        "approval_type": rule.approval_type,
+        "approvers": list[Value](rule.approvers),
         "eligible": list[Value](sorted(eligible)),
         "quorum": needed,
         "deadline": deadline.isoformat() if deadline is not None else None,
     }
     request_id: int = await tx.fetchval(
-        """INSERT INTO approval_requests (instance_id, step_id, visit, title, description, approval_type,
-               quorum, eligible, frozen, digest, deadline, branch)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id""",
-        instance_id,
-        step_id,
-        visit,
+        """INSERT INTO approval_requests (kind, checkout_id, instance_id, step_id, visit, title, description,
+               approval_type, quorum, eligible, frozen, digest, deadline, branch)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id""",
+        "approval" if question.checkout_id is None else "pam",
+        question.checkout_id,
+        question.instance_id,
+        question.step_id,
+        question.visit,
         title,
         description,
-        step.approval_type,
+        rule.approval_type,
         needed,
         sorted(eligible),
         asked,
         quorum.digest(asked),
         deadline,
-        branch,
+        question.branch,
     )
-    detail = {"instance": instance_id, "step": step_id, "quorum": needed, "eligible": len(eligible)}
-    await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
-    await notices.asked(tx, request_id, step.approvers, deadline)
+    detail = {"instance": question.instance_id, "step": question.step_id}
+    more = {} if question.checkout_id is None else {"checkout": question.checkout_id}
+    counts = {"quorum": needed, "eligible": len(eligible)}
+    await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail, **more, **counts)
+    await notices.asked(tx, request_id, rule.approvers, deadline)
     await notify(tx, channels.EVENTS, f"approval:{request_id}")
     return request_id
 
@@ -124,8 +178,8 @@ def _fitting(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-async def _deadline(tx: Tx, step: ApprovalStep) -> datetime | None:
-    minutes = float(step.timeout_minutes) if step.timeout_minutes is not None else None
+async def _deadline(tx: Tx, rule: ApprovalStep | IdentityApproval) -> datetime | None:
+    minutes = float(rule.timeout_minutes) if rule.timeout_minutes is not None else None
     moment: datetime | None = await tx.fetchval(
         "SELECT clock_timestamp() + make_interval(secs => 60 * $1)", minutes
     )
@@ -139,7 +193,7 @@ async def withdraw_all(
     returns how many."""
     rows = await tx.fetch(
         f"""SELECT * FROM approval_requests WHERE instance_id = $1 AND status = 'pending'
-              AND {visits.OF_VISITS} ORDER BY id FOR UPDATE""",
+              AND {visits.OF_VISITS} ORDER BY {_IN_ORDER} FOR UPDATE""",
         instance_id,
         *visits.columns(steps),
     )
@@ -164,8 +218,8 @@ async def expire_due(db: Database, limit: int = 200) -> int:
     async with db.transaction() as tx:
         await _lock_instances(tx, {row["instance_id"] for row in due if row["instance_id"] is not None})
         rows = await tx.fetch(
-            """SELECT * FROM approval_requests WHERE id = ANY ($1) AND status = 'pending'
-               AND deadline <= clock_timestamp() ORDER BY id FOR UPDATE""",
+            f"""SELECT * FROM approval_requests WHERE id = ANY ($1) AND status = 'pending'
+               AND deadline <= clock_timestamp() ORDER BY {_IN_ORDER} FOR UPDATE""",
             [row["id"] for row in due],
         )
         for row in rows:

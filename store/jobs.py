@@ -41,6 +41,8 @@ class NewJob(NamedTuple):
     execution_id: int | None = None
     secrets: SecretValues | None = None
     """By variable, exactly those that the payload names."""
+    checkout_id: int | None = None
+    """What it runs by, as the identity checked out."""
 
 
 async def insert(
@@ -64,8 +66,9 @@ async def insert(
         job_id = await tx.fetchval(
             """INSERT INTO jobs (type, host_id, payload, timeout_seconds, priority, scheduled_at, script_id,
                                  script_version, created_by_name, created_by, instance_id, step_id, visit,
-                                 branch, libraries, execution_id)
-               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17)
+                                 branch, libraries, execution_id, checkout_id)
+               VALUES ($1, $2, $3, $4, $5, greatest($6, now()), $7, $8, $9, $10, $11, $12, $13, $15, $16, $17,
+                       $18)
                ON CONFLICT (instance_id, step_id, visit, host_id) WHERE instance_id IS NOT NULL DO NOTHING
                RETURNING id, pg_notify($14, host_id::text)""",
             job.type,
@@ -85,6 +88,7 @@ async def insert(
             branch,
             list(job.libraries),
             job.execution_id,
+            job.checkout_id,
         )
         if job_id is not None and job.secrets:
             await sealed_values.keep_of_job(tx, keys, job_id, job.secrets)

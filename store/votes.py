@@ -12,7 +12,7 @@ from definitions import quorum
 from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
 from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.permissions import Actor, require
-from store import approval_views, audit, channels, notices, people, references
+from store import approval_views, audit, channels, checkouts, notices, people, references
 from store.approval_views import Decision, VoteView
 from store.connection import Database, Row, Tx
 from store.wakes import notify, wake_instance
@@ -156,6 +156,8 @@ async def decide(tx: Tx, row: Row, status: ApprovalStatus, reason: str, actor: A
     )
     detail = {"status": str(status), "instance": row["instance_id"], "step": row["step_id"]}
     await audit.record(tx, actor, "approval.decide", "approval", row["id"], **detail)
+    if row["checkout_id"] is not None:
+        await checkouts.decided(tx, row["checkout_id"], status, reason, actor)
     if status != ApprovalStatus.WITHDRAWN:
         expired = status == ApprovalStatus.EXPIRED
         await notices.tell(tx, "approval.expired" if expired else "approval.decided", row["id"])
