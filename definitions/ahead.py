@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.errors import Invalid
 from definitions.parameters import Value, text_of
-from definitions.references import Reference, references
+from definitions.references import Reference, references, whole
 from definitions.routing import ENDINGS, Outcome, declared_target, follow, outcomes
 from definitions.steps import (
     ApprovalStep,
@@ -124,24 +124,39 @@ def describe(step: Step, when: str, scope: Scope, later: Collection[str]) -> Ste
         return pieces(template, scope, later)
 
     text, values = _said(step)
+    runs_as = _runs_as(step, scope)
+    given = {name: said(value) for name, value in values.items() if value is not None}
     return StepAhead(
         step=step.id,
         name=step.label,
         type=step.type,
         when=when,
         text=said(text) if text else (),
-        values={name: said(value) for name, value in values.items() if value is not None},
+        values={**given, "run as": runs_as} if runs_as else given,
     )
+
+
+def _runs_as(step: Step, scope: Scope) -> tuple[Piece, ...]:
+    """Whom a step runs as: of an identity its name and the account's."""
+    template = step.run_as if isinstance(step, JobStep) else None
+    if template is None:
+        return ()
+    reference = whole(template)
+    if reference is None:
+        return (Piece(text=template),)
+    identity = scope.identities.get(reference.root)
+    if identity is None:
+        return (Piece(text=template, of=template, unknown=_not_checked_out(reference.root)),)
+    return (Piece(text=f"{reference.root} ({text_of(identity.get('username'))})", of=template),)
 
 
 def _said(step: Step) -> tuple[str, dict[str, Value]]:
     """What is to be said of each kind: its text, and what it is given by name."""
-    runs_as: dict[str, Value] = {"run as": step.run_as} if isinstance(step, JobStep) else {}
     match step:
         case CommandStep():
-            return step.command, runs_as
+            return step.command, {}
         case ScriptStep():
-            return "", {**step.parameters, **runs_as}
+            return "", {**step.parameters}
         case ConditionStep():
             return step.condition, {}
         case DelayStep():
@@ -149,7 +164,11 @@ def _said(step: Step) -> tuple[str, dict[str, Value]]:
         case ApprovalStep():
             return step.title or step.label, {"approvers": ", ".join(step.approvers)}
         case PamCheckoutStep():
-            return step.reason, {"identity": step.identity}
+            return step.reason, {
+                "identity": step.identity,
+                "known as": step.variable_name,
+                "minutes": step.duration_minutes,
+            }
         case PamCheckinStep():
             return "", {"checkouts": ", ".join(step.checkout) or "every open one"}
         case _:
@@ -189,7 +208,11 @@ def _unknown(reference: Reference, scope: Scope, later: Collection[str]) -> str 
         return f"known when `{reference.step_id}` has run" if reference.step_id in later else None
     if reference.root in ("inputs", "instance") or reference.root in scope.identities:
         return None
-    return f"known when `{reference.root}` is checked out"
+    return _not_checked_out(reference.root)
+
+
+def _not_checked_out(name: str) -> str:
+    return f"known when `{name}` is checked out"
 
 
 def shown(text: str, most: int = LONGEST_VALUE) -> str:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from definitions.parameters import Parameter
 from definitions.script import Language
+from definitions.steps import PamCheckoutStep, Step
+from definitions.workflow import Workflow, all_steps
 
 ENGINE = "@engine"
 """The host that the engine itself runs on. No tag, group or id leads there, only a workflow's step may name
@@ -29,6 +31,19 @@ class ScriptFacts:
 
 
 @dataclass(frozen=True)
+class IdentityFacts:
+    """What the proof and a simulation need to know of an identity."""
+
+    id: int
+    name: str
+    username: str = ""
+    credential_type: str = "password"
+    domain: str | None = None
+    exclusive: bool = False
+    max_minutes: int = 60
+
+
+@dataclass(frozen=True)
 class Catalogue:
     """What exists; a field that is None is not known, and what needs it is left out."""
 
@@ -37,3 +52,21 @@ class Catalogue:
     """Names, ids as text, the `tag:x` and `group:x` that some host has, and `@engine` where it is allowed."""
     people: Mapping[str, frozenset[int]] | None = None
     """Approver reference -> user ids; a reference that names nobody is missing or empty."""
+    identities: tuple[IdentityFacts, ...] | None = None
+
+    def identity(self, ref: int | str) -> IdentityFacts | None:
+        """The identity of that id or name, if it is known."""
+        return next((one for one in self.identities or () if ref in (one.id, one.name)), None)
+
+    def identities_by_name(self, workflow: Workflow) -> Workflow:
+        """The same workflow with every identity that is named by its id named by its name, if it is known."""
+
+        def named(step: Step) -> Step:
+            if not isinstance(step, PamCheckoutStep) or isinstance(step.identity, str):
+                return step
+            identity = self.identity(step.identity)
+            return step if identity is None else step.model_copy(update={"identity": identity.name})
+
+        steps = all_steps(workflow.steps)
+        by_id = any(isinstance(step, PamCheckoutStep) and isinstance(step.identity, int) for step in steps)
+        return workflow.changed(named) if by_id else workflow

@@ -18,7 +18,16 @@ from definitions.steps import CommandStep, Step
 from definitions.steps.step import END, TARGET_WORDS
 from definitions.workflow import Workflow, parse
 
-_ON_EDGES = frozenset(["cycle", "dead-step", "not-on-every-path"])
+_ON_EDGES = frozenset(
+    [
+        "cycle",
+        "dead-step",
+        "not-on-every-path",
+        "checked-in-before",
+        "unknown-checkout",
+        "nothing-to-check-in",
+    ]
+)
 _ON_NAMES = frozenset(["unknown-target", "unknown-reference"])
 
 

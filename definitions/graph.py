@@ -2,7 +2,8 @@
 
 Branches are lists of their own, and what ran in them for certain has run when they have joined.
 Linear in steps and edges, but for the sets of steps, which are one whole number each. In such a set
-stand steps that ran, by their ids, and identities that are checked out, by `checked_out(name)`.
+stand steps that ran, by their ids, and identities that were checked out, by `checked_out(name)`. What may
+have been checked in again is a set of its own.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from operator import and_, or_
 
 from definitions.routing import declared_target, follow, outcomes
 from definitions.step_documents import walk
-from definitions.steps import PamCheckoutStep, ParallelStep, Step
+from definitions.steps import PamCheckinStep, PamCheckoutStep, ParallelStep, Step
 from definitions.steps.step import END, FAIL, TARGET_WORDS
 
 
@@ -39,16 +40,28 @@ class Certain:
     at_fail: int
 
 
+@dataclass
+class CheckedIn:
+    """The identities that some path may have checked in, and not out again since, as bits."""
+
+    before: list[int]
+    """Before each step of the list."""
+    at_end: int = 0
+    at_fail: int = 0
+    anywhere: int = 0
+    """After any of its steps."""
+
+
 class Graph:
     """The edges of a list of steps; the first is the entry."""
 
-    def __init__(self, steps: tuple[Step, ...], numbers: dict[str, int] | None = None) -> None:
+    def __init__(self, steps: tuple[Step, ...], names: "_Names | None" = None) -> None:
         self.steps = steps
         self.index = {step.id: index for index, step in enumerate(steps)}
         self.edges = [list(_edges(steps, index)) for index in range(len(steps))]
-        self._numbers = numbers or _numbers(steps)
+        self._names = names or _names(steps)
         self.inner = {
-            index: [Graph(branch.steps, self._numbers) for branch in step.branches]
+            index: [Graph(branch.steps, self._names) for branch in step.branches]
             for index, step in enumerate(steps)
             if isinstance(step, ParallelStep)
         }
@@ -108,9 +121,47 @@ class Graph:
                     certain.at_fail &= after
         return certain
 
+    @cached_property
+    def checked_in(self) -> CheckedIn:
+        """What may have been checked in on the way, by the list's own steps; nothing if it has a cycle."""
+        order, cycles = self.walked
+        found = CheckedIn([0] * len(self.steps))
+        for index in () if cycles or not self._names.opened else order:
+            for edge in self.edges[index]:
+                after = (found.before[index] & ~self.adds(index, edge)) | self._checks_in(index, edge)
+                found.anywhere |= after
+                if edge.target in self.index:
+                    found.before[self.index[edge.target]] |= after
+                elif edge.target == END:
+                    found.at_end |= after
+                else:
+                    found.at_fail |= after
+        return found
+
+    def _checks_in(self, index: int, edge: Edge) -> int:
+        step = self.steps[index]
+        if isinstance(step, ParallelStep):
+            branches = [graph.checked_in for graph in self.inner[index]]
+            succeeded = edge.field == "on_success"
+            if step.join == "all" and succeeded:
+                return reduce(or_, [branch.at_end for branch in branches])
+            if succeeded or step.timeout_minutes is not None:  # some were given up on their way
+                return reduce(or_, [branch.anywhere for branch in branches])
+            return reduce(or_, [branch.at_end | branch.at_fail for branch in branches])
+        return self.ends(step) if isinstance(step, PamCheckinStep) else 0
+
+    def ends(self, step: PamCheckinStep) -> int:
+        """The identities that a check-in ends: those of the checkouts it names, or all."""
+        opened = self._names.opened
+        return reduce(or_, [opened.get(each, 0) for each in step.checkout or opened], 0)
+
     def bit(self, name: str) -> int:
         """The set of that one step or identity."""
-        return 1 << self._numbers[name]
+        return 1 << self._names.numbers[name]
+
+    def numbered(self, name: str) -> bool:
+        """Whether the workflow has such a step or identity."""
+        return name in self._names.numbers
 
     @cached_property
     def holds(self) -> int:
@@ -189,13 +240,28 @@ def names_of(step: PamCheckoutStep) -> list[str]:
     return [name for name in (step.variable_name, step.identity) if isinstance(name, str)]
 
 
-def _numbers(steps: tuple[Step, ...]) -> dict[str, int]:
-    names: dict[str, None] = {}
+@dataclass(frozen=True)
+class _Names:
+    """What can stand in a set, of the whole workflow."""
+
+    numbers: dict[str, int]
+    opened: dict[str, int]
+    """By checkout step: the identity it opens, under both its names, as bits."""
+
+
+def _names(steps: tuple[Step, ...]) -> _Names:
+    found: dict[str, None] = {}
+    opened: dict[str, list[str]] = {}
     for step, _ in walk(steps, ""):
-        names[step.id] = None
+        found[step.id] = None
         if isinstance(step, PamCheckoutStep):
-            names |= dict.fromkeys(map(checked_out, names_of(step)))
-    return {name: number for number, name in enumerate(names)}
+            opened[step.id] = [checked_out(name) for name in names_of(step)]
+            found |= dict.fromkeys(opened[step.id])
+    numbers = {name: number for number, name in enumerate(found)}
+    bits = {
+        step_id: reduce(or_, [1 << numbers[name] for name in names], 0) for step_id, names in opened.items()
+    }
+    return _Names(numbers, bits)
 
 
 def _edges(steps: tuple[Step, ...], index: int) -> Iterator[Edge]:

@@ -1,27 +1,31 @@
 """The proof: everything that would keep a workflow from running, found before it is published."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import reduce
+from operator import or_
 
-from definitions import not_yet
-from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.catalogue import Catalogue, IdentityFacts, ScriptFacts
 from definitions.delays import length
 from definitions.graph import Graph
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
+from definitions.proof_identities import check_identities
 from definitions.proof_references import References
 from definitions.rollout import limit_in_words
-from definitions.steps import ConditionStep, DelayStep, JobStep, PamCheckinStep, PamCheckoutStep, Step
+from definitions.steps import ConditionStep, DelayStep, JobStep, PamCheckinStep, Step
 from definitions.steps.step import CONTINUE, END, TARGET_WORDS
 from definitions.witness import Before, Effort
 from definitions.workflow import Workflow, all_steps
 
-__all__ = ["Catalogue", "ScriptFacts", "prove"]
+__all__ = ["Catalogue", "IdentityFacts", "ScriptFacts", "prove"]
 
 
 def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Problem]:
     """Every problem of the workflow: step by step, then the outputs'."""
     known = catalogue or Catalogue()
+    workflow = known.identities_by_name(workflow)
     refs = References(workflow, known.hosts)
     problems = _prove_list(Graph(workflow.steps), "/steps", None, refs, known)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
@@ -47,7 +51,6 @@ def _prove_list(
     for cycle in cycles:
         by_step[cycle[-2]].append(_cycle(graph, cycle, pointer))
     reached, effort = set(order), outer.effort if outer else Effort()
-    ran = outer.ran if outer else 0
     for index, step in enumerate(graph.steps):
         where = pointer_to(pointer, index)
         if index not in reached:
@@ -55,33 +58,38 @@ def _prove_list(
             by_step[index].append(
                 _problem(where, "dead-step", message, "Lead to it from another step, or remove it.")
             )
-        before = Before(graph, step.id, certain.before[index] | ran, effort, outer)
+        before = _before(graph, index, effort, outer)
         by_step[index] += _prove_step(step, where, before, refs, known)
-        for number, branch in enumerate(graph.inner.get(index, ())):
+        branches = graph.inner.get(index, ())
+        for number, branch in enumerate(branches):
             inside = pointer_to(where, "branches", number, "steps")
-            by_step[index] += _prove_list(branch, inside, before, refs, known)
+            others = [other.checked_in.anywhere for other in branches if other is not branch]
+            beside = replace(before, beside=reduce(or_, others, before.beside))
+            by_step[index] += _prove_list(branch, inside, beside, refs, known)
     problems = [problem for found in by_step for problem in found]
     if pointer == "/steps":
         problems += refs.check_outputs(Before(graph, END, certain.at_end, effort))
     return problems
 
 
+def _before(graph: Graph, index: int, effort: Effort, outer: Before | None) -> Before:
+    """The place of one step of a list."""
+    own, checked_in = graph.certain.before[index], graph.checked_in.before[index]
+    place = graph.steps[index].id
+    if outer is None:
+        return Before(graph, place, own, effort, None, checked_in)
+    # What was checked in before the branches began may be checked out again in this one.
+    checked_in |= outer.checked_in & ~own
+    return Before(graph, place, own | outer.ran, effort, outer, checked_in, outer.beside)
+
+
 def _prove_step(step: Step, where: str, before: Before, refs: References, known: Catalogue) -> list[Problem]:
-    problems = list(_not_available(step, where))
-    problems += _unused(step, where)
+    problems = list(_unused(step, where))
     problems += _never_in_time(step, where)
     problems += refs.check_step(step, where, before)
+    problems += check_identities(step, where, before, refs.steps, known)
     problems += check_against(step, where, known, refs.secrets)
     return problems
-
-
-def _not_available(step: Step, where: str) -> Iterator[Problem]:
-    """What is defined, and what this version does not run yet."""
-    if isinstance(step, PamCheckoutStep | PamCheckinStep):
-        message = f"Steps of type {step.type} are not available yet."
-        yield _problem(f"{where}/type", "not-available-yet", message, "Leave the step out for now.")
-    if isinstance(step, JobStep) and step.run_as is not None:
-        yield not_yet.run_as(f"{where}/run_as")
 
 
 def _unused(step: Step, where: str) -> Iterator[Problem]:

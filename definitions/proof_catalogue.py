@@ -9,7 +9,7 @@ from definitions.problems import Problem, Severity
 from definitions.quorum import shortfall
 from definitions.references import references
 from definitions.secret_values import input_of
-from definitions.steps import ApprovalStep, JobStep, ScriptStep, Step
+from definitions.steps import ApprovalStep, JobStep, PamCheckoutStep, ScriptStep, Step
 
 
 def check_against(step: Step, where: str, known: Catalogue, secrets: frozenset[str]) -> list[Problem]:
@@ -33,6 +33,8 @@ def not_checked(steps: tuple[Step, ...], known: Catalogue) -> list[Problem]:
         left_out.append("hosts")
     if known.people is None and any(isinstance(step, ApprovalStep) for step in steps):
         left_out.append("approvers")
+    if known.identities is None and any(isinstance(step, PamCheckoutStep) for step in steps):
+        left_out.append("identities")
     if not left_out:
         return []
     message = f"Not checked, since the server was not asked: {', '.join(left_out)}."

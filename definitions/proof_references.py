@@ -10,7 +10,7 @@ from definitions.errors import Invalid
 from definitions.graph import checked_out, names_of
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
-from definitions.references import RESERVED_ROOTS, Reference, malformed, references
+from definitions.references import Reference, malformed, references
 from definitions.steps import (
     CommandStep,
     ConditionStep,
@@ -121,12 +121,6 @@ class References:
             except Invalid as refusal:
                 fix = "Write for example 2027-01-31T08:00:00+01:00."
                 yield _problem(f"{where}/until", "bad-instant", refusal.message, fix)
-        elif isinstance(step, PamCheckoutStep):
-            for field in ("variable_name", "identity"):
-                name = getattr(step, field)
-                if isinstance(name, str) and (name in RESERVED_ROOTS or name.startswith("step_")):
-                    message = f"`{name}` means something else in references."
-                    yield _problem(f"{where}/{field}", "reserved-name", message, "Choose another name.")
 
     def _too_many(self, condition: str) -> bool:
         """Whether the conditions up to this one are more than a proof takes on."""

@@ -41,6 +41,12 @@ def references(text: str) -> tuple[Reference, ...]:
     )
 
 
+def whole(text: str) -> Reference | None:
+    """The one reference that a text is, with nothing around it; None if it is anything else."""
+    found = references(text)
+    return found[0] if len(found) == 1 and found[0].text == text else None
+
+
 def malformed(text: str) -> tuple[str, ...]:
     """What looks like a reference and is none; `{{.Name}}`, which is Go's, may stand."""
     return tuple(

@@ -5,7 +5,7 @@ Resolves and evaluates by the functions the engine's tasks use. Touches no host;
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
@@ -13,6 +13,7 @@ from definitions import condition_words, conditions, parameters, quorum, secret_
 from definitions.catalogue import Catalogue
 from definitions.delays import due_at, too_late
 from definitions.errors import Invalid
+from definitions.graph import names_of
 from definitions.lifecycles.job import JobStatus
 from definitions.names import listed
 from definitions.parameters import Value
@@ -62,6 +63,8 @@ class Plan:
     seconds: float = 0
     identities: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     """Known once it has succeeded."""
+    held: float | None = None
+    """For how many seconds these may be held, if that is known."""
 
 
 def plan(step: Step, scope: Scope, now: datetime, world: World) -> Plan:
@@ -235,15 +238,18 @@ def _delay(step: DelayStep, told: StepOutcome, scope: Scope, now: datetime, sent
 
 
 def _checkout(step: PamCheckoutStep, told: StepOutcome, scope: Scope, world: World, sent: Sent) -> Plan:
+    known = world.known.identity(step.identity)
     sent["identity"] = step.identity
     sent["reason"] = variables.resolve_text(step.reason, scope)
     facts: dict[str, Value] = {
-        "username": told.username or str(step.identity),
-        "credential_type": told.credential_type or "password",
-        "domain": told.domain,
+        "username": told.username or (known.username if known else str(step.identity)),
+        "credential_type": told.credential_type or (known.credential_type if known else "password"),
+        "domain": told.domain or (known.domain if known else None),
     }
-    names = [name for name in (step.variable_name, step.identity) if isinstance(name, str)]
-    return _given(told, sent, dict.fromkeys(names, facts))
+    longest = known.max_minutes if known else None
+    minutes = [each for each in (step.duration_minutes, longest) if each is not None]
+    planned = _given(told, sent, dict.fromkeys(names_of(step), facts))
+    return replace(planned, held=60.0 * min(minutes) if minutes else None)
 
 
 def _checkin(step: PamCheckinStep, told: StepOutcome, scope: Scope, world: World, sent: Sent) -> Plan:

@@ -25,8 +25,9 @@ from definitions.problems import Problem
 from definitions.rollout import not_in_time
 from definitions.routing import Active, Outcome
 from definitions.scenario import Scenario, read_scenario
+from definitions.simulated_sessions import Sessions
 from definitions.simulated_steps import Plan, World, limit_of, plan
-from definitions.steps import ParallelStep, Step
+from definitions.steps import PamCheckinStep, ParallelStep, Step
 from definitions.variables import HostFacts, Scope, StepFacts
 from definitions.workflow import Workflow
 
@@ -105,7 +106,9 @@ def simulate(
         inputs, wrong = _bound(workflow, given)
     if given is None or wrong:
         raise Invalid("The scenario does not fit the workflow.", wrong)
-    walk = _Walk(workflow, World(given, known or Catalogue(), targets or {}, starter), inputs, now, going_on)
+    known = known or Catalogue()
+    workflow = known.identities_by_name(workflow)
+    walk = _Walk(workflow, World(given, known, targets or {}, starter), inputs, now, going_on)
     walk.run()
     return Simulation(
         status=walk.status,
@@ -147,6 +150,7 @@ class _Walk:
         self.routed: dict[str, str] = {}
         self.results: dict[str, StepFacts | None] = {}
         self.identities: dict[str, Mapping[str, Value]] = {}
+        self.sessions = Sessions()
         self.path: dict[Active, SimulatedStep] = {}
         self.ends: list[tuple[float, int, Active, Plan]] = []
         self.status = InstanceStatus.RUNNING
@@ -240,7 +244,7 @@ class _Walk:
         self.routed[active.step] = advance.target
         self.results[active.step] = planned.facts
         if outcome is Outcome.SUCCESS:
-            self.identities |= planned.identities
+            self._open_and_close(self.workflow.step(active.step), planned)
         reason = " ".join(part for part in (planned.reason, advance.reason) if part)
         status = StepStatus.FAILED if outcome is Outcome.FAILURE else StepStatus.COMPLETED
         self._leave(active, status, reason, outcome, advance.target)
@@ -253,6 +257,15 @@ class _Walk:
                     self._leave(other, StepStatus.CANCELLED, "The instance ended.")
             if self.status is InstanceStatus.COMPLETED:
                 self._put_out()
+
+    def _open_and_close(self, step: Step, planned: Plan) -> None:
+        """What a step that has succeeded checks out, or in."""
+        if planned.identities:
+            self.identities |= planned.identities
+            until = None if planned.held is None else self.clock + planned.held
+            self.sessions.open(step.id, planned.identities, until)
+        if isinstance(step, PamCheckinStep):
+            self.sessions.check_in(step, self.clock)
 
     def _leave(
         self,
@@ -285,4 +298,5 @@ class _Walk:
             instance={"id": 1, "started_by": self.world.scenario.started_by},
             results=self.results,
             identities=cast("Mapping[str, Mapping[str, Value]]", self.identities),
+            over=self.sessions.over(self.clock),
         )

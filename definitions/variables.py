@@ -7,7 +7,7 @@ value into a text that will be run (`bind_command` binds names). Of an identity 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,19 +19,22 @@ from definitions.parameters import Value, fault_of, text_of
 from definitions.powershell_positions import powershell_positions
 from definitions.problems import Problem
 from definitions.reading import not_json
-from definitions.references import REFERENCE, RESERVED_ROOTS, Reference, references
+from definitions.references import REFERENCE, RESERVED_ROOTS, Reference, references, whole
 from definitions.shell_positions import Place
 
 __all__ = [
     "ALLOWED",
     "BLOCKED",
     "BoundCommand",
+    "CheckoutFacts",
     "HostFacts",
     "Reference",
     "Scope",
     "StepFacts",
     "Unresolved",
     "bind_command",
+    "checkout_over",
+    "identities_of",
     "lint_command",
     "references",
     "resolve",
@@ -60,12 +63,31 @@ class HostFacts(BaseModel):
     exit_code: int | None = None
 
 
+class CheckoutFacts(BaseModel):
+    """What a checkout leaves for later steps: which session, of whom, and where its credential lies. Never
+    the credential."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    """Of the session."""
+    names: tuple[str, ...]
+    """What references call it: the step's variable, and the identity's name."""
+    vault: str
+    path: str
+    """In that vault."""
+    username: str
+    credential_type: str
+    domain: str | None = None
+
+
 class StepFacts(BaseModel):
     """What a step left, its hosts in target order; stored with the step's result."""
 
     model_config = ConfigDict(frozen=True)
 
     hosts: tuple[HostFacts, ...] = ()
+    checkout: CheckoutFacts | None = None
 
     @property
     def exit_code(self) -> int | None:
@@ -86,6 +108,9 @@ class Scope:
     results: Mapping[str, StepFacts | None]
     """By step id; None or missing: the step never ran."""
     identities: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """Those that were checked out, by both their names; they can still be read once they are checked in."""
+    over: Mapping[str, str] = field(default_factory=dict)
+    """Those of them that nothing runs as any more: why."""
 
 
 class Unresolved(Invalid):
@@ -96,6 +121,17 @@ class Unresolved(Invalid):
     def __init__(self, reference: str, message: str) -> None:
         super().__init__(message)
         self.reference = reference
+
+
+def identities_of(results: Iterable[StepFacts | None]) -> dict[str, Mapping[str, Value]]:
+    """The identities that steps have checked out, each under both its names, of results in the order in
+    which they ended: of two with one name the later counts."""
+    found: dict[str, Mapping[str, Value]] = {}
+    for facts in results:
+        if facts is not None and facts.checkout is not None:
+            readable = facts.checkout.model_dump(include={*ALLOWED})
+            found |= dict.fromkeys(facts.checkout.names, readable)
+    return found
 
 
 @dataclass(frozen=True)
@@ -112,9 +148,10 @@ def scope(
     instance: Mapping[str, Value],
     results: Mapping[str, StepFacts | None],
     identities: Mapping[str, Mapping[str, Value]] | None = None,
+    over: Mapping[str, str] | None = None,
 ) -> Scope:
     """What the references of one instance may refer to now."""
-    return Scope(inputs, instance, results, identities or {})
+    return Scope(inputs, instance, results, identities or {}, over or {})
 
 
 def resolve(template: Value, scope: Scope) -> Value:
@@ -128,10 +165,10 @@ def resolve(template: Value, scope: Scope) -> Value:
         return {key: resolve(item, scope) for key, item in template.items()}
     if not isinstance(template, str):
         return template
-    found = references(template)
-    if len(found) == 1 and found[0].text == template:
-        return value_of(found[0], scope)
-    values = iter(found)
+    only = whole(template)
+    if only is not None:
+        return value_of(only, scope)
+    values = iter(references(template))
     return REFERENCE.sub(lambda _: text_of(value_of(next(values), scope)), template)
 
 
@@ -141,14 +178,23 @@ def resolve_text(template: str, scope: Scope) -> str:
 
 
 def resolve_run_as(template: str, scope: Scope) -> str:
-    """The identity that a step runs as: here, and only here, a whole identity stands for its name."""
-    found = references(template)
-    if len(found) == 1 and found[0].text == template and len(found[0].path) == 1:
-        root = found[0].root
-        if root in RESERVED_ROOTS or found[0].step_id is not None or root not in scope.identities:
-            raise _unresolved(found[0], "no identity of that name is checked out")
-        return root
-    return resolve_text(template, scope)
+    """The name of the identity that a step runs as: here, and only here, a whole identity stands for its
+    name. Raises `Unresolved` for anything else, and when it is not checked out any more."""
+    reference = whole(template)
+    if reference is None or len(reference.path) != 1:
+        message = "`run_as` names an identity that was checked out, as {{NAME}}, and nothing else."
+        raise Unresolved(template, message)
+    root = reference.root
+    if root in RESERVED_ROOTS or reference.step_id is not None or root not in scope.identities:
+        raise _unresolved(reference, "no identity of that name is checked out")
+    if root in scope.over:
+        raise Unresolved(reference.text, checkout_over(root, scope.over[root]))
+    return root
+
+
+def checkout_over(name: str, why: str) -> str:
+    """What is said to whom wants to run as an identity that is not checked out any more."""
+    return f"Nothing runs as `{name}` any more, its checkout has ended: {why}"
 
 
 def value_of(reference: Reference, scope: Scope) -> Value:

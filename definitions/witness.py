@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from definitions.graph import Edge, Graph
+from definitions.graph import Edge, Graph, checked_out
 from definitions.steps import ParallelStep
 from definitions.steps.step import END, FAIL
 
@@ -32,6 +32,30 @@ class Before:
     effort: Effort
     outer: "Before | None" = None
     """The parallel step around the list."""
+    checked_in: int = 0
+    """The identities that a path here may have checked in, and not out again."""
+    beside: int = 0
+    """Those that another branch may check in at any moment."""
+
+    def open(self, name: str) -> bool:
+        """Whether an identity is checked out on every path, and on none checked in again."""
+        gone = (self.checked_in | self.beside) & self.graph.bit(checked_out(name))
+        return self.has(checked_out(name)) and not gone
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a step or identity in the workflow at all."""
+        return self.graph.numbered(name)
+
+    def may_follow(self, step_id: str) -> bool:
+        """Whether a step may have run before this place: earlier in its list, or in a branch beside."""
+        bit = self.graph.bit(step_id)
+        if self.graph.possible.get(self.place, 0) & bit:
+            return True
+        if self.outer is None:
+            return False
+        branches = self.outer.graph.inner[self.outer.graph.index[self.outer.place]]
+        beside = any(branch.holds & bit for branch in branches if branch is not self.graph)
+        return beside or self.outer.may_follow(step_id)
 
     def has(self, name: str) -> bool:
         """Whether a step has run, or an identity is checked out, on every path."""

@@ -3,7 +3,7 @@
 Parsing looks at shape only; whether the workflow can run is `definitions.proof`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -59,6 +59,21 @@ class Workflow(BaseModel):
     def step(self, step_id: str) -> Step:
         """The step of that id, in the list or in a branch; KeyError if there is none."""
         return self._by_id[step_id]
+
+    def changed(self, change: Callable[[Step], Step]) -> "Workflow":
+        """The same workflow with each step, those of branches too, as `change` makes it; ids stay."""
+
+        def inside(step: Step) -> Step:
+            if not isinstance(step, ParallelStep):
+                return change(step)
+            branches = tuple(
+                branch.model_copy(update={"steps": tuple(map(inside, branch.steps))})
+                for branch in step.branches
+            )
+            return step.model_copy(update={"branches": branches})
+
+        fields = {name: getattr(self, name) for name in Workflow.model_fields}
+        return Workflow.model_construct(**{**fields, "steps": tuple(map(inside, self.steps))})
 
     def document(self) -> dict[str, object]:
         """The canonical document, defaults written out: `parse` gives this workflow back for it."""

@@ -32,6 +32,7 @@ async def freeze(tx: Tx, instance: Row, gate: str) -> list[Value]:
         inputs=instance["inputs"],
         instance={"id": instance["id"], "started_by": instance["started_by_name"]},
         results=results,
+        identities=variables.identities_of(await _checked_out(tx, instance["id"])),
     )
     beside = {step.id for step in all_steps(_around(workflow, gate))} - results.keys()
     later = beside | {step.id for step, _ in reached}
@@ -64,6 +65,16 @@ async def _results(tx: Tx, instance_id: int, steps: list[Step]) -> dict[str, Ste
         row["step_id"]: None if row["facts"] is None else StepFacts.model_validate(row["facts"])
         for row in rows
     }
+
+
+async def _checked_out(tx: Tx, instance_id: int) -> list[StepFacts]:
+    """What its checkouts have left, in the order in which they ended."""
+    rows = await tx.fetch(
+        """SELECT facts FROM step_results WHERE instance_id = $1 AND kind = 'pam_checkout'
+             AND status = 'completed' ORDER BY ended_at, id""",
+        instance_id,
+    )
+    return [StepFacts.model_validate(row["facts"]) for row in rows]
 
 
 async def _hosts(tx: Tx, instance: Row, step: JobStep) -> dict[str, Any]:

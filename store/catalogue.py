@@ -1,11 +1,12 @@
-"""What exists, for the proof of a workflow: scripts, hosts, and the people its gates name.
+"""What exists, for the proof of a workflow: scripts, hosts, identities, and the people its gates name.
 
-Only reads. What instances may not use any more (archived scripts, decommissioned hosts) is left out.
+Only reads. What instances may not use any more (what is archived, decommissioned hosts) is left out.
 """
 
 from dataclasses import replace
 
-from definitions.catalogue import ENGINE
+from definitions.catalogue import ENGINE, IdentityFacts
+from definitions.identity import Identity
 from definitions.parameters import Parameter
 from definitions.permissions import Actor, may
 from definitions.proof import Catalogue, ScriptFacts
@@ -23,6 +24,7 @@ async def load(tx: Tx | Database, workflow: Workflow | None = None) -> Catalogue
         scripts=await _scripts(tx),
         hosts=await _hosts(tx),
         people=None if workflow is None else await people.resolve(tx, approvers(workflow)),
+        identities=await _identities(tx),
     )
 
 
@@ -32,6 +34,7 @@ def seen_by(actor: Actor, known: Catalogue) -> Catalogue:
         known,
         scripts=None if may(actor, "scripts.view") else known.scripts,
         hosts=None if may(actor, "hosts.view") else known.hosts,
+        identities=None if may(actor, "pam_vaults.view") else known.identities,
     )
 
 
@@ -56,6 +59,27 @@ async def _scripts(tx: Tx | Database) -> tuple[ScriptFacts, ...]:
             row["language"],
         )
         for row in rows
+    )
+
+
+async def _identities(tx: Tx | Database) -> tuple[IdentityFacts, ...]:
+    rows = await tx.fetch(
+        """SELECT i.id, i.name, v.definition FROM identities i
+           JOIN identity_versions v ON v.identity_id = i.id AND v.version = i.version
+           WHERE i.archived_at IS NULL"""
+    )
+    found = ((row["id"], Identity(name=row["name"], **row["definition"])) for row in rows)
+    return tuple(
+        IdentityFacts(
+            number,
+            identity.name,
+            identity.username,
+            identity.credential_type,
+            identity.domain,
+            identity.exclusive,
+            identity.max_checkout_minutes,
+        )
+        for number, identity in found
     )
 
 

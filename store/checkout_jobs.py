@@ -1,19 +1,35 @@
 """Jobs and the checkouts they run by: nothing runs as an identity that is not checked out any more.
 
-Whoever ends a checkout leaves its jobs alone, as it holds the identity's lock and they come before it; the
-keeper sees to them a moment later.
+A job names its checkout when it is made. Whoever ends a checkout leaves its jobs alone, as it holds the
+identity's lock and they come before it; the keeper sees to them a moment later.
 """
 
+from collections.abc import Sequence
+
+from definitions.errors import Conflict
 from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.lifecycles.job import JobStatus
+from definitions.variables import checkout_over
 from store import job_endings, jobs
+from store.checkouts import TIME_OVER
 from store.connection import Database, Row, Tx
 
-_WORDS = {
-    CheckoutStatus.ENDED: "Nothing runs as `{}` any more, its checkout has ended: {}",
-    CheckoutStatus.DENIED: "It may not run as `{}`: {}",
-    CheckoutStatus.FAILED: "It can't run as `{}`: {}",
-}
+
+async def usable(tx: Tx, name: str, checkout_ids: Sequence[int]) -> int:
+    """The newest of these checkouts, all known by that name, that a job may run by now; `Conflict` says why
+    none is."""
+    rows = await tx.fetch(
+        """SELECT id, status, deadline <= clock_timestamp() AS late, end_reason FROM checkouts
+           WHERE id = ANY ($1) ORDER BY id DESC""",
+        list(checkout_ids),
+    )
+    active = [row for row in rows if row["status"] == CheckoutStatus.ACTIVE]
+    in_time = [row["id"] for row in active if not row["late"]]
+    if in_time:
+        found: int = in_time[0]
+        return found
+    why = TIME_OVER if active or not rows else rows[0]["end_reason"]
+    raise Conflict(checkout_over(name, why))
 
 
 async def end_without(db: Database, limit: int = 200) -> int:
@@ -30,13 +46,21 @@ async def end_without(db: Database, limit: int = 200) -> int:
     ended = 0
     for row in rows:
         async with db.transaction() as tx:
-            ended += await _end(tx, row)
+            ended += await _end(tx, row["id"], _reason(row))
     return ended
 
 
-async def _end(tx: Tx, found: Row) -> bool:
-    reason = _WORDS[CheckoutStatus(found["status"])].format(found["name"], found["end_reason"])
-    job = await job_endings.lock(tx, found["id"])
+def _reason(row: Row) -> str:
+    name, why = row["name"], row["end_reason"]
+    if row["status"] == CheckoutStatus.DENIED:
+        return f"It may not run as `{name}`: {why}"
+    if row["status"] == CheckoutStatus.FAILED:
+        return f"It can't run as `{name}`: {why}"
+    return checkout_over(name, why)
+
+
+async def _end(tx: Tx, job_id: int, reason: str) -> bool:
+    job = await job_endings.lock(tx, job_id)
     if job is None or job["status"] not in ("queued", "pending", "running"):
         return False
     if job["status"] == JobStatus.RUNNING:

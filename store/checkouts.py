@@ -8,6 +8,7 @@ are taken in the order instance, job, request, identity; so an instance or job w
 has changed hears of it afterwards, by `tell`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from definitions.errors import Conflict, NotPermitted
@@ -15,9 +16,11 @@ from definitions.identity import Identity
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.lifecycles.checkout import ENDED, CheckoutStatus
 from definitions.permissions import SYSTEM, Actor, require
-from store import audit, channels, identities, references
+from definitions.storable import storable
+from store import audit, channels, identities, references, visits
 from store.connection import Database, Row, Tx
 from store.identities import IDENTITIES
+from store.visits import Visits
 from store.wakes import wake_instance
 
 MANAGE = "pam_vaults.manage"
@@ -48,6 +51,10 @@ class Requested:
     id: int
     status: CheckoutStatus
     identity: Identity
+    version: int
+    """Of the identity."""
+    minutes: int
+    """How long it may last."""
     needs_approval: bool
 
 
@@ -57,25 +64,22 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
     holds it. The caller holds the instance's lock. `NotPermitted`: it is not for that person."""
     row = await IDENTITIES.find(tx, wanted.identity, lock=True)
     known = await tx.fetchrow(
-        """SELECT id, status, identity_version, ready FROM checkouts
+        """SELECT id, status, identity_version, ready, minutes FROM checkouts
            WHERE instance_id = $1 AND step_id = $2 AND visit = $3""",
         wanted.instance_id,
         wanted.step_id,
         wanted.visit,
     )
     if known is not None:
-        identity = await IDENTITIES.load_version(tx, row["id"], known["identity_version"])
-        return Requested(known["id"], CheckoutStatus(known["status"]), identity, not known["ready"])
-    if row["archived_at"] is not None:
-        raise Conflict(f"The identity {row['name']} is archived.")
-    quarantine = await identities.why_quarantined(tx, row["id"])
-    if quarantine is not None:
-        raise Conflict(quarantine)
-    identity = await IDENTITIES.load_version(tx, row["id"], row["version"])
+        version = known["identity_version"]
+        identity = await IDENTITIES.load_version(tx, row["id"], version)
+        status = CheckoutStatus(known["status"])
+        return Requested(known["id"], status, identity, version, known["minutes"], not known["ready"])
     person = wanted.for_id
     if wanted.instance_id is not None:
         person = await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", wanted.instance_id)
-    await _refuse_strangers(tx, identity, person)
+    identity = await _offered(tx, row, person)
+    minutes = min(wanted.minutes or identity.max_checkout_minutes, identity.max_checkout_minutes)
     checkout_id: int = await tx.fetchval(
         """INSERT INTO checkouts (identity_id, identity_version, exclusive, ready, instance_id, step_id,
                visit, variable_name, reason, minutes, for_id)
@@ -88,14 +92,34 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         wanted.step_id,
         wanted.visit,
         wanted.variable_name,
-        wanted.reason[:2000],
-        min(wanted.minutes or identity.max_checkout_minutes, identity.max_checkout_minutes),
+        storable(wanted.reason)[:2000],
+        minutes,
         person,
     )
     await _note(tx, SYSTEM, "request", checkout_id)
     await let_in(tx, row["id"])
-    status = await tx.fetchval("SELECT status FROM checkouts WHERE id = $1", checkout_id)
-    return Requested(checkout_id, CheckoutStatus(status), identity, identity.requires_approval)
+    # Whoever asks is told here: there is no news in it.
+    status = CheckoutStatus(
+        await tx.fetchval("UPDATE checkouts SET news = false WHERE id = $1 RETURNING status", checkout_id)
+    )
+    return Requested(checkout_id, status, identity, row["version"], minutes, identity.requires_approval)
+
+
+async def offered(tx: Tx, ref: int | str, person: int | None) -> Identity:
+    """The identity as it is now, if it may be checked out in the name of that person; raises like `request`,
+    asks for nothing."""
+    return await _offered(tx, await IDENTITIES.find(tx, ref), person)
+
+
+async def _offered(tx: Tx, row: Row, person: int | None) -> Identity:
+    if row["archived_at"] is not None:
+        raise Conflict(f"The identity {row['name']} is archived.")
+    quarantine = await identities.why_quarantined(tx, row["id"])
+    if quarantine is not None:
+        raise Conflict(quarantine)
+    identity = await IDENTITIES.load_version(tx, row["id"], row["version"])
+    await _refuse_strangers(tx, identity, person)
+    return identity
 
 
 async def _refuse_strangers(tx: Tx, identity: Identity, person: int | None) -> None:
@@ -153,12 +177,32 @@ async def end_by_hand(db: Database, actor: Actor, checkout_id: int) -> None:
 async def end_of_instance(tx: Tx, instance_id: int, reason: str) -> int:
     """Check in whatever an instance that ends still holds or asks for; returns how many. The caller holds
     the instance's lock."""
+    return len(await _end_some(tx, instance_id, reason, "status IN ('requested', 'active')"))
+
+
+async def end_waiting(tx: Tx, instance_id: int, reason: str, steps: Visits | None = None) -> int:
+    """End what an instance still asks for, or some visits of its steps do; returns how many. The caller holds
+    the instance's lock."""
+    condition = f"status = 'requested' AND {visits.OF_VISITS}"
+    return len(await _end_some(tx, instance_id, reason, condition, *visits.columns(steps)))
+
+
+async def end_of_steps(tx: Tx, instance_id: int, reason: str, steps: Sequence[str]) -> list[str]:
+    """Check in what those steps of an instance have checked out, none named: all it holds; the names of the
+    identities. The caller holds the instance's lock."""
+    condition = "status = 'active' AND (cardinality($2::text[]) = 0 OR step_id = ANY ($2))"
+    return await _end_some(tx, instance_id, reason, condition, list(steps))
+
+
+async def _end_some(tx: Tx, instance_id: int, reason: str, condition: str, *args: object) -> list[str]:
+    """In the order in which everybody takes the identities' locks."""
     rows = await tx.fetch(
-        """SELECT id FROM checkouts WHERE instance_id = $1 AND status IN ('requested', 'active')
-           ORDER BY identity_id, id""",
+        f"""SELECT c.id, i.name FROM checkouts c JOIN identities i ON i.id = c.identity_id
+            WHERE c.instance_id = $1 AND {condition} ORDER BY c.identity_id, c.id""",
         instance_id,
+        *args,
     )
-    return sum([await check_in(tx, SYSTEM, row["id"], reason) for row in rows])
+    return [row["name"] for row in rows if await check_in(tx, SYSTEM, row["id"], reason)]
 
 
 async def end_overdue(db: Database) -> int:
@@ -174,15 +218,17 @@ async def end_overdue(db: Database) -> int:
 
 
 async def tell(db: Database) -> int:
-    """Wake the instances, and ring for the jobs, whose checkouts have changed; returns how many changes.
-    Called by the keeper."""
+    """Wake the instances, if a step may wait for that, and ring for the jobs, whose checkouts have changed;
+    returns how many changes. Called by the keeper."""
     rows = await db.fetch(
-        f"""SELECT c.id, c.instance_id, i.ended_at IS NULL AS goes_on FROM checkouts c
-            LEFT JOIN instances i ON i.id = c.instance_id WHERE c.news ORDER BY c.id LIMIT {BATCH}"""
+        f"""SELECT c.id, c.instance_id,
+                   i.ended_at IS NULL AND (c.ended_at IS NULL OR c.active_at IS NULL) AS waited_for
+            FROM checkouts c LEFT JOIN instances i ON i.id = c.instance_id
+            WHERE c.news ORDER BY c.id LIMIT {BATCH}"""
     )
     for row in rows:
         async with db.transaction() as tx:
-            if row["instance_id"] is not None and row["goes_on"]:
+            if row["instance_id"] is not None and row["waited_for"]:
                 await wake_instance(tx, row["instance_id"])
             await tx.execute(
                 f"""SELECT pg_notify('{channels.JOBS}', host_id::text), {channels.telling("job", "id")}

@@ -16,6 +16,8 @@ POINTS: dict[str, str] = {
     "worker.retry_queued": "the next attempt of a failed job is committed, nobody waits for it yet",
     "worker.deadline_passed": "the jobs of a step are stopped at its deadline, its end is not committed",
     "worker.delay_begun": "the end of a delay is committed, nobody waits for it yet",
+    "worker.checkout_requested": "a checkout is committed, nobody waits for it yet",
+    "worker.checked_in": "a check-in is committed, the end of its step is not",
     "worker.waiting_hot": "the worker waits for jobs in memory",
     "worker.parked": "the park is committed, Prefect has not suspended the run yet",
     "worker.woken": "the job is complete, the flow is about to read its result",

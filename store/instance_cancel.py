@@ -7,7 +7,7 @@ other the engine writes the end, because it may be in the middle of a step.
 from definitions.errors import Conflict
 from definitions.lifecycles.instance import InstanceStatus
 from definitions.permissions import Actor, require
-from store import approvals, audit, instance_views, jobs, references
+from store import approvals, audit, checkouts, instance_views, jobs, references
 from store.connection import Database, Tx
 from store.instance_views import InstanceView
 from store.visits import Visits
@@ -46,12 +46,13 @@ async def cancel(db: Database, actor: Actor, instance_id: int, reason: str = "")
 
 
 async def stop_work(tx: Tx, instance_id: int, reason: str, actor: Actor, steps: Visits | None = None) -> None:
-    """Cancel the instance's jobs and withdraw its open requests, or those of some visits of its steps;
-    the caller holds its lock.
+    """Cancel the instance's jobs, and withdraw its open requests and what it waits to check out, or those of
+    some visits of its steps; the caller holds its lock.
 
     Also for the engine when it ends an instance: a step may have opened after the person asked.
     """
     await jobs.cancel_of_instance(tx, instance_id, reason, steps)
+    await checkouts.end_waiting(tx, instance_id, reason, steps)
     await approvals.withdraw_all(tx, instance_id, reason, actor, steps)
 
 

@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.parameters import Value
 from definitions.permissions import Actor
-from store import approval_views, job_views, references, step_jobs, waits
+from store import approval_views, job_views, references, step_checkouts, step_jobs, waits
 from store.approval_views import ApprovalView
 from store.connection import Row, Tx
+from store.step_checkouts import StepCheckout
 from store.step_jobs import StepJobView
 
 
@@ -51,6 +52,7 @@ class StepResultView(BaseModel):
     not_started: list[HostName]
     """The hosts it is meant for that have no job: not yet, or, when it has ended, never: see `reason`."""
     approval_id: int | None
+    checkout: StepCheckout | None
 
 
 class FrontierStep(BaseModel):
@@ -177,7 +179,13 @@ async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]
         instance_id,
     )
     jobs = await step_jobs.of_instance(tx, instance_id) if job_views.may_see(actor) else {}
-    return [StepResultView(**row, jobs=jobs.get((row["step_id"], row["visit"]), [])) for row in found]
+    held = await step_checkouts.of_instance(tx, instance_id)
+    views: list[StepResultView] = []
+    for row in found:
+        visit = row["step_id"], row["visit"]
+        checkout = held[visit].view if visit in held else None
+        views.append(StepResultView(**row, jobs=jobs.get(visit, []), checkout=checkout))
+    return views
 
 
 def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalView]) -> str:
@@ -192,6 +200,9 @@ def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalVie
         if step.ended_at is None and step.approval_id is None and step.kind != "parallel":
             later = [host.name for host in step.not_started]
             name = step.name or step.step_id
+            if step.checkout is not None and step.checkout.waits is not None:
+                sentences.append(f"{name}: {step.checkout.waits}")
+                continue
             sentences.append(waits.for_step(name, step.wake_at, step.jobs, later, step.deadline))
     if sentences:
         return " ".join(sentences)

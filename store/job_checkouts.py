@@ -14,8 +14,8 @@ from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value, text_of
 from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
-from store import approvals, checkouts, scripts, votes
-from store.approvals import About
+from store import approvals, checkout_requests, checkouts, scripts, votes
+from store.approvals import Question
 from store.checkouts import BATCH, Wanted
 from store.connection import Database, Row, Tx
 
@@ -42,15 +42,17 @@ async def check_out(tx: Tx, actor: Actor, run: ScriptRun, identity: str, reason:
     wanted = Wanted(None, None, None, identity, reason=reason, for_id=actor.person)
     made = await checkouts.request(tx, wanted)
     if made.needs_approval:
-        await approvals.open_about_checkout(
-            tx,
-            About(checkout_id=made.id),
-            made.identity,
+        assert made.identity.approval is not None
+        question = Question(
             title=f"Run {run.script.name} as {made.identity.name}",
             description=reason,
-            facts=_facts(actor, run, made.identity, reason),
-            asked_by=actor.person,
+            rule=made.identity.approval,
+            at=checkout_requests.at(made.identity),
+            started_by=actor.person,
+            checkout_id=made.id,
+            about=_facts(actor, run, made.identity, reason),
         )
+        await approvals.ask(tx, question)
     return made.id
 
 

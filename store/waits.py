@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from store.approval_views import ApprovalView
+from store.connection import Row
 from store.step_jobs import StepJobView
 
 _NAMED = 5
@@ -39,6 +40,15 @@ def for_step(
     behind = f" Not begun yet: {_named(later, 'and')}." if later else ""
     until = f" It has time until {_moment(deadline)}." if deadline is not None else ""
     return f"{name}: {len(left)} of {len(jobs)} jobs not over, on {doing}.{held_up}{behind}{until}"
+
+
+def for_turn(identity: str, row: Row) -> str:
+    """A checkout that waits until nobody else holds the identity: who does, and who comes before. `row` has
+    the holder's instance, until when at the latest, and how many are before it."""
+    held = f"instance {row['holder']} holds it" if row["holder"] is not None else "somebody holds it"
+    until = f", until {_moment(row['until'])} at the latest" if row["until"] is not None else ""
+    before = f" {row['before']} more come first." if row["before"] else ""
+    return f"Waits until {identity} is free: {held}{until}.{before}"
 
 
 def _named(names: Sequence[str], last: str) -> str:

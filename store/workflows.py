@@ -18,7 +18,7 @@ from definitions.examination import read_workflow
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
 from definitions.proof import Catalogue, prove
-from definitions.steps import ParallelStep, ScriptStep, Step
+from definitions.steps import ScriptStep, Step
 from definitions.workflow import Workflow, parse
 from store import audit, catalogue, outbox, pages, references, version_diffs
 from store.connection import Database, Row, Tx
@@ -30,8 +30,8 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _OUT_OF_SIGHT = Problem(
     pointer="/steps",
     code="out-of-sight",
-    message="Something is wrong with scripts or hosts that are named here, and you may not view them.",
-    fix="Ask somebody who may view scripts and hosts to publish it.",
+    message="Something is wrong with scripts, hosts or identities named here, and you may not view them.",
+    fix="Ask somebody who may view these to publish it.",
 )
 
 
@@ -339,22 +339,16 @@ async def _publish(
 
 
 def _by_id(workflow: Workflow, known: Catalogue) -> Workflow:
-    """The same workflow with every script named by its id."""
+    """The same workflow with every script named by its id, and every identity by its name, which stays while
+    a published workflow has it."""
     ids = {script.name: script.id for script in known.scripts or ()}
 
     def named(step: Step) -> Step:
         if isinstance(step, ScriptStep):
             return step.model_copy(update={"script": ids.get(str(step.script), step.script)})
-        if isinstance(step, ParallelStep):
-            branches = tuple(
-                branch.model_copy(update={"steps": tuple(named(inner) for inner in branch.steps)})
-                for branch in step.branches
-            )
-            return step.model_copy(update={"branches": branches})
         return step
 
-    fields = {name: getattr(workflow, name) for name in Workflow.model_fields}
-    return Workflow(**{**fields, "steps": tuple(named(step) for step in workflow.steps)})
+    return known.identities_by_name(workflow).changed(named)
 
 
 def _canonical(document: object) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from tasks import approval, command, condition, delay, parallel, script
+from tasks import approval, command, condition, delay, pam_checkin, pam_checkout, parallel, script
 from tasks.step_run import Settled, StepRun, Waiting
 
 
@@ -21,5 +21,7 @@ KINDS: dict[str, Kind] = {
     "approval": Kind(approval.begin, approval.settle),
     "condition": Kind(condition.begin, condition.begin),
     "delay": Kind(delay.begin, delay.settle),
+    "pam_checkout": Kind(pam_checkout.begin, pam_checkout.settle),
+    "pam_checkin": Kind(pam_checkin.begin, pam_checkin.settle),
     "parallel": Kind(parallel.begin, parallel.settle),
 }

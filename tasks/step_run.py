@@ -8,7 +8,7 @@ from definitions.lifecycles.instance import StepStatus
 from definitions.routing import Active, Outcome
 from definitions.steps import ApprovalStep, Step
 from definitions.storable import storable, storable_value
-from definitions.variables import Scope, StepFacts, scope
+from definitions.variables import Scope, StepFacts, identities_of, scope
 from store.connection import Database
 from store.engine.commits import ParkKind, StepRow
 from store.engine.leases import Lease
@@ -76,6 +76,7 @@ class StepRun:
             inputs=self.situation.inputs,
             instance={"id": self.situation.instance_id, "started_by": self.situation.started_by_name},
             results=results,
+            identities=identities_of([*self.situation.left(), ended]),
         )
 
 

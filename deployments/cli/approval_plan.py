@@ -7,6 +7,17 @@ from definitions.harmless import visible
 from deployments.cli.output import cell
 
 
+def credential(frozen: Mapping[str, Any]) -> Iterator[str]:
+    """Of a request for a checkout: whose credential it is, and for how long."""
+    asked = frozen.get("checkout")
+    if asked:
+        of = "".join(
+            f" {word} {asked[name]}" for word, name in (("in", "domain"), ("on", "host")) if asked[name]
+        )
+        whose = f"{asked['identity']} version {asked['version']}: {asked['credential_type']} of "
+        yield visible(f"credential: {whose}{asked['username']}{of}, for {asked['minutes']} minutes at most")
+
+
 def lines(plan: Mapping[str, Any]) -> Iterator[str]:
     """The steps up to the next gate, each with its hosts, values, text and changes."""
     yield ""

@@ -57,13 +57,24 @@ def print_detail(instance: Mapping[str, Any]) -> None:
             print(f"  why     {cell(step['reason'])}")
 
 
+def _checkout(checkout: Mapping[str, Any]) -> str:
+    """A step's checkout: which, as whom, and how it stands."""
+    found = (
+        f"{checkout['identity']} (checkout {checkout['id']}, as {checkout['username']}): {checkout['status']}"
+    )
+    until = f" until {checkout['deadline']}" if checkout["status"] == "active" else ""
+    return f"{found}{until}. {checkout['waits'] or checkout['end_reason']}".rstrip(". ")
+
+
 def _values(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         yield f"{cell(str(name))} = {cell(value)}"
 
 
 def _results(step: Mapping[str, Any]) -> Iterator[str]:
-    """Per job the host, exit code and the output's beginning."""
+    """Per job the host, exit code and the output's beginning; of a checkout how it stands."""
+    if step.get("checkout"):
+        yield _checkout(step["checkout"])
     for job in step.get("jobs") or []:
         attempt = f" attempt {job['attempt']}" if job.get("attempt", 1) > 1 else ""
         exit_code = f"exit {job['exit_code']}" if job.get("exit_code") is not None else job["status"]

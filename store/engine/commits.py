@@ -176,7 +176,7 @@ async def close_step(
             row.input,
             status,
             outcome,
-            facts.model_dump(mode="json") if facts is not None else None,
+            facts.model_dump(mode="json", exclude_none=True) if facts is not None else None,
             storable(" ".join(part for part in (reason, advance.reason) if part)),
             advance.target,
             task_run_id,
@@ -245,8 +245,9 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str
         reason,
         outputs if status == InstanceStatus.COMPLETED else None,
     )
-    await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
+    # First, as it takes the locks of all identities in their order.
     await checkouts.end_of_instance(tx, lease.instance_id, f"The instance is {status}.")
+    await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(
         tx, SYSTEM, "instance.end", "instance", lease.instance_id, status=status, reason=reason
     )

@@ -56,6 +56,15 @@ class Situation:
         ended = sorted(self.results.items(), key=lambda item: item[0].visit)
         return {active.step: state.routed_to for active, state in ended if state.routed_to is not None}
 
+    def left(self) -> list[StepFacts]:
+        """What every visit of a step has left, in the order in which they ended."""
+        return [state.facts for state in self.results.values() if state.facts is not None]
+
+    def checkouts(self, name: str) -> list[int]:
+        """The sessions that steps have checked out under that name."""
+        found = [facts.checkout for facts in self.left() if facts.checkout is not None]
+        return [checkout.id for checkout in found if name in checkout.names]
+
     def parents(self, active: Active) -> list[UUID]:
         """The task runs a step comes after, for the edges of Prefect's graph, across segments and failures:
         its own of an earlier segment, else that of the step that led to it (and, after branches, of the

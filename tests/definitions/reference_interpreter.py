@@ -65,7 +65,7 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
                 ran.ending = word
                 return ran
         else:
-            word, values = _one(step, ran.left, scenario)
+            word, values = _one(step, ran.left, scenario, began)
             seconds = scenario["steps"][step["id"]]["seconds"]
             if word != "no_value" and seconds > _limit(step):
                 word, seconds = "on_failure", _limit(step)
@@ -73,6 +73,9 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
                     ran.left[step["id"]] = [NEVER for _ in scenario["hosts"]]
             word = "on_failure" if word == "no_value" else word
             ran.at += seconds
+            if word == "on_success" and step["type"].startswith("pam_"):
+                told = scenario["steps"][step["id"]]
+                ran.left[step["id"]] = [{"pam": step, "at": ran.at, "username": told.get("username")}]
         status = "failed" if word == "on_failure" else "completed"
         ran.events.append(Event(step["id"], began, ran.at, status, values))
         target = step.get(word, "fail" if word in ("on_failure", "on_false") else "continue")
@@ -128,7 +131,22 @@ def _began(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, 
     return left
 
 
-def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any]) -> tuple[str, Any]:
+def _sessions(name: str, left: Results) -> list[dict[str, Any]]:
+    """What was checked out under a name, the earliest first."""
+    found = [hosts[0] for hosts in left.values() if hosts and "pam" in hosts[0]]
+    opened = [one for one in found if name in (one["pam"].get("identity"), one["pam"].get("variable_name"))]
+    return sorted(opened, key=lambda one: float(one["at"]))
+
+
+def _is_open(session: dict[str, Any], left: Results, now: float) -> bool:
+    """Whether nothing has checked it in since, and its time is not over."""
+    found = [hosts[0] for hosts in left.values() if hosts and "pam" in hosts[0]]
+    later = [one["pam"] for one in found if one["at"] > session["at"] and one["pam"]["type"] == "pam_checkin"]
+    closed = any(not step["checkout"] or session["pam"]["id"] in step["checkout"] for step in later)
+    return not closed and now < session["at"] + 60 * session["pam"].get("duration_minutes", 1e9)
+
+
+def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: float) -> tuple[str, Any]:
     """Which way a step is left, and the values it was given."""
     told = scenario["steps"][step["id"]]
     step = {**step, **step.get("config", {})}
@@ -138,12 +156,17 @@ def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any]) -> tuple
             return ("on_true" if _holds(step["condition"], left, scenario) else "on_false"), None
         if step["type"] == "command":
             values = [_text(_value(path, left, scenario)) for path in dict.fromkeys(_paths(step["command"]))]
+            name = step.get("run_as", "").strip("{}")
+            if name and not any(_is_open(session, left, now) for session in _sessions(name, left)):
+                raise NoValue
             hosts = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
             left[step["id"]] = _began(step, hosts)
             good = all(host["exit_code"] == 0 for host in left[step["id"]])
             return ("on_success" if good else "on_failure"), values
         if step["type"] == "approval":
             values = REFERENCE.sub(lambda found: _text(_value(found[1], left, scenario)), step["title"])
+        if step["type"] == "pam_checkout":
+            REFERENCE.sub(lambda found: _text(_value(found[1], left, scenario)), step["reason"])
         return ("on_success" if told["outcome"] == "success" else "on_failure"), values
     except NoValue:
         return "no_value", values
@@ -160,6 +183,11 @@ def _value(path: str, left: Results, scenario: dict[str, Any]) -> Any:
     root, _, rest = path.partition(".")
     if root == "inputs":
         return scenario["inputs"][rest]
+    if root.startswith("id_"):
+        sessions = _sessions(root, left)
+        if not sessions:
+            raise NoValue
+        return sessions[-1]["username"] if rest == "username" else "***CREDENTIAL_BLOCKED***"
     hosts = left.get(root.removeprefix("step_"), [])
     codes = [host["exit_code"] for host in hosts]
     code = next((code for code in codes if code), 0 if codes and None not in codes else None)

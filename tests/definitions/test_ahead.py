@@ -133,6 +133,13 @@ def test_of_an_identity_only_its_name_is_shown() -> None:
     )
 
 
+def test_whom_a_step_runs_as_is_said_once_it_is_checked_out() -> None:
+    known = described({"command": "true", "run_as": "{{db_admin}}"}).values["run as"]
+    assert known == (Piece(text="db_admin (postgres)", of="{{db_admin}}"),)
+    later = described({"command": "true", "run_as": "{{web}}"}).values["run as"]
+    assert later == (Piece(text="{{web}}", of="{{web}}", unknown="known when `web` is checked out"),)
+
+
 def test_a_long_value_is_cut_and_told_apart_by_its_fingerprint() -> None:
     cut = text(described({"command": "{{inputs.big}}"}))
     assert cut == f"{'x' * LONGEST_VALUE}… (5000 characters; SHA-256 {sha256(b'x' * 5000).hexdigest()})"
@@ -162,6 +169,11 @@ def said(value: Value) -> tuple[Piece, ...]:
         ({**GATE, "id": "s", "title": "Really?"}, "Really?", {"approvers": said("role:x")}),
         ({**GATE, "id": "s"}, "s", {"approvers": said("role:x")}),
         ({"type": "pam_checkout", "identity": "dba", "reason": "why"}, "why", {"identity": said("dba")}),
+        (
+            {"type": "pam_checkout", "identity": "dba", "variable_name": "v", "duration_minutes": 5},
+            "",
+            {"identity": said("dba"), "known as": said("v"), "minutes": said(5)},
+        ),
         ({"type": "pam_checkin"}, "", {"checkouts": said("every open one")}),
         ({"type": "pam_checkin", "checkout": ["c"]}, "", {"checkouts": said("c")}),
         (

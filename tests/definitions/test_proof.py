@@ -2,7 +2,7 @@
 
 import pytest
 
-from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.catalogue import Catalogue, IdentityFacts, ScriptFacts
 from definitions.parameters import Parameter
 from definitions.problems import Problem, has_errors
 from definitions.proof import prove
@@ -28,6 +28,7 @@ KNOWN = Catalogue(
         "user:ann": frozenset({5}),
         "role:empty": frozenset(),
     },
+    identities=(IdentityFacts(4, "db_admin"),),
 )
 COMMAND: dict[str, object] = {"type": "command", "command": "true"}
 
@@ -215,7 +216,7 @@ def test_references_stand_only_where_they_may() -> None:
         ({"hosts": ["web-1", "web-2"]}, ("unknown-host", "/steps/0/hosts/1")),
         ({"hosts": ["group:db"]}, ("unknown-host", "/steps/0/hosts/0")),
         ({"hosts": ["@engine"]}, ("engine-steps-off", "/steps/0/hosts/0")),
-        ({"run_as": "dba"}, ("not-available-yet", "/steps/0/run_as")),
+        ({"run_as": "dba"}, ("no-identity", "/steps/0/run_as")),
     ],
 )
 def test_what_a_script_step_names_must_exist_and_fit(step: dict[str, object], found: tuple[str, str]) -> None:
@@ -287,7 +288,7 @@ CHECKOUT: dict[str, object] = {
 def _identity(text: str, **step: object) -> list[tuple[str, str]]:
     approval = {"id": "a", "type": "approval", "approvers": ["role:admin"], "title": text, **step}
     found = prove(_workflow(CHECKOUT, approval), KNOWN)
-    return [(problem.code, problem.severity) for problem in found if problem.code != "not-available-yet"]
+    return [(problem.code, problem.severity) for problem in found]
 
 
 @pytest.mark.parametrize("name", ["dba", "db_admin", "variables.dba"])
@@ -314,23 +315,10 @@ def test_an_identity_can_not_take_a_reserved_name(name: str) -> None:
     assert ("reserved-name", "/steps/0/identity") in _prove({**CHECKOUT, "identity": name})
 
 
-def test_an_identity_may_be_named_by_its_id() -> None:
-    assert [code for code, _ in _prove({"id": "out", "type": "pam_checkout", "identity": 4})] == [
-        "not-available-yet"
-    ]
-
-
-def test_what_the_engine_does_not_run_yet_can_not_be_published() -> None:
+def test_a_problem_in_a_branch_is_found_where_it_stands() -> None:
     branches = [{"name": "x", "steps": [{"id": "b", **COMMAND, "on_success": "zz"}]}]
-    found = _prove(
-        {"id": "a", **COMMAND},
-        {"id": "p", "type": "parallel", "branches": branches},
-        {"id": "in", "type": "pam_checkin"},
-    )
-    assert found == [
-        ("unknown-target", "/steps/1/branches/0/steps/0/on_success"),
-        ("not-available-yet", "/steps/2/type"),
-    ]
+    found = _prove({"id": "a", **COMMAND}, {"id": "p", "type": "parallel", "branches": branches})
+    assert found == [("unknown-target", "/steps/1/branches/0/steps/0/on_success")]
 
 
 def test_a_branch_sees_what_ran_before_it_and_not_beside_it() -> None:

@@ -1,6 +1,7 @@
 """Random acyclic workflows, walked by the engine's rules and by the reference interpreter alike."""
 
 import random
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from definitions.examination import read_workflow
 from definitions.simulation import simulate
+from definitions.step_documents import walk
+from definitions.workflow import parse
 from tests.definitions.reference_interpreter import Steps, interpret
 from tests.live.sizes import LIMIT_SECONDS, size
 
@@ -25,6 +28,8 @@ class Author:
         self.dice = dice
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.count = 0
+        self.lists: list[tuple[int, str]] = []
+        """Of the list being written and those around it: how much was known before, and a name of its own."""
 
     def document(self) -> dict[str, Any]:
         steps = self.steps(2, ["inputs.n"])
@@ -36,22 +41,26 @@ class Author:
 
     def steps(self, depth: int, known: list[str]) -> Steps:
         """A list that only leads onward; `known` are the roots its references may have, and grows."""
-        names = [self.name() for _ in range(self.dice.randint(1, 4))]
+        names = [self.name() for _ in range(self.dice.randint(1, 5))]
+        self.lists.append((len(known), f"id_of_{names[0]}"))
         steps: Steps = []
         for number, name in enumerate(names):
             onward = [*names[number + 1 :], "continue", "continue", "end", "fail"]
             kinds = [*["command"] * 4, *["condition"] * 2, "approval", "delay", *["parallel"] * depth]
+            kinds += [*["pam_checkout"] * 3, "pam_checkin"]
             step = {"id": name, **self.step(self.dice.choice(kinds), name, depth, known)}
             self.limits(step)
             for field in ("on_true", "on_false") if step["type"] == "condition" else ("on_success",):
                 self.maybe(step, field, onward)
             self.maybe(step, "on_failure", [*onward, "cancelled"])
             steps.append(step)
+        self.lists.pop()
         return steps
 
     def limits(self, step: dict[str, Any]) -> None:
         """Deadlines, waves, attempts; and some of what is of its kind stands in `config`."""
-        if step["type"] in ("command", "approval", "parallel") and self.dice.random() < 0.3:
+        kinds = ("command", "approval", "parallel", "pam_checkout")
+        if step["type"] in kinds and self.dice.random() < 0.3:
             step["timeout_minutes"] = self.dice.uniform(0.02, 0.4)
         if step["type"] == "command":
             for field in ("max_parallel", "max_failures", "retries"):
@@ -84,16 +93,39 @@ class Author:
             if self.dice.random() < 0.3:
                 told["hosts"] = {self.dice.choice(HOSTS): self.left()}
             command = " ".join(self.reference(known) for _ in range(self.dice.randrange(4)))
+            people = [root for root in known[-4:] if root.startswith("id_")]
             known.append(f"step_{name}")
-            return {"type": kind, "command": f"echo {command}"}
+            step = {"type": kind, "command": f"echo {command}"}
+            if people and self.dice.random() < 0.8:
+                step["run_as"] = f"{{{{{self.dice.choice(people)}}}}}"
+            return step
         steps = [root for root in known if root.startswith("step_")]
         if kind == "condition" and steps:
             some = [self.comparison(steps) for _ in range(self.dice.randint(1, 3))]
             return {"type": kind, "condition": self.dice.choice([" && ", " || "]).join(some)}
         told["outcome"] = self.dice.choice(["success", "success", "failure"])
+        if kind == "pam_checkout":
+            return self.checkout(name, known, told)
+        if kind == "pam_checkin":
+            return self.checkin(known) or {"type": "delay", "hours": 1}
         if kind == "approval":
             return {"type": kind, "approvers": ["role:x"], "title": f"Go {self.reference(known)}?"}
         return {"type": "delay", "hours": 1}
+
+    def checkout(self, name: str, known: list[str], told: dict[str, Any]) -> dict[str, Any]:
+        """Two of a list may have one name; of lists side by side not: which is later would be chance."""
+        step = {"type": "pam_checkout", "identity": f"id_{name}", "reason": self.reference(known)}
+        step["variable_name"] = self.dice.choice([f"id_{name}", self.lists[-1][1]])
+        told["username"] = f"user of {name}"
+        known += [root for root in (step["identity"], step["variable_name"]) if root not in known]
+        return step if self.dice.random() < 0.5 else {**step, "duration_minutes": 1}
+
+    def checkin(self, known: list[str]) -> dict[str, Any] | None:
+        """Of a branch: what the branch has checked out, as another one may use the rest at that moment."""
+        before, _ = self.lists[-1]
+        opened = [root.removeprefix("id_") for root in known[before:] if root.startswith("id_s")]
+        chosen = self.dice.sample(opened, self.dice.randint(0, len(opened)))
+        return {"type": "pam_checkin", "checkout": chosen} if chosen or len(self.lists) == 1 else None
 
     def left(self) -> dict[str, Any]:
         return {"stdout": self.dice.choice(PRINTED), "exit_code": self.dice.choice([0, 0, 0, 1, 3])}
@@ -103,7 +135,8 @@ class Author:
 
     def reference(self, known: list[str]) -> str:
         root = self.dice.choice(known)
-        path = root if root.startswith("inputs") else f"{root}.{self.dice.choice(PROPERTIES)}"
+        properties = ["username", "password"] if root.startswith("id_") else PROPERTIES
+        path = root if root.startswith("inputs") else f"{root}.{self.dice.choice(properties)}"
         return self.dice.choice([f"{{{{{path}}}}}", f"{{{{variables.{path}}}}}", f'"<{{{{{path}}}}}>"'])
 
 
@@ -140,4 +173,16 @@ def test_the_path_and_every_value_are_the_reference_interpreters() -> None:
         assert found == expected, f"seed {seed}"
         for word in (found[0], *(status for _, _, status, _ in found[1].values())):
             seen[word] = seen.get(word, 0) + 1
+        for kind, word in _pam(document, found):
+            seen[f"{kind} {word}"] = seen.get(f"{kind} {word}", 0) + 1
     assert min(seen[word] for word in ("completed", "failed", "cancelled")) > 10, seen
+    ran = [f"{kind} {word}" for kind in ("run_as", "pam_checkout") for word in ("completed", "failed")]
+    assert min(seen[word] for word in [*ran, "pam_checkin completed"]) > 5, seen
+
+
+def _pam(document: dict[str, Any], found: Walked) -> Iterator[tuple[str, str]]:
+    """How the steps about identities ended, to see that these were among the dice."""
+    for step, _ in walk(parse(document)[0].steps, ""):  # type: ignore[union-attr]
+        kind = "run_as" if getattr(step, "run_as", None) else step.type
+        if step.id in found[1]:
+            yield kind, found[1][step.id][2]

@@ -1,5 +1,7 @@
 """Variables: the grammar, the values, and that no credential ever appears."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,10 +10,12 @@ from definitions.parameters import Value
 from definitions.references import malformed, references
 from definitions.variables import (
     BLOCKED,
+    CheckoutFacts,
     HostFacts,
     Scope,
     StepFacts,
     Unresolved,
+    identities_of,
     resolve,
     resolve_run_as,
     resolve_text,
@@ -179,19 +183,36 @@ def test_an_identity_can_not_take_a_reserved_name() -> None:
             resolve_run_as(f"{{{{{name}}}}}", odd)
 
 
-@pytest.mark.parametrize(
-    ("run_as", "name"),
-    [
-        ("{{db_admin}}", "db_admin"),
-        ("{{ variables.db_admin }}", "db_admin"),
-        ("svc", "svc"),
-        ("{{db_admin.username}}", "dba"),
-        ("x{{db_admin}}", f"x{BLOCKED}"),
-        ("{{db_admin.password}}", BLOCKED),
-    ],
-)
-def test_a_whole_identity_stands_for_its_name_in_run_as_alone(run_as: str, name: str) -> None:
-    assert resolve_run_as(run_as, _scope()) == name
+@pytest.mark.parametrize("run_as", ["{{db_admin}}", "{{ variables.db_admin }}"])
+def test_a_whole_identity_stands_for_its_name_in_run_as_alone(run_as: str) -> None:
+    assert resolve_run_as(run_as, _scope()) == "db_admin"
+
+
+@pytest.mark.parametrize("run_as", ["svc", "{{db_admin.username}}", "x{{db_admin}}", "{{db_admin.password}}"])
+def test_nothing_runs_as_anything_but_a_whole_identity(run_as: str) -> None:
+    with pytest.raises(Unresolved, match="names an identity that was checked out"):
+        resolve_run_as(run_as, _scope())
+
+
+def test_an_identity_that_was_checked_in_can_be_read_and_runs_nothing() -> None:
+    over = replace(_scope(), over={"db_admin": "Its time is over."})
+    assert resolve("{{db_admin.username}}", over) == "dba"
+    with pytest.raises(Unresolved, match=r"`db_admin` any more, its checkout has ended: Its time is over\."):
+        resolve_run_as("{{db_admin}}", over)
+
+
+def test_of_two_checkouts_with_one_name_the_later_counts() -> None:
+    def left(number: int, username: str) -> StepFacts:
+        names = ("dba", f"id{number}")
+        facts = CheckoutFacts(
+            id=number, names=names, vault="v", path="p", username=username, credential_type="password"
+        )
+        return StepFacts(checkout=facts)
+
+    found = identities_of([left(1, "ann"), None, StepFacts(), left(2, "bob")])
+    users = {name: facts["username"] for name, facts in found.items()}
+    assert users == {"dba": "bob", "id1": "ann", "id2": "bob"}
+    assert set(found["dba"]) == {"username", "credential_type", "domain"}
 
 
 def test_an_identity_that_is_not_checked_out_runs_nothing() -> None:

@@ -21,3 +21,18 @@ def test_a_further_attempt_says_its_number_and_when_it_begins(capsys: pytest.Cap
     waits = "Attempt 2 begins soon."
     job = {"host": "web-1", "status": "queued", "attempt": 2, "exit_code": None, "stdout": "", "waits": waits}
     assert f"web-1 attempt 2 queued: {waits}" in shown(capsys, jobs=[job])
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"status": "active", "deadline": "2027-01-31T08:00"}, "active until 2027-01-31T08:00"),
+        ({"status": "requested", "waits": "Waits until it is free."}, "requested. Waits until it is free"),
+        ({"status": "ended", "end_reason": "Checked in by step in."}, "ended. Checked in by step in"),
+    ],
+)
+def test_a_checkout_says_whose_it_is_and_how_it_stands(
+    capsys: pytest.CaptureFixture[str], fields: dict[str, Any], said: str
+) -> None:
+    checkout = {"id": 7, "identity": "dba", "username": "app", "waits": None, "end_reason": "", **fields}
+    assert f"dba (checkout 7, as app): {said}" in shown(capsys, checkout=checkout)

@@ -1,0 +1,65 @@
+"""What the pages show of a step that checks out: to who approves it, and to who follows the instance."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from store import checkout_requests, checkouts
+from store.checkouts import Wanted
+from store.connection import Database
+from tests.approvals_ui.conftest import Seeded
+from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
+
+
+@pytest.fixture
+async def asked(seed: Any, db: Database) -> tuple[Seeded, int]:
+    """The instance's third step wants the identity db_admin, which takes an approver's yes; its request."""
+    seeded: Seeded = await seed()
+    org = SimpleNamespace(db=db)
+    await save_vault(org)
+    approval = {"approvers": ["role:approver"], "timeout_minutes": 30}
+    await save_identity(org, requires_approval=True, approval=approval, domain="corp", username="app<b>")
+    wanted = Wanted(seeded.instance_id, "deploy", 1, "db_admin", reason="upkeep")
+    async with db.transaction() as tx:
+        checkout = await checkouts.request(tx, wanted)
+        request = await checkout_requests.ask(tx, checkout, wanted, started_by=None)
+        await tx.execute(
+            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
+               VALUES ($1, 'deploy', 1, 'pam_checkout', 'Get in', 'waiting')""",
+            seeded.instance_id,
+        )
+    return seeded, request
+
+
+async def test_who_approves_sees_whose_credential_it_is_and_for_how_long(
+    browser: Any, asked: tuple[Seeded, int]
+) -> None:
+    anna = browser()
+    await anna.enter("anna")
+    shown = (await anna.get(f"/approvals/{asked[1]}")).text
+    assert "<h1>Check out db_admin</h1>" in shown
+    assert "version 1: database of app&lt;b&gt; in corp, for 60 minutes at most" in shown
+    voted = await anna.vote(asked[1], "approve")
+    assert voted.status_code == 303
+
+
+async def test_the_instances_page_shows_what_a_step_asks_for_holds_and_held(
+    browser: Any, asked: tuple[Seeded, int], db: Database
+) -> None:
+    seeded, request = asked
+    vera, anna = browser(), browser()
+    await vera.enter("vera")
+    await anna.enter("anna")
+
+    async def step() -> str:
+        page = (await vera.get(f"/instances/{seeded.instance_id}")).text
+        return page[page.index(">Get in</h3>") :]
+
+    assert "Asks for <strong>db_admin</strong>" in await step()
+    await anna.vote(request, "approve")
+    assert "Holds <strong>db_admin</strong>" in await step()
+    async with db.transaction() as tx:
+        assert await checkouts.end_of_instance(tx, seeded.instance_id, "The instance is failed.") == 1
+    assert "ended " in await step()
+    assert "The instance is failed." in await step()

@@ -1,0 +1,50 @@
+"""Checkouts on paper: who a step would run as, and when it no longer could."""
+
+from typing import Any
+
+from definitions.catalogue import Catalogue, IdentityFacts
+from tests.definitions.test_simulation import COMMAND, _simulate
+
+OUT: dict[str, Any] = {"id": "out", "type": "pam_checkout", "identity": "dba", "variable_name": "admin"}
+USE: dict[str, Any] = {"id": "use", **COMMAND, "command": "echo {{dba.username}}", "run_as": "{{admin}}"}
+IN: dict[str, Any] = {"id": "in", "type": "pam_checkin"}
+KNOWN = Catalogue(identities=(IdentityFacts(7, "dba", "postgres", "database", "corp", max_minutes=30),))
+
+
+def test_a_server_knows_whose_account_it_is() -> None:
+    tell = {**USE, "command": "echo {{admin.username}} {{dba.credential_type}} {{dba.domain}}"}
+    found = _simulate([{**OUT, "identity": 7}, tell], known=KNOWN)
+    assert found.path[0].input == {"identity": "dba", "reason": ""}
+    assert [*found.path[1].input["environment"].values()] == ["postgres", "database", "corp"]
+
+
+def test_what_was_checked_in_runs_nothing_and_what_was_not_does() -> None:
+    again = {**OUT, "id": "again", "identity": "web", "variable_name": None}
+    steps = [OUT, again, {**IN, "checkout": "out"}, {**USE, "on_failure": "other"}]
+    found = _simulate([*steps, {**USE, "id": "other", "run_as": "{{web}}"}], known=KNOWN)
+    used, other = found.path[3:]
+    assert used.reason.startswith(
+        "Nothing runs as `admin` any more, its checkout has ended: Checked in by step in."
+    )
+    assert (other.status, other.input["run_as"]) == ("completed", "web")
+
+
+def test_one_of_two_with_the_same_name_is_enough() -> None:
+    twice = {**OUT, "id": "twice"}
+    for closed in ("out", "twice"):
+        assert _simulate([OUT, twice, {**IN, "checkout": closed}, USE]).status == "completed"
+    assert _simulate([OUT, twice, {**IN, "checkout": "out"}, {**IN, "id": "in2"}, USE]).status == "failed"
+
+
+def test_its_time_ends_a_checkout() -> None:
+    nap = {"id": "nap", "type": "delay", "minutes": 20}
+    assert _simulate([OUT, nap, USE], known=KNOWN).status == "completed"
+    late = _simulate([{**OUT, "duration_minutes": 20}, nap, USE], known=KNOWN)
+    assert "its checkout has ended: Its time is over." in late.reason
+    assert _simulate([OUT, nap, {**nap, "id": "nap2"}, USE], known=KNOWN).status == "failed"
+    assert _simulate([OUT, nap, {**nap, "id": "nap2"}, USE]).status == "completed"
+
+
+def test_a_check_in_that_fails_ends_nothing() -> None:
+    found = _simulate([OUT, {**IN, "on_failure": "use"}, USE], {"steps": {"in": "failure"}})
+    assert found.path[-1].status == "completed"

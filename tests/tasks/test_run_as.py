@@ -1,0 +1,140 @@
+"""Steps that run as an identity: their jobs name the checkout, and there are none once it has ended."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from definitions.permissions import SYSTEM, Actor
+from definitions.routing import Active
+from definitions.variables import CheckoutFacts, StepFacts
+from store import checkout_jobs, checkouts
+from store.checkouts import Wanted
+from store.connection import Database
+from store.engine.situation import StepState
+from tasks.step_run import Settled, Waiting
+from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
+from tests.tasks.conftest import Bench, MakeBench
+
+OVER = "Nothing runs as `dba` any more, its checkout has ended: "
+
+
+@pytest.fixture(autouse=True)
+async def identity(db: Database, admin: Actor) -> None:
+    org = SimpleNamespace(db=db)
+    await save_vault(org)
+    await save_identity(org)
+
+
+async def check_out(bench: Bench, step: str = "out") -> int:
+    """A checkout step has ended well before, its variable is `dba`."""
+    situation = bench.run.situation
+    async with bench.run.db.transaction() as tx:
+        made = await checkouts.request(tx, Wanted(situation.instance_id, step, 1, "db_admin", "dba"))
+    facts = CheckoutFacts(
+        id=made.id,
+        names=("dba", "db_admin"),
+        vault="main",
+        path="p",
+        username="app",
+        credential_type="database",
+    )
+    state = StepState("completed", "success", "", StepFacts(checkout=facts), None, None)
+    situation.results[Active(step, 1)] = state
+    return made.id
+
+
+async def end(db: Database, checkout_id: int) -> None:
+    async with db.transaction() as tx:
+        assert await checkouts.check_in(tx, SYSTEM, checkout_id, "Ended by ann.")
+
+
+async def move(db: Database, job_id: int, *statuses: str) -> None:
+    """What its agent would say of a job; how it gets the credential is not the step's business."""
+    for status in statuses:
+        await db.execute(
+            """UPDATE jobs SET status = $2, exit_code = CASE WHEN $2 = 'completed' THEN 0 END,
+                   started_at = now(), ended_at = CASE WHEN $2 = 'completed' THEN now() END WHERE id = $1""",
+            job_id,
+            status,
+        )
+
+
+async def run_by(db: Database) -> list[Any]:
+    return [row["checkout_id"] for row in await db.fetch("SELECT checkout_id FROM jobs ORDER BY id")]
+
+
+@pytest.mark.parametrize("name", ["dba", "db_admin"])
+async def test_every_job_of_the_step_names_the_checkout(bench: MakeBench, db: Database, name: str) -> None:
+    step = await bench(run_as=f"{{{{{name}}}}}")
+    number = await check_out(step)
+    assert isinstance(await step.begin(), Waiting)
+    assert await run_by(db) == [number] * 3
+    assert await db.fetchval("SELECT input ->> 'run_as' FROM step_results") == name
+
+
+async def test_of_two_with_one_name_the_one_that_is_active_counts(bench: MakeBench, db: Database) -> None:
+    step = await bench(run_as="{{dba}}")
+    first, second = await check_out(step), await check_out(step, "again")
+    await end(db, second)
+    await step.begin()
+    assert await run_by(db) == [first] * 3
+
+
+@pytest.mark.parametrize("way", ["ended", "late", "never"])
+async def test_without_a_checkout_there_is_no_job_but_a_reason(
+    bench: MakeBench, db: Database, way: str
+) -> None:
+    step = await bench(run_as="{{dba}}")
+    if way != "never":
+        number = await check_out(step)
+    if way == "ended":
+        await end(db, number)
+    if way == "late":
+        await db.execute("UPDATE checkouts SET deadline = now()")
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    why = {
+        "ended": f"{OVER}Ended by ann.",
+        "late": f"{OVER}Its time is over.",
+        "never": "{{dba}} has no value: no identity of that name is checked out.",
+    }
+    assert (settled.status, settled.reason, await run_by(db)) == ("failed", why[way], [])
+
+
+async def test_a_host_of_a_later_wave_gets_no_job_by_a_checkout_that_has_ended(
+    bench: MakeBench, db: Database
+) -> None:
+    step = await bench(run_as="{{dba}}", max_parallel=1)
+    number = await check_out(step)
+    await step.begin()
+    await move(db, await step.job_id("web-1"), "pending", "running", "completed")
+    await end(db, number)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert (settled.status, settled.reason, await run_by(db)) == ("failed", f"{OVER}Ended by ann.", [number])
+    assert settled.facts is not None
+    assert [host.exit_code for host in settled.facts.hosts] == [0, None, None]
+
+
+async def test_when_a_checkout_ends_what_waits_by_it_fails_and_what_runs_is_stopped(
+    bench: MakeBench, db: Database
+) -> None:
+    step = await bench(run_as="{{dba}}")
+    number = await check_out(step)
+    await step.begin()
+    await move(db, await step.job_id("web-1"), "pending", "running")
+    await move(db, await step.job_id("web-2"), "pending")
+    assert await checkout_jobs.end_without(db) == 0
+    await end(db, number)
+    assert await checkout_jobs.end_without(db) == 3
+    assert await checkout_jobs.end_without(db) == 0, "what was told to stop is not told again"
+    rows = await db.fetch(
+        "SELECT status, reason, cancel_requested_at IS NOT NULL AS told FROM jobs ORDER BY id"
+    )
+    why = f"{OVER}Ended by ann.".replace("dba", "db_admin")
+    assert [tuple(row.values()) for row in rows] == [
+        ("running", why, True),
+        ("failed", why, False),
+        ("failed", why, False),
+    ]
