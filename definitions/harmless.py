@@ -65,18 +65,22 @@ _SHOWN = _Shown()
 _MARKDOWN = str.maketrans({character: "\\" + character for character in "\\`*_{}[]<>()#+!|~&"})
 
 
-_BARE_LINK = re.compile(r":(?=//)|(?<=www)(?=\.)|@", re.IGNORECASE)
-"""Where an address would become a link without being written as one. No escape keeps Markdown's renderers
+_LINK = re.compile(r":(?=//)|(?<=www)(?=\.)|@|\](?=\()", re.IGNORECASE)
+"""Where an address becomes a link, also without being written as one. No escape keeps Markdown's renderers
 from that: they look for addresses in the text that is left when escapes are resolved."""
 
 _JOINER = "\u2060"
 """Shows as nothing, and no address goes on behind it."""
 
 
+def unlinked(text: str) -> str:
+    """The text, looking the same, of which nothing becomes a link or a mention wherever it is shown."""
+    return _LINK.sub(lambda found: found[0] + _JOINER, text)
+
+
 def markdown(text: object) -> str:
     """The text as one line of Markdown that shows it as it is, and that nobody can click."""
-    shown = " ".join(visible(text).translate(_MARKDOWN).split())
-    return _BARE_LINK.sub(lambda found: found[0] + _JOINER, shown)
+    return unlinked(" ".join(visible(text).translate(_MARKDOWN).split()))
 
 
 def terminal_text(text: str) -> str:

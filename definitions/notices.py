@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from definitions.harmless import visible
+from definitions.harmless import unlinked, visible
 
 Event = Literal[
     "approval.asked",
@@ -113,9 +113,10 @@ def _heading(event: Event, status: str) -> str:
 
 
 def _plain(line: str) -> str:
-    """One line, of bounded length, with nothing in it that can't be seen."""
+    """One line, of bounded length, with nothing in it that can't be seen; chats read Markdown in it, and the
+    only link of a notice is ours."""
     line = visible(" ".join(line.split()))
-    return line if len(line) <= _TITLE else line[: _TITLE - 1] + "…"
+    return unlinked(line if len(line) <= _TITLE else line[: _TITLE - 1] + "…")
 
 
 def chosen(events: Sequence[str]) -> list[Event]:

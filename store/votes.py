@@ -41,7 +41,7 @@ async def vote(
     """Say yes or no, once. The same again gives the same answer; another decision is refused."""
     require(actor, people.VOTE)
     if len(comment) > MAX_COMMENT or storable(comment) != comment:
-        raise Invalid(f"A comment has at most {MAX_COMMENT} characters, and no NUL or half of one.")
+        raise Invalid(f"A comment has at most {MAX_COMMENT} characters, and no NUL or half an emoji.")
     async with db.transaction() as tx:
         row = await lock(tx, request_id)
         earlier = await _earlier(tx, row, actor)

@@ -1,5 +1,7 @@
 """Notices: which addresses are taken, what a text says, when a failed one is tried again."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -93,6 +95,16 @@ def test_a_title_is_one_line_of_bounded_length_in_which_nothing_hides() -> None:
     assert "\n" not in title
     assert "\u202e" not in title
     assert len(title) < 200
+
+
+def test_of_a_gates_title_nothing_becomes_a_link_in_a_chat_or_calls_everybody() -> None:
+    facts = replace(
+        FACTS, title="[See it](https://evil.test) www.evil.test @everyone", workflow="a](http://b"
+    )
+    for part in text("approval.asked", facts, "https://ops.example.org"):
+        ours = part.replace("https://ops.example.org/approvals/5", "")
+        assert not re.search(r"://|www\.|@\w|\]\(", ours)
+    assert "evil.test" in text("approval.asked", facts, "")[0], "the control: it is still told"
 
 
 def test_people_are_reminded_when_a_quarter_is_left_and_an_hour_before_at_the_earliest() -> None:

@@ -171,6 +171,14 @@ async def test_a_change_leaves_the_rest_as_it_is(db, admin):
     assert (changed.email, changed.roles) == ("bob@example.org", ["operator"])
 
 
+async def test_a_changed_address_stands_in_the_audit_trail(db, admin, viewer):
+    await users.change(db, admin, viewer.id, email="new@example.org")
+    detail = await db.fetchval(
+        "SELECT detail FROM audit WHERE action = 'user.change' ORDER BY id DESC LIMIT 1"
+    )
+    assert detail == {"email": "new@example.org"}
+
+
 async def test_two_people_never_share_an_e_mail_address(db, admin, viewer):
     await users.create(db, admin, "bob", "bob@example.org", None, [])
     with pytest.raises(Conflict, match="already a person with this e-mail address"):
