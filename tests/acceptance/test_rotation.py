@@ -23,6 +23,7 @@ from store.connection import Database
 from store.failpoints import POINTS
 from tests.deployments.conftest import Server, connection, web_process
 from tests.live.logins import account, account_lets_in, role_lets_in
+from tests.live.passing_vault import free_port
 from tests.live.stack import until
 from tests.live.vault import LiveVault
 
@@ -55,7 +56,8 @@ class Estate:
         self.agent = self.run("agent", "run", "--state", str(self.folder / "agent"), "--grace", "0")
 
     def save(self, name: str, **identity: Any) -> None:
-        document = {"kind": "identity", "name": name, "vault": "main", "rotate_after_use": True, **identity}
+        defaults = {"kind": "identity", "name": name, "vault": "main", "rotate_after_use": True}
+        document = {**defaults, **identity}
         connection(self.server).put(f"/identities/by-name/{name}", document)
 
     def identity(self, name: str) -> dict[str, Any]:
@@ -207,7 +209,7 @@ def test_what_a_host_refuses_is_tried_again_with_the_same_password_and_then_quar
     try:
         estate.use(name)
         with estate.rotating():
-            until(lambda: asyncio.run(estate_hurried(estate, name)), 60, "the quarantine")
+            until(lambda: asyncio.run(hurried(estate, name)), 60, "the quarantine")
     finally:
         subprocess.run(["usermod", "--login", user, f"{user}x"], check=True)
     shown = estate.identity(name)
@@ -222,7 +224,27 @@ def test_what_a_host_refuses_is_tried_again_with_the_same_password_and_then_quar
     assert account_lets_in(user, current)
 
 
-async def estate_hurried(estate: Estate, name: str) -> bool:
+def test_while_its_vault_is_away_nothing_is_lost_and_then_it_is_rotated(estate: Estate, role: str) -> None:
+    auth = {"method": "approle", "role_id": "opsgate", "secret_id": f"file:{estate.vault.bao.secret_id_file}"}
+    address = f"http://127.0.0.1:{free_port()}"
+    away = {"kind": "vault", "name": f"v-{role}", "address": address, "auth": auth}
+    connection(estate.server).put(f"/vaults/by-name/v-{role}", away)
+    source = {"source": "database_static", "path": f"database/{role}", "username": role}
+    estate.save(role, **source, vault=f"v-{role}")
+    before = estate.vault.password_of(role)
+    estate.use(role)
+    with estate.rotating():
+        until(lambda: estate.identity(role)["rotation_error"], 60, "a try that fails")
+        assert "does not answer: nothing listens there." in estate.identity(role)["rotation_error"]
+        back = {**away, "address": estate.vault.bao.address}
+        connection(estate.server).put(f"/vaults/by-name/v-{role}", back)
+        asyncio.run(hurried(estate, role))
+        until(lambda: estate.identity(role)["rotated_at"], 60, "it to be rotated")
+    assert estate.vault.password_of(role) != before
+    assert estate.identity(role)["rotation_error"] == ""
+
+
+async def hurried(estate: Estate, name: str) -> bool:
     """Pauses pass; whether it is quarantined."""
     db = await Database.connect(estate.server.database_url, max_size=1)
     try:
