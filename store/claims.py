@@ -14,8 +14,9 @@ import structlog
 from agent.protocol import AttemptRef, JobMessage, PollReply, PollRequest
 from definitions.errors import Conflict, NotPermitted, OpsgateError
 from definitions.permissions import Actor
-from store import agents, channels, job_endings, sealed_values, sealing
+from store import agents, channels, job_credentials, job_endings, sealed_values, sealing
 from store.connection import Database, Row
+from store.job_credentials import ReadCredential, Recipient
 
 _log = structlog.get_logger("opsgate.store")
 
@@ -30,15 +31,19 @@ _MINE = """SELECT public_key FROM agents WHERE id = $1 AND boot_id = $2 AND revo
 # that instance is undecided, while it is being cancelled, and when it is over: whoever manages to
 # run a flow past its gate, or to insert behind one, still moves no host. A gate in a branch holds
 # back that branch and what lies within; the steps beside it go on.
-# What was claimed before and never arrived is given again first, and alone.
+# What was claimed before and never arrived is given again first, and alone. A job that is to run by a
+# checkout waits while that is only asked for, and for a while after its vault did not give the credential.
 _CLAIM = f"""WITH lost AS MATERIALIZED (
-        SELECT id, attempt, payload, sealed_values, priority, scheduled_at FROM jobs
+        SELECT id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at FROM jobs
         WHERE agent_id = $2 AND status = 'pending'
           AND (id, attempt) NOT IN (SELECT * FROM unnest($5::bigint[], $6::int[]))),
     free AS MATERIALIZED (
         SELECT j.id FROM jobs j
         WHERE j.host_id = $1 AND j.status = 'queued' AND j.scheduled_at <= now()
+          AND (j.claim_after IS NULL OR j.claim_after <= now())
           AND NOT EXISTS (SELECT 1 FROM lost)
+          AND (j.checkout_id IS NULL OR NOT EXISTS (
+                SELECT 1 FROM checkouts c WHERE c.id = j.checkout_id AND c.status = 'requested'))
           AND (j.instance_id IS NULL OR EXISTS (
                 SELECT 1 FROM instances i
                 WHERE i.id = j.instance_id AND i.ended_at IS NULL AND i.cancel_requested_at IS NULL
@@ -49,9 +54,9 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
     claimed AS (
         UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()
         WHERE id IN (SELECT id FROM free) AND status = 'queued'
-        RETURNING id, attempt, payload, sealed_values, priority, scheduled_at,
+        RETURNING id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at,
             {channels.telling("job", "id")})
-    SELECT id, attempt, payload, sealed_values, priority, scheduled_at FROM claimed
+    SELECT id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at FROM claimed
     UNION ALL SELECT * FROM lost"""
 
 # What there is to do, in one statement: nearly every poll finds nothing, and thousands wait.
@@ -62,7 +67,8 @@ _WORK = """now() AS server_time,
               AND (id, attempt) NOT IN (SELECT * FROM unnest($4::bigint[], $5::int[]))) AS lost,
     EXISTS (SELECT 1 FROM jobs WHERE agent_id = $1 AND status = 'running'
               AND cancel_requested_at IS NOT NULL) AS cancel,
-    EXISTS (SELECT 1 FROM jobs WHERE host_id = $3 AND status = 'queued' AND scheduled_at <= now()) AS due,
+    EXISTS (SELECT 1 FROM jobs WHERE host_id = $3 AND status = 'queued' AND scheduled_at <= now()
+              AND (claim_after IS NULL OR claim_after <= now())) AS due,
     ARRAY (SELECT h.nr FROM unnest($4::bigint[], $5::int[]) WITH ORDINALITY AS h (id, attempt, nr)
            WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = h.id AND j.attempt = h.attempt
                              AND j.agent_id = $1 AND j.status IN ('pending', 'running'))) AS forget"""
@@ -77,9 +83,16 @@ _BEAT = f"""UPDATE agents SET last_seen_at = clock_timestamp(), version = coales
 
 
 async def poll(
-    db: Database, agent: Actor, request: PollRequest, *, again: bool = False, sure: bool = False
+    db: Database,
+    agent: Actor,
+    request: PollRequest,
+    *,
+    again: bool = False,
+    sure: bool = False,
+    read: ReadCredential | None = None,
 ) -> PollReply:
-    """What this agent should do now; nothing in it when there is nothing.
+    """What this agent should do now; nothing in it when there is nothing. `read` asks vaults for what jobs
+    run by; without it such a job waits for a process that can.
 
     `sure`: the caller became the agent before (`store.engine_host`), and `Conflict` says that it is so no
     more; another process that polls is the agent from then on.
@@ -94,7 +107,7 @@ async def poll(
     to_give = found["lost"] or (found["due"] and request.free_slots)
     held = [AttemptRef(job_id=held.job_id, attempt=held.attempt) for held in request.holding]
     return PollReply(
-        jobs=await _hand_over(db, agent, request) if to_give else [],
+        jobs=await _hand_over(db, agent, request, read) if to_give else [],
         cancel=await _to_cancel(db, agent) if found["cancel"] else [],
         forget=[held[number - 1] for number in found["forget"]],
         server_time=found["server_time"],
@@ -104,7 +117,7 @@ async def poll(
 _WAITED_FOR = """SELECT a.host_id FROM agents a WHERE a.id = ANY ($1) AND (
     a.revoked_at IS NOT NULL
     OR EXISTS (SELECT 1 FROM jobs j WHERE j.host_id = a.host_id AND j.status = 'queued'
-                 AND j.scheduled_at <= now())
+                 AND j.scheduled_at <= now() AND (j.claim_after IS NULL OR j.claim_after <= now()))
     OR EXISTS (SELECT 1 FROM jobs j WHERE j.agent_id = a.id AND (
                  j.status = 'pending' OR j.status = 'running' AND j.cancel_requested_at IS NOT NULL)))"""
 
@@ -155,8 +168,13 @@ async def _new_process(db: Database, agent: Actor, request: PollRequest, again: 
     return True
 
 
-async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[JobMessage]:
-    """The jobs for this poll: what it never got of an earlier claim, else what it claims now."""
+async def _hand_over(
+    db: Database, agent: Actor, request: PollRequest, read: ReadCredential | None
+) -> list[JobMessage]:
+    """The jobs for this poll: what it never got of an earlier claim, else what it claims now.
+
+    Those that need a credential come alone, with the next poll if there are others: they wait for no vault.
+    """
     held = [each.job_id for each in request.holding], [each.attempt for each in request.holding]
     async with db.transaction() as tx:
         public_key = await tx.fetchval(_MINE, agent.id, request.boot_id)
@@ -164,7 +182,11 @@ async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[J
             return []  # decommissioned, or another process of it polls, since the look
         about = (agent.host_id, agent.id, request.request_id, request.free_slots)
         rows = await tx.fetch(_CLAIM, *about, *held)
-    return [_message(db, agent, public_key, row) for row in sorted(rows, key=_order)]
+    rows = sorted(rows, key=_order)
+    ready = [_message(db, agent, public_key, row) for row in rows if row["checkout_id"] is None]
+    if ready or not rows:
+        return ready
+    return await job_credentials.hand_over(db, Recipient(agent, public_key), rows, read)
 
 
 async def _to_cancel(db: Database, agent: Actor) -> list[AttemptRef]:

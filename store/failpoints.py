@@ -23,6 +23,7 @@ POINTS: dict[str, str] = {
     "worker.between_steps": "a step's result and the new frontier are committed, the next has not begun",
     "worker.cancelling": "a cancel has been seen, the instance has not ended yet",
     "worker.ended": "the end of the instance is committed, Prefect shows its run as open",
+    "web.credential_read": "a credential was read for a job and audited, the agent has not got it",
     "worker.resumed": "an instance that was resumed is taken up, no step of it has begun",
 }
 """Every point and the moment it stands for. Tests assert that each one was hit."""

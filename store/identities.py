@@ -101,6 +101,17 @@ async def why_not_use(tx: Tx, identity: Identity, user_id: int) -> str | None:
     return f"The identity {identity.name} is for {', '.join(identity.used_by)}."
 
 
+async def mark_for_rotation(tx: Tx, identity_id: int, why: str) -> None:
+    """Its credential was seen where it should not be, or may have been: it is due to be replaced. The first
+    reason stays until it was."""
+    await tx.execute(
+        """UPDATE identities SET rotation_due_at = now(), rotation_reason = $2
+           WHERE id = $1 AND rotation_due_at IS NULL""",
+        identity_id,
+        why,
+    )
+
+
 def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
     return Problem(pointer=pointer, code=code, message=message, fix=fix)
 

@@ -29,6 +29,8 @@ class NotStarted(NamedTuple):
     online: bool
     busy_with: Sequence[int]
     """The jobs its agent has."""
+    not_read: str | None = None
+    """Why the vault did not give the credential it runs by, the last time it was asked."""
 
 
 def why(job: NotStarted) -> str:
@@ -45,6 +47,8 @@ def why(job: NotStarted) -> str:
     fails = _fails(job.scheduled_at, job.now)
     if job.gate is not None:
         return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
+    if job.not_read is not None:
+        return f"{job.not_read.rstrip('.')}; the vault is asked again for what the job runs by."
     if job.decommissioned:
         return f"The host {job.host} was decommissioned; {fails} unless it is enrolled again."
     if job.last_seen_at is None:

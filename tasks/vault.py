@@ -7,8 +7,10 @@ of five things is wrong, in a sentence without the secret. Signs in anew for eve
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
 
 import hvac
 import requests
@@ -38,7 +40,13 @@ class VaultRefusal(Unavailable):
         self.kind: Kind = kind
 
 
-_PASSING: tuple[Kind, ...] = ("sealed", "unreachable")
+PASSING: tuple[Kind, ...] = ("sealed", "unreachable")
+"""What may be over at the next try."""
+
+_AT_ONCE = 8
+"""Calls of one vault at once: a slow one keeps no thread from the others."""
+_THREADS = ThreadPoolExecutor(4 * _AT_ONCE, "opsgate-vault")
+_busy: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,12 @@ class Credential:
     secret: str = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
     """Of an ssh key, if it has one."""
+
+
+def _leave(place: asyncio.Semaphore, done: "asyncio.Future[Any]") -> None:
+    place.release()
+    if not done.cancelled():
+        done.exception()  # seen, also when nobody waits for it any more
 
 
 class VaultClient:
@@ -62,9 +76,9 @@ class VaultClient:
         """Sign in, and say in a sentence as what; `VaultRefusal` says why not."""
         return await self._call(self._tested)
 
-    async def read(self, identity: Identity) -> Credential:
-        """The credential of an identity, now."""
-        return await self._call(lambda client: self._credential(client, identity))
+    async def read(self, identity: Identity, seconds: float = MOST_SECONDS) -> Credential:
+        """The credential of an identity, now, given up after so many seconds."""
+        return await self._call(lambda client: self._credential(client, identity), seconds)
 
     async def rotate(self, identity: Identity) -> None:
         """Let the vault give the database role of an identity a new password."""
@@ -76,23 +90,32 @@ class VaultClient:
         await self._call(turn)
 
     # -- calling -------------------------------------------------------------------------------
-    async def _call(self, work: Callable[[hvac.Client], T]) -> T:
+    async def _call(self, work: Callable[[hvac.Client], T], seconds: float = MOST_SECONDS) -> T:
+        loop = asyncio.get_running_loop()
+        until = time.monotonic() + seconds
+        place = _busy.setdefault(loop, {}).setdefault(self._vault.address, asyncio.Semaphore(_AT_ONCE))
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._tried, work), MOST_SECONDS)
+            async with asyncio.timeout(seconds):
+                await place.acquire()
+                # The place is taken for as long as the thread, not only for as long as somebody waits for it.
+                running = loop.run_in_executor(_THREADS, self._tried, work, until)
+                running.add_done_callback(lambda done: _leave(place, done))
+                return await asyncio.shield(running)
         except TimeoutError:
-            self._refuse("unreachable", f"did not finish its answer within {MOST_SECONDS:.0f} s")
+            self._refuse("unreachable", f"did not finish its answer within {seconds:.0f} s")
 
-    def _tried(self, work: Callable[[hvac.Client], T]) -> T:
+    def _tried(self, work: Callable[[hvac.Client], T], until: float) -> T:
+        """Call, and again what may pass, as long as there is time."""
         for pause in (*PAUSES, None):
             try:
-                return self._once(work)
+                return self._once(work, until - time.monotonic())
             except VaultRefusal as refusal:
-                if refusal.kind not in _PASSING or pause is None:
+                if refusal.kind not in PASSING or pause is None or time.monotonic() + pause >= until:
                     raise
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _once(self, work: Callable[[hvac.Client], T]) -> T:
+    def _once(self, work: Callable[[hvac.Client], T], left: float) -> T:
         with requests.Session() as session:
             # Neither proxies nor .netrc of whoever runs us; a redirect would carry the token elsewhere.
             session.trust_env = False
@@ -101,7 +124,7 @@ class VaultClient:
                 url=self._vault.address,
                 token="",
                 namespace=self._vault.namespace,
-                timeout=TRY_SECONDS,
+                timeout=tuple(min(seconds, max(left, 0.1)) for seconds in TRY_SECONDS),
                 allow_redirects=False,
                 session=session,
             )

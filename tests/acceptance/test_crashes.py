@@ -40,9 +40,15 @@ def run_killed_at(point: str, workflow: str, live: LiveStack, ledger: Ledger) ->
 ROLLING = ("worker.wave_dispatched", "worker.retry_queued", "worker.delay_begun")
 """Points that only a step in waves, one that tries again, or a delay comes by."""
 
-ELSEWHERE = {"worker.forked", "worker.cancelling", "worker.resumed", "worker.deadline_passed"}
+ELSEWHERE = {
+    "worker.forked",
+    "worker.cancelling",
+    "worker.resumed",
+    "worker.deadline_passed",
+    "web.credential_read",
+}
 """Points that nothing passes which only runs, step after step, to its end. The one at a deadline is tested
-where the step is moved by hand: `tests/tasks/test_host_jobs.py`."""
+where the step is moved by hand: `tests/tasks/test_host_jobs.py`; the web's in `test_run_as_identities.py`."""
 
 
 @pytest.mark.parametrize("point", sorted(POINTS.keys() - ELSEWHERE - {*ROLLING}))
