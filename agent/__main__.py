@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="opsgate-agent",
         description="The Opsgate host agent.",
-        epilog="The environment may set OPSGATE_AGENT_STATE, _CA, _SLOTS, _GRACE and _LOG_LEVEL.",
+        epilog="The environment may set OPSGATE_AGENT_STATE, _CA, _SLOTS, _GRACE, _KEY_DAYS and _LOG_LEVEL.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="enrol | run | unit")
@@ -106,6 +106,13 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         default=_setting("GRACE", "10"),
         metavar="SECONDS",
         help="for running jobs after SIGTERM (%(default)s)",
+    )
+    run.add_argument(
+        "--key-days",
+        type=float,
+        default=_setting("KEY_DAYS", "30"),
+        metavar="DAYS",
+        help="how old the agent's key gets before it makes another; 0: for good (%(default)s)",
     )
 
 
@@ -197,7 +204,7 @@ def _run(given: argparse.Namespace) -> int:
         return 1
 
     async def serve() -> int:
-        settings = Settings(slots=given.slots, grace_seconds=given.grace)
+        settings = Settings(given.slots, given.grace, key_days=given.key_days)
         return await Agent(given.state, known, settings, launching).run()
 
     try:

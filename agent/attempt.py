@@ -142,7 +142,8 @@ class Attempt:
         if job.payload is None:
             return Ending("refused", reason=job.problem)
         self._shop.record(self._entry("started"))
-        due = work.Work(self.ref, job.payload, job.sealed, self._shop.work_folder(self.key), self._outputs)
+        folder = self._shop.work_folder(self.key)
+        due = work.Work(self.ref, job.payload, job.sealed, folder, self._outputs, job.identity)
         return await work.carry_out(
             due,
             self._shop.unsealer,

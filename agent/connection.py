@@ -1,4 +1,4 @@
-"""The four calls over HTTP: each answer is a value or one named outcome. No retrying of polls here.
+"""The calls over HTTP: each answer is a value or one named outcome. No retrying of polls here.
 
 An answer that is not JSON comes from something in between (a proxy, a sign-in page), not from the
 server: it counts as the server being away, never as a decision. Messages never hold the token.
@@ -20,6 +20,8 @@ from agent.protocol import (
     CompletedReport,
     EnrolReply,
     EnrolRequest,
+    KeyReply,
+    KeyRequest,
     PollReply,
     PollRequest,
     StartedReport,
@@ -83,7 +85,9 @@ class Delivered:
     payload: JobPayload | None
     problem: str = ""
     sealed: str | None = None
-    """The values of its secret parameters, opened only when it runs."""
+    """The values of its secret parameters and the credential it runs by, opened only when it runs."""
+    identity: str | None = None
+    """As whom it runs by that credential."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,14 @@ class Connection:
         patience = httpx2.Timeout(_CALL_SECONDS, read=request.wait_seconds + _CALL_SECONDS)
         answer = await self._call("POST", "poll", json=request.model_dump(), timeout=patience)
         return _read_wishes(answer)
+
+    async def key(self, request: KeyRequest) -> KeyReply:
+        """Ask for another key to be sealed to."""
+        answer = await self._call("POST", "key", json=request.model_dump())
+        try:
+            return KeyReply.model_validate(answer)
+        except ValidationError:
+            raise ServerAway("the answer is not about a key") from None
 
     async def report(self, ref: AttemptRef, report: StartedReport | CompletedReport) -> None:
         """Report a state until it is acknowledged. Refused says that the server no longer wants it."""
@@ -223,10 +235,10 @@ def _read_wishes(body: Any) -> Wishes:
 
 def _read_job(job: Any) -> Delivered:
     ref = AttemptRef.model_validate(job)
-    sealed = job.get("sealed")
+    sealed, identity = (None if job.get(name) is None else str(job[name]) for name in ("sealed", "identity"))
     try:
         payload = _PAYLOAD.validate_python(job.get("payload"))
-        return Delivered(ref, payload, sealed=None if sealed is None else str(sealed))
+        return Delivered(ref, payload, sealed=sealed, identity=identity)
     except ValidationError as error:
         # Places and kinds of the errors only: the input may be a value that is nobody's business.
         places = "; ".join(

@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 _FROM_FD = 100
 """Scripts use low descriptors for themselves, and shells those from 10 on."""
@@ -20,7 +20,8 @@ _FROM_FD = 100
 def main() -> None:
     """Replace this process by the command in argv, with the environment read."""
     environment, _, secrets = sys.stdin.buffer.read().partition(b"\n")
-    places = hold(json.loads(secrets or b"{}"))
+    given = json.loads(secrets or b"{}")
+    places = hold(given.get("values", {}), given.get("private", ()))
     for fd in places.values():
         os.set_inheritable(fd, True)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -29,9 +30,17 @@ def main() -> None:
     os.execve(sys.argv[1], sys.argv[1:], variables)  # noqa: S606 - the point of it
 
 
-def hold(secrets: Mapping[str, str]) -> dict[str, int]:
-    """A descriptor for each value, of a file in memory that can be read and not changed."""
-    return {name: memory_file(value.encode("utf-8")) for name, value in secrets.items()}
+def hold(
+    secrets: Mapping[str, str], private: Collection[str] = (), owner: int | None = None
+) -> dict[str, int]:
+    """A descriptor for each value, of a file in memory that can be read and not changed. The private ones
+    are for `owner` alone (None: this user), as programs want it that look at the rights of a file."""
+    places = {name: memory_file(value.encode("utf-8")) for name, value in secrets.items()}
+    for name in private:
+        if owner is not None:
+            os.fchown(places[name], owner, -1)
+        os.fchmod(places[name], 0o400)
+    return places
 
 
 def variables_of(places: Mapping[str, int]) -> dict[str, str]:

@@ -5,6 +5,7 @@ It must not print or log what it holds. A folder or file that others can read is
 
 import fcntl
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel
 from agent.journal import sync_folder
 
 _RECORD, _TOKEN, _KEY = "agent.json", "token", "private_key"
+_NEXT_KEY = f"{_KEY}.next"
 
 
 class NoIdentity(Exception):
@@ -55,6 +57,7 @@ def is_enrolled(folder: Path) -> bool:
 def save(folder: Path, identity: Identity) -> None:
     """Keep the identity; the record comes last, so that half an identity is none."""
     (folder / _RECORD).unlink(missing_ok=True)
+    (folder / _NEXT_KEY).unlink(missing_ok=True)
     _write(folder / _KEY, identity.private_key.private_bytes_raw())
     _write(folder / _TOKEN, identity.token.encode("ascii"))
     record = _Record(
@@ -82,6 +85,34 @@ def load(folder: Path) -> Identity:
         )
     except (OSError, ValueError):
         raise NoIdentity(f"The identity in {folder} can't be read: enrol this host again.") from None
+
+
+def key_age_seconds(folder: Path) -> float:
+    """How long the private key has been there."""
+    return max(0.0, time.time() - (folder / _KEY).stat().st_mtime)
+
+
+def next_key(folder: Path) -> X25519PrivateKey | None:
+    """A key that is to replace the private key: the server may or may not know of it. None: there is none."""
+    try:
+        return X25519PrivateKey.from_private_bytes(_read(folder / _NEXT_KEY))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise OSError(f"{folder / _NEXT_KEY} holds no key") from error
+
+
+def make_next_key(folder: Path) -> X25519PrivateKey:
+    """Make one, and have it on disk."""
+    key = X25519PrivateKey.generate()
+    _write(folder / _NEXT_KEY, key.private_bytes_raw())
+    return key
+
+
+def settle_next_key(folder: Path) -> None:
+    """It is the private key now; the one before is gone from disk."""
+    (folder / _NEXT_KEY).replace(folder / _KEY)
+    sync_folder(folder)
 
 
 def lock(folder: Path) -> int:

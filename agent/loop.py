@@ -28,8 +28,9 @@ from agent.connection import (
     Wishes,
 )
 from agent.host import host_os
-from agent.identity import Identity
+from agent.identity import Identity, next_key
 from agent.journal import Entry, Journal, Key
+from agent.new_key import keep_fresh
 from agent.protocol import POLL_WAIT_SECONDS, AttemptRef, CompletedReport, Held, PollRequest
 from agent.retry import delay
 from agent.runner import Stop
@@ -58,6 +59,8 @@ class Settings:
     grace_seconds: float = 10.0
     """How long running jobs may go on after SIGTERM."""
     wait_seconds: float = POLL_WAIT_SECONDS
+    key_days: float = 30.0
+    """How old the agent's key gets before it makes another; 0: for good."""
 
 
 class Agent:
@@ -75,6 +78,8 @@ class Agent:
             slots=asyncio.Semaphore(settings.slots),
             unsealer=Unsealer(identity.host_id, identity.agent_id, identity.private_key),
         )
+        if (key := next_key(folder)) is not None:  # killed while it told the server of it
+            self._shop.unsealer.also(key)
         self._news_of_host: dict[str, Any] = {
             "facts": facts.collect(),
             "os": host_os(),
@@ -98,6 +103,10 @@ class Agent:
         self._recover()
         polling = asyncio.create_task(self._poll_forever())
         stopping = asyncio.create_task(self._stopping.wait())
+        shop = self._shop
+        rekeying = asyncio.create_task(
+            keep_fresh(shop.folder, shop.connection, shop.unsealer, self._settings.key_days)
+        )
         code = 0
         try:
             ends: list[asyncio.Future[Any]] = [polling, stopping, self._failed]
@@ -108,9 +117,9 @@ class Agent:
                     self._in_a_hurry.set()
             await self._wind_down(flush=code == 0)
         finally:
-            for task in (polling, stopping, *self._tasks):
+            for task in (polling, stopping, rekeying, *self._tasks):
                 task.cancel()
-            await asyncio.gather(polling, stopping, *self._tasks, return_exceptions=True)
+            await asyncio.gather(polling, stopping, rekeying, *self._tasks, return_exceptions=True)
             await self._shop.connection.close()
             self._journal.close()
         return code

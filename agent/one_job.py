@@ -42,7 +42,7 @@ async def serve(folder: Path, launcher: socket.socket) -> None:
     outputs = _output(folder, "stdout"), _output(folder, "stderr")
     printing = [asyncio.create_task(out.ship(_print)) for out in outputs]
     ref = AttemptRef(job_id=order.job.job_id, attempt=order.job.attempt)
-    work = Work(ref, order.job.payload, order.job.sealed, folder / "work", outputs)
+    work = Work(ref, order.job.payload, order.job.sealed, folder / "work", outputs, order.job.identity)
     key = X25519PrivateKey.from_private_bytes(base64.b64decode(order.private_key))
     unsealer = Unsealer(order.host_id, order.agent_id, key)
     ending = await carry_out(work, unsealer, launcher, stop, lambda _: None)

@@ -47,9 +47,10 @@ class StreamOutput:
         self._news = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
-    def redact(self, forms: Collection[bytes]) -> None:
-        """Take these out of what comes from now on. Call it before anything is fed."""
-        self._redactor = Redactor(forms)
+    def redact(self, forms: Collection[bytes], watched: Collection[bytes] = ()) -> None:
+        """Take these out of what comes from now on; the watched, a credential's, also tell when they were
+        there. Call it before anything is fed."""
+        self._redactor = Redactor(forms, watched)
 
     def feed(self, data: bytes) -> None:
         """Keep what fits under the cap, count all of it; a secret's possible beginning waits."""
@@ -93,6 +94,7 @@ class StreamOutput:
             truncated=self._total > self._kept,
             inline=inline,
             redacted=self._redactor.hits,
+            credential_redacted=self._redactor.seen,
         )
 
     async def ship(self, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""The four calls between agent and server, `/agent/v1` (design section 8).
+"""The calls between agent and server, `/agent/v1` (design section 8).
 
 Pure models, shared by both sides. Must not import anything but pydantic, the standard
 library and `agent.payloads`.
@@ -7,6 +7,7 @@ library and `agent.payloads`.
 `POST poll`   PollRequest -> PollReply (bearer token; held open up to `wait_seconds`)
 `PUT  jobs/{id}/{attempt}/output?stream=&seq=&offset=`  raw bytes, at most 64 KiB -> 204
 `POST jobs/{id}/{attempt}/state`  StateReport -> StateReply; 409 StateReply(accepted=False) when refused
+`POST key`    KeyRequest -> KeyReply: the agent replaces the key that is sealed to, in two such calls
 Errors are RFC 9457 problems: 401 the token is not known (enrol again), 403 the agent was
 decommissioned, 422 a malformed body, 426 the agent's version is too old.
 """
@@ -28,6 +29,9 @@ INLINE_OUTPUT_BYTES = 16 * 1024
 POLL_WAIT_SECONDS = 20.0
 SEALED_SUITE = "hpke-0020-0001-0003"
 """How values for an agent are sealed: RFC 9180's numbers of X25519, HKDF-SHA256, ChaCha20-Poly1305."""
+SEALED_FOR_IDENTITY = f"{SEALED_SUITE}+identity"
+"""The same, with a `Credential` beside the values. An agent of before does not know the word and refuses the
+job; it would run it as its own user otherwise."""
 
 Stream = Literal["stdout", "stderr"]
 Outcome = Literal["exited", "timeout", "cancelled", "interrupted", "refused"]
@@ -89,6 +93,19 @@ class PollRequest(Message):
     arch: str | None = None
 
 
+class Credential(Message):
+    """What one attempt runs by, read from the vault for it alone. It travels in `JobMessage.sealed`."""
+
+    identity: str
+    type: Literal["password", "ssh_key", "database"]
+    username: str
+    domain: str | None = None
+    secret: str = Field(repr=False)
+    """The password, or the private key."""
+    passphrase: str | None = Field(default=None, repr=False)
+    """Of the private key, if it has one."""
+
+
 class JobMessage(Message):
     """One attempt of one job, for this host alone."""
 
@@ -97,7 +114,11 @@ class JobMessage(Message):
     payload: JobPayload
     sealed: str | None = None
     """`SEALED_SUITE`, a colon, and base64 of `{"values": {name: value}}` sealed to this agent's key with
-    `sealed_info`: exactly the names of the payload's `secrets`. Sealed anew whenever the job is delivered."""
+    `sealed_info`: exactly the names of the payload's `secrets`. Sealed anew whenever the job is delivered.
+    With an `identity` the word before the colon is `SEALED_FOR_IDENTITY`, and `credential` stands beside
+    `values`."""
+    identity: str | None = None
+    """As whom it runs; None: as its payload says."""
 
 
 class Order(Message):
@@ -119,6 +140,28 @@ REPORT = "report.json"
 def sealed_info(host_id: int, agent_id: int, job_id: int, attempt: int) -> bytes:
     """What a sealed text is bound to: it opens for this attempt on this host and for nothing else."""
     return json.dumps(["opsgate sealed values", host_id, agent_id, job_id, attempt]).encode("ascii")
+
+
+def key_info(host_id: int, agent_id: int, new_public_key: str) -> bytes:
+    """What the challenge is bound to by which an agent proves its key: to the change to this one alone."""
+    return json.dumps(["opsgate new key", host_id, agent_id, new_public_key]).encode("ascii")
+
+
+class KeyRequest(Message):
+    """The agent has made another key. Sent without a proof first, then with it."""
+
+    public_key: str
+    """As in `EnrolRequest`."""
+    proof: str | None = None
+    """What the challenge held."""
+
+
+class KeyReply(Message):
+    """Whether the new key counts from now on."""
+
+    accepted: bool
+    challenge: str | None = None
+    """Base64 of a text sealed to the key there is, with `key_info`: who opens it has that key."""
 
 
 class AttemptRef(Message):
@@ -161,6 +204,8 @@ class StreamReport(Message):
     """The kept bytes, base64, when not sent as chunks (at most INLINE_OUTPUT_BYTES)."""
     redacted: Annotated[int, Field(ge=0)] = 0
     """How often a secret value stood in it and was replaced, also beyond the cap."""
+    credential_redacted: bool = False
+    """Whether the credential of the identity it ran as was among them."""
 
 
 class CompletedReport(Message):

@@ -1,7 +1,7 @@
 """Takes secret values out of what a job prints, before any of it is kept or sent.
 
-Looked for are the value itself and its base64, URL-encoded, JSON-escaped and shell-quoted forms
-(`forms`), in the bytes of one stream, wherever the reads cut it. Every byte that belongs to an
+Looked for are the value itself and its base64, hexadecimal, URL-encoded, JSON-escaped, shell-quoted and
+UTF-16 forms (`forms`), in the bytes of one stream, wherever the reads cut it. Every byte that belongs to an
 occurrence is taken out, overlapping ones too; a run of such bytes becomes one `***`.
 
 A value of less than 4 bytes is not looked for: it would blot out ordinary output, and whoever sees
@@ -36,7 +36,8 @@ def forms(value: str) -> set[bytes]:
         raw = text.encode("utf-8")
         if len(raw) >= SHORTEST:
             quoted = text.replace("'", "'\\''").encode("utf-8")  # as `set -x` shows it
-            found |= {raw, quoted, *_lines(text), *_base64(raw), *_url(raw), *_json(text)}
+            found |= {raw, quoted, *_lines(text), *_base64(raw), *_url(raw), *_json(text), *_hex(raw)}
+            found |= _utf_16(text)
     return {form for form in found if len(form) >= SHORTEST}
 
 
@@ -68,6 +69,17 @@ def _base64(raw: bytes) -> Iterator[bytes]:
         yield from (text, text.replace(b"+", b"-").replace(b"/", b"_"))
 
 
+def _hex(raw: bytes) -> set[bytes]:
+    return {raw.hex().encode(), raw.hex().upper().encode()}
+
+
+def _utf_16(text: str) -> set[bytes]:
+    """As Windows and PowerShell write it, also in what they encode."""
+    found = {text.encode("utf-16-be")}
+    little = text.encode("utf-16-le")
+    return found | {little, *_base64(little), *_hex(little)}
+
+
 def _url(raw: bytes) -> Iterator[bytes]:
     for text in (quote_plus(raw), *(quote(raw, safe=safe) for safe in _UNESCAPED)):
         yield text.encode("ascii")
@@ -91,8 +103,10 @@ class Redactor:
     The result does not depend on how the stream was cut into pieces.
     """
 
-    def __init__(self, patterns: Collection[bytes]) -> None:
-        self._patterns = sorted(patterns)
+    def __init__(self, patterns: Collection[bytes], watched: Collection[bytes] = ()) -> None:
+        """`watched` are taken out as the others are, and noted in `seen`."""
+        self._patterns = sorted({*patterns, *watched})
+        self._watched = frozenset(watched)
         self._held = b""
         self._covered = 0
         """So many of the first held bytes are known to belong to a secret."""
@@ -100,6 +114,8 @@ class Redactor:
         """The last byte given out belonged to a secret: its mask is written."""
         self.hits = 0
         """Masks written so far."""
+        self.seen = False
+        """Whether a watched one was among what they stand for."""
 
     def feed(self, data: bytes) -> bytes:
         """The next piece of the stream."""
@@ -140,6 +156,7 @@ class Redactor:
             at = text.find(pattern)
             while at >= 0:
                 found.append((at, at + len(pattern)))
+                self.seen |= pattern in self._watched
                 at = text.find(pattern, at + 1)
         joined: list[tuple[int, int]] = []
         for start, end in sorted(found):

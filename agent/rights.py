@@ -29,16 +29,27 @@ class User:
 
 def user(name: str) -> User:
     """The user to run as. CannotRun: there is none of this name, or this agent can't become it."""
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError:
-        raise CannotRun(f"The job runs as {name}, and this host has no such user.") from None
-    if os.geteuid() not in (0, entry.pw_uid):
+    found = account(name)
+    if not may_become(found):
         raise CannotRun(
             f"The job runs as {name}, and the agent does not run as root: it can't become another user."
         )
-    groups = tuple(os.getgrouplist(name, entry.pw_gid))
-    return User(name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+    return found
+
+
+def account(name: str) -> User:
+    """A user of this host. CannotRun: there is none of this name."""
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        raise CannotRun(f"The job runs as {name}, and this host has no such user.") from None
+    groups = tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    return User(entry.pw_name, entry.pw_uid, entry.pw_gid, groups, entry.pw_dir)
+
+
+def may_become(user: User) -> bool:
+    """Whether this agent can make a process that user's without being asked for a password."""
+    return os.geteuid() in (0, user.uid)
 
 
 async def sudo(type_: str) -> str | None:

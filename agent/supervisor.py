@@ -5,23 +5,26 @@ its parent, is handed to this process by the kernel, so that nothing escapes the
 agent dies, even by SIGKILL, the control socket ends and the tree is killed.
 
 It is forked by `agent.launcher` and talks JSON lines over the control socket: it reads one
-request {argv, environment, folder, stdin, secrets, user}, says {leader, ...} or {failed}, then {exited},
-{empty} (no process is left) or {stuck}; it takes the letters T (terminate), K (kill) and R (release:
-leave, and let what still runs go on). Standard library only, no threads, no event loop.
+request {argv, environment, folder, stdin, secrets, private, user, key, su, files}, says {leader, ...},
+{failed} or {refused}, then {exited}, {empty} (no process is left) or {stuck}; it takes the letters T
+(terminate), K (kill) and R (release: leave, and let what still runs go on). With `su` it hands all of this
+to another one that su starts as another user. Standard library only, no threads, no event loop.
 """
 
 import ctypes
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from agent import elevated, processes
+from agent import elevated, keyring, processes, su
 
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_PATIENCE_SECONDS = 10.0
@@ -43,9 +46,10 @@ class Supervisor:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._leader = 0
+        self._leader = self._keyring = 0
         self._empty_said = False
-        os.setsid()
+        if os.getsid(0) != os.getpid():  # su has made it the leader of one already
+            os.setsid()
         # A handler, not SIG_IGN: an ignored signal would stay ignored in the job's processes.
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(number, lambda _number, _frame: None)
@@ -58,7 +62,49 @@ class Supervisor:
 
     def watch(self, stdout: int, stderr: int) -> None:
         """Start what is asked for and stay until the agent closes the control socket."""
-        if not self._start(stdout, stderr):
+        with self._control.makefile("rb") as lines:
+            request = json.loads(lines.readline())
+        if request["su"] is not None:
+            self._through_su(request, stdout, stderr)
+        else:
+            self.watch_over(request, stdout, stderr)
+
+    def _through_su(self, request: Mapping[str, Any], stdout: int, stderr: int) -> None:
+        how = request["su"]
+        try:
+            door = su.Door(how["su"], how["user"], how["program"])
+            door.enter(how["password"])
+            door.hand_over({**request, "su": None}, [self._control.fileno(), stdout, stderr])
+        except su.NotLetIn as refused:
+            self._say({"refused": str(refused)})
+            return
+        except OSError as error:
+            self._say({"failed": str(error.strerror)})
+            return
+        # The other one speaks with the agent from now on: who holds these too would hide its end.
+        self._control.close()
+        os.close(stdout)
+        os.close(stderr)
+        door.wait()
+
+    def watch_over(self, request: Mapping[str, Any], stdout: int, stderr: int) -> None:
+        """`watch`, of a request that was read."""
+        folder = Path(request["folder"])
+        if request["files"] is None:
+            self._watch_over(request, stdout, stderr)
+            return
+        # Of another user, in whose folder the agent could neither write nor clear up.
+        folder.mkdir(mode=0o700)
+        try:
+            for name, content in request["files"].items():
+                (folder / name).write_text(content, encoding="utf-8")
+            self._watch_over(request, stdout, stderr)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _watch_over(self, request: Mapping[str, Any], stdout: int, stderr: int) -> None:
+        if not self._start(request, stdout, stderr):
+            self._kill()  # who holds its key may be there
             return
         os.close(stdout)
         os.close(stderr)
@@ -73,17 +119,22 @@ class Supervisor:
             if self._control in ready and not self._obey():
                 return
 
-    def _start(self, stdout: int, stderr: int) -> bool:
-        with self._control.makefile("rb") as lines:
-            request = json.loads(lines.readline())
-        secrets, descriptors = request["secrets"], {}
+    def _start(self, request: Mapping[str, Any], stdout: int, stderr: int) -> bool:
+        secrets, private, descriptors = request["secrets"], request["private"], {}
         uid, gid, groups = request["user"] or (None, None, None)
+        who: dict[str, Any] = {"user": uid, "group": gid, "extra_groups": groups}
         try:
+            if request["key"] is not None:
+                # One more process of the tree, which `_reap` collects.
+                held = keyring.hold(request["key"], who)
+                held.returncode, self._keyring = 0, held.pid
             if request["stdin"] is None:
-                stdin, descriptors = os.open(os.devnull, os.O_RDONLY), elevated.hold(secrets)
+                stdin = os.open(os.devnull, os.O_RDONLY)
+                descriptors = elevated.hold(secrets, private, uid)
             else:  # through sudo, which closes every descriptor but the first three
                 given = Path(request["stdin"]).read_bytes()
-                stdin = elevated.memory_file(given + b"\n" + json.dumps(secrets).encode())
+                values = json.dumps({"values": secrets, "private": private}).encode()
+                stdin = elevated.memory_file(given + b"\n" + values)
             variables = request["environment"] | elevated.variables_of(descriptors)
             environment = {key.encode(): value.encode() for key, value in variables.items()}
             try:
@@ -95,15 +146,16 @@ class Supervisor:
                     cwd=request["folder"],
                     env=environment,
                     umask=0o022,
-                    user=uid,
-                    group=gid,
-                    extra_groups=groups,
+                    **who,
                     start_new_session=True,
                     pass_fds=list(descriptors.values()),
                 )
             finally:
                 for fd in (stdin, *descriptors.values()):
                     os.close(fd)
+        except keyring.NoKey as refused:
+            self._say({"refused": str(refused)})
+            return False
         except (OSError, ValueError) as error:
             self._say({"failed": str(error.strerror if isinstance(error, OSError) else error)})
             return False
@@ -129,7 +181,9 @@ class Supervisor:
         if b"K" in letters or not letters:
             self._kill()
         elif b"T" in letters:
-            processes.signal_all(self._tree(), signal.SIGTERM)
+            # The key stays while they put things in order.
+            asked = [pid for pid in self._tree() if pid != self._keyring]
+            processes.signal_all(asked, signal.SIGTERM)
         return bool(letters)
 
     def _tree(self) -> list[int]:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from agent import launcher
@@ -24,6 +24,29 @@ class LauncherGone(Exception):
 
 
 @dataclass(frozen=True)
+class Key:
+    """A private key, and the programs that hold it."""
+
+    identity: str
+    text: str = field(repr=False)
+    passphrase: str | None = field(repr=False)
+    socket: str
+    ssh_agent: str
+    ssh_add: str
+
+
+@dataclass(frozen=True)
+class Su:
+    """How su lets the agent in."""
+
+    su: str
+    user: str
+    program: list[str]
+    """What to start as that user: `agent.programs.as_user`."""
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Launch:
     """What to start."""
 
@@ -34,6 +57,13 @@ class Launch:
     """None: /dev/null."""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Values by the variable that says where the process can read each; they are never on disk."""
+    private: tuple[str, ...] = ()
+    """Those of them that a file's rights must allow to its user alone."""
+    key: Key | None = None
+    """A private key for its processes, held by an ssh-agent."""
+    su: Su | None = None
+    """How to become its user where the agent may not; then `folder` and `files` are made by that user."""
+    files: Mapping[str, str] | None = None
     user: User | None = None
     """Whom its processes become; None: the agent's own user."""
     leaves_running: bool = False
@@ -135,7 +165,11 @@ async def start(launch: Launch, launcher_socket: socket.socket) -> ProcessTree:
         "folder": str(launch.folder),
         "stdin": str(launch.stdin) if launch.stdin else None,
         "secrets": dict(launch.secrets),
+        "private": launch.private,
         "user": (launch.user.uid, launch.user.gid, launch.user.groups) if launch.user else None,
+        "key": asdict(launch.key) if launch.key else None,
+        "su": asdict(launch.su) if launch.su else None,
+        "files": None if launch.files is None else dict(launch.files),
     }
     answer: dict[str, object] = {}
     try:
@@ -148,6 +182,8 @@ async def start(launch: Launch, launcher_socket: socket.socket) -> ProcessTree:
         for pipe in (out_pipe, err_pipe):
             pipe.close()
         control_out.close()
+        if "refused" in answer:
+            raise CannotStart(str(answer["refused"]))
         failed = answer.get("failed") or "no process could be made for it"
         raise CannotStart(f"The host could not start {launch.argv[0]}: {failed}.")
     tree = ProcessTree(

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent import interpreters, redaction, runner, sealed, tree, workplace
+from agent import credential, interpreters, redaction, runner, sealed, tree, workplace
 from agent.output import StreamOutput
 from agent.payloads import JobPayload, ScriptPayload, UserControlPayload
-from agent.protocol import AttemptRef, CompletedReport
+from agent.protocol import AttemptRef, CompletedReport, Credential
 from agent.runner import Ending, Stop
-from agent.sealed import Unsealer
+from agent.sealed import Opened, Unsealer
 from agent.tree import ProcessTree
 
 
@@ -28,6 +28,8 @@ class Work:
     folder: Path
     """Made here, and gone when it ends."""
     outputs: tuple[StreamOutput, StreamOutput]
+    identity: str | None = None
+    """As whom it runs, by a credential that came with it."""
 
 
 async def carry_out(
@@ -39,9 +41,10 @@ async def carry_out(
 ) -> Ending:
     """Run it to its end, or say why this host can't. `started` is told of its processes."""
     try:
-        secrets = await _secrets(work, unsealer)
+        opened = await _opened(work, unsealer)
         work.folder.mkdir(mode=0o700, parents=True)
-        launch = replace(await interpreters.prepare(work.payload, work.folder), secrets=secrets)
+        launch = await interpreters.prepare(work.payload, work.folder, opened.credential)
+        launch = replace(launch, secrets={**launch.secrets, **opened.values})
         running = await tree.start(launch, launcher)
         started(running)
         return await runner.run(running, work.outputs, work.payload.timeout_seconds, stop)
@@ -66,13 +69,20 @@ def completed(ending: Ending, outputs: tuple[StreamOutput, StreamOutput]) -> Com
     )
 
 
-async def _secrets(work: Work, unsealer: Unsealer) -> dict[str, str]:
-    """The job's secret values; from now on no output of it is kept with one of them in it."""
+async def _opened(work: Work, unsealer: Unsealer) -> Opened:
+    """What came sealed with the job; from now on no output of it is kept with any of it in it."""
     names = work.payload.secrets if isinstance(work.payload, ScriptPayload | UserControlPayload) else ()
-    values = unsealer.open(work.ref, work.sealed, names)
-    if values:
+    opened = unsealer.open(work.ref, work.sealed, names, work.identity)
+    if opened.values or opened.credential is not None:
         # Not on the loop: large values take a while, and other attempts' output is read meanwhile.
-        forms = await asyncio.to_thread(redaction.forms_of_all, values.values())
+        forms = await asyncio.to_thread(redaction.forms_of_all, opened.values.values())
+        watched = await asyncio.to_thread(_of_credential, opened.credential)
         for out in work.outputs:
-            out.redact(forms)
-    return values
+            out.redact(forms, watched)
+    return opened
+
+
+def _of_credential(found: Credential | None) -> set[bytes]:
+    if found is None:
+        return set()
+    return redaction.forms_of_all(credential.to_redact(found)).difference(credential.harmless(found))

@@ -35,6 +35,7 @@ from store import channels, claims, engine_host, job_output, jobs
 from store.connection import Database
 from store.engine.workers import LEASE_SECONDS
 from tasks import engine_shell
+from tasks.credentials import read_credential
 from tasks.engine_shell import EngineShell
 
 T = TypeVar("T")
@@ -48,6 +49,8 @@ _SILENT_LOOKS = math.ceil(LEASE_SECONDS / _LOOK_SECONDS) + 1
 _PRINT_SECONDS = 0.3
 _AGAIN_SECONDS = 0.5
 
+_read = partial(read_credential, seconds=2.0)
+"""Its polls are its heartbeat: it waits for no vault so long that another takes over."""
 _STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 
 
@@ -132,7 +135,7 @@ class EngineHost:
         request = PollRequest(
             boot_id=self._boot_id, request_id=str(uuid4()), holding=holding, free_slots=free
         )
-        reply = await claims.poll(own, agent, request, sure=True)
+        reply = await claims.poll(own, agent, request, sure=True, read=_read)
         for job in reply.jobs:
             self._begin(agent, job)
         for ref in reply.cancel:

@@ -34,7 +34,7 @@ async def enrol(db: Database, request: EnrolRequest) -> EnrolReply:
                VALUES ($1, $2, $3, $4) RETURNING id""",
             host_id,
             shown_once.digest(token),
-            _public_key(request.public_key),
+            read_public_key(request.public_key),
             request.version[:100],
         )
         actor = Actor("agent", agent_id, name, host_id=host_id)
@@ -104,7 +104,8 @@ async def _host(tx: Tx, name: str, os: str) -> int:
     return host_id
 
 
-def _public_key(text: str) -> bytes:
+def read_public_key(text: str) -> bytes:
+    """The key in a text of an agent's; raises `Invalid`."""
     try:
         key = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -14,8 +14,9 @@ import structlog
 from agent.protocol import AttemptRef, JobMessage, PollReply, PollRequest
 from definitions.errors import Conflict, NotPermitted, OpsgateError
 from definitions.permissions import Actor
-from store import agents, channels, job_endings, sealed_values, sealing
+from store import agents, channels, job_credentials, job_endings, sealed_values, sealing
 from store.connection import Database, Row
+from store.job_credentials import ReadCredential, Recipient
 
 _log = structlog.get_logger("opsgate.store")
 
@@ -26,9 +27,10 @@ _MINE = """SELECT public_key FROM agents WHERE id = $1 AND boot_id = $2 AND revo
     FOR NO KEY UPDATE"""
 """Held while jobs are handed over: a decommissioning waits for them, and so does a repeat of this poll."""
 
-_MAY_RUN = """(j.checkout_id IS NULL OR EXISTS (
-    SELECT FROM checkouts c WHERE c.id = j.checkout_id AND c.status = 'active'))"""
-"""Of `jobs j`: one that runs as an identity is for nobody before that is checked out, and after."""
+_MAY_RUN = """(j.claim_after IS NULL OR j.claim_after <= now()) AND NOT EXISTS (
+    SELECT FROM checkouts c WHERE c.id = j.checkout_id AND c.status = 'requested')"""
+"""Of `jobs j`: one that is to run by a checkout waits while that is only asked for, and for a while after its
+vault did not give the credential. Once the checkout has ended it is taken, to fail in words."""
 
 # The one statement by which a job gets an owner. Jobs of an instance are held back while a gate of
 # that instance is undecided, while it is being cancelled, and when it is over: whoever manages to
@@ -36,7 +38,7 @@ _MAY_RUN = """(j.checkout_id IS NULL OR EXISTS (
 # back that branch and what lies within; the steps beside it go on.
 # What was claimed before and never arrived is given again first, and alone.
 _CLAIM = f"""WITH lost AS MATERIALIZED (
-        SELECT id, attempt, payload, sealed_values, priority, scheduled_at FROM jobs
+        SELECT id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at FROM jobs
         WHERE agent_id = $2 AND status = 'pending'
           AND (id, attempt) NOT IN (SELECT * FROM unnest($5::bigint[], $6::int[]))),
     free AS MATERIALIZED (
@@ -53,9 +55,9 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
     claimed AS (
         UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()
         WHERE id IN (SELECT id FROM free) AND status = 'queued'
-        RETURNING id, attempt, payload, sealed_values, priority, scheduled_at,
+        RETURNING id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at,
             {channels.telling("job", "id")})
-    SELECT id, attempt, payload, sealed_values, priority, scheduled_at FROM claimed
+    SELECT id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at FROM claimed
     UNION ALL SELECT * FROM lost"""
 
 # What there is to do, in one statement: nearly every poll finds nothing, and thousands wait.
@@ -82,9 +84,16 @@ _BEAT = f"""UPDATE agents SET last_seen_at = clock_timestamp(), version = coales
 
 
 async def poll(
-    db: Database, agent: Actor, request: PollRequest, *, again: bool = False, sure: bool = False
+    db: Database,
+    agent: Actor,
+    request: PollRequest,
+    *,
+    again: bool = False,
+    sure: bool = False,
+    read: ReadCredential | None = None,
 ) -> PollReply:
-    """What this agent should do now; nothing in it when there is nothing.
+    """What this agent should do now; nothing in it when there is nothing. `read` asks vaults for what jobs
+    run by; without it such a job waits for a process that can.
 
     `sure`: the caller became the agent before (`store.engine_host`), and `Conflict` says that it is so no
     more; another process that polls is the agent from then on.
@@ -99,7 +108,7 @@ async def poll(
     to_give = found["lost"] or (found["due"] and request.free_slots)
     held = [AttemptRef(job_id=held.job_id, attempt=held.attempt) for held in request.holding]
     return PollReply(
-        jobs=await _hand_over(db, agent, request) if to_give else [],
+        jobs=await _hand_over(db, agent, request, read) if to_give else [],
         cancel=await _to_cancel(db, agent) if found["cancel"] else [],
         forget=[held[number - 1] for number in found["forget"]],
         server_time=found["server_time"],
@@ -160,8 +169,13 @@ async def _new_process(db: Database, agent: Actor, request: PollRequest, again: 
     return True
 
 
-async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[JobMessage]:
-    """The jobs for this poll: what it never got of an earlier claim, else what it claims now."""
+async def _hand_over(
+    db: Database, agent: Actor, request: PollRequest, read: ReadCredential | None
+) -> list[JobMessage]:
+    """The jobs for this poll: what it never got of an earlier claim, else what it claims now.
+
+    Those that need a credential come alone, with the next poll if there are others: they wait for no vault.
+    """
     held = [each.job_id for each in request.holding], [each.attempt for each in request.holding]
     async with db.transaction() as tx:
         public_key = await tx.fetchval(_MINE, agent.id, request.boot_id)
@@ -169,7 +183,11 @@ async def _hand_over(db: Database, agent: Actor, request: PollRequest) -> list[J
             return []  # decommissioned, or another process of it polls, since the look
         about = (agent.host_id, agent.id, request.request_id, request.free_slots)
         rows = await tx.fetch(_CLAIM, *about, *held)
-    return [_message(db, agent, public_key, row) for row in sorted(rows, key=_order)]
+    rows = sorted(rows, key=_order)
+    ready = [_message(db, agent, public_key, row) for row in rows if row["checkout_id"] is None]
+    if ready or not rows:
+        return ready
+    return await job_credentials.hand_over(db, Recipient(agent, public_key), rows, read)
 
 
 async def _to_cancel(db: Database, agent: Actor) -> list[AttemptRef]:

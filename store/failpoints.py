@@ -25,6 +25,7 @@ POINTS: dict[str, str] = {
     "worker.between_steps": "a step's result and the new frontier are committed, the next has not begun",
     "worker.cancelling": "a cancel has been seen, the instance has not ended yet",
     "worker.ended": "the end of the instance is committed, Prefect shows its run as open",
+    "web.credential_read": "a credential was read for a job and audited, the agent has not got it",
     "worker.resumed": "an instance that was resumed is taken up, no step of it has begun",
     "rotation.begun": "an identity's turn has come, its vault has not been asked",
     "rotation.vault_turned": "the vault has given a database role a new password, nobody has noted it",

@@ -19,7 +19,7 @@ from agent.protocol import (
 )
 from definitions.lifecycles.job import JobStatus
 from definitions.permissions import Actor
-from store import audit, channels, job_endings, job_output
+from store import audit, channels, identities, job_endings, job_output
 from store.connection import Database, Row, Tx
 from store.job_endings import Printed
 
@@ -117,6 +117,8 @@ async def _completed(tx: Tx, agent: Actor, job: Row, attempt: int, said: Complet
         raise _Refused(f"The job is {job['status']}.")
     for stream, part in _streams(said).items():
         await _keep_output(tx, job, stream, part)
+    if job["checkout_id"] is not None and any(part.credential_redacted for part in _streams(said).values()):
+        await _note_leak(tx, agent, job)
     hits: dict[str, int] = {stream: part.redacted for stream, part in _streams(said).items() if part.redacted}
     if hits:
         await audit.record(tx, agent, "job.secret_redacted", "job", job["id"], attempt=attempt, **hits)
@@ -126,6 +128,18 @@ async def _completed(tx: Tx, agent: Actor, job: Row, attempt: int, said: Complet
     await job_endings.end(
         tx, job, status, reason, outcome=said.outcome, exit_code=said.exit_code, report_sha256=sha256
     )
+
+
+async def _note_leak(tx: Tx, agent: Actor, job: Row) -> None:
+    """The credential it ran by stood in its output: masked, but whoever made it print it has it."""
+    identity = await tx.fetchrow(
+        """SELECT i.id, i.name FROM checkouts c JOIN identities i ON i.id = c.identity_id WHERE c.id = $1""",
+        job["checkout_id"],
+    )
+    assert identity is not None
+    detail = {"identity": identity["name"], "checkout": job["checkout_id"], "attempt": job["attempt"]}
+    await audit.record(tx, agent, "job.credential_redacted", "job", job["id"], **detail)
+    await identities.mark_for_rotation(tx, identity["id"], f"Job {job['id']} of {agent.name} printed it.")
 
 
 def _streams(said: CompletedReport) -> dict[Stream, StreamReport]:

@@ -27,6 +27,7 @@ _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.
         SELECT r.title FROM approval_requests r WHERE r.instance_id = j.instance_id AND r.status = 'pending'
           AND starts_with(j.branch, r.branch)
         ORDER BY r.id LIMIT 1) END AS gate,
+    CASE WHEN j.status = 'queued' AND j.credential_tries > 0 THEN j.reason END AS not_read,
     CASE WHEN j.status = 'queued' THEN ARRAY (
         SELECT b.id FROM jobs b WHERE b.agent_id = a.id AND b.status IN ('pending', 'running')
         ORDER BY b.id) END AS busy_with,

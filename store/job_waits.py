@@ -40,6 +40,8 @@ class NotStarted(NamedTuple):
     """The title of the approval that the checkout waits for; None: it waits for its turn."""
     held_by: int | None = None
     """The checkout that has the identity until then."""
+    not_read: str | None = None
+    """Why the vault did not give the credential it runs by, the last time it was asked."""
 
 
 def why(job: NotStarted) -> str:
@@ -60,6 +62,8 @@ def why(job: NotStarted) -> str:
     fails = _fails(max(job.scheduled_at, job.checked_out_at or job.scheduled_at), job.now)
     if job.gate is not None:
         return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
+    if job.not_read is not None:
+        return f"{job.not_read.rstrip('.')}; the vault is asked again for what the job runs by."
     if job.decommissioned:
         return f"The host {job.host} was decommissioned; {fails} unless it is enrolled again."
     if job.last_seen_at is None:

@@ -205,7 +205,7 @@ async def requeue(tx: Tx, job_id: int, delay_seconds: float = 0) -> int:
            SET status = 'queued', attempt = attempt + 1, scheduled_at = now() + $2, agent_id = NULL,
                request_id = NULL, claimed_at = NULL, started_at = NULL, ended_at = NULL,
                cancel_requested_at = NULL, cancel_told_at = NULL, outcome = NULL, exit_code = NULL,
-               reason = '', stdout_length = 0,
+               reason = '', stdout_length = 0, credential_tries = 0, claim_after = NULL,
                stderr_length = 0, stdout_truncated = false, stderr_truncated = false
            WHERE id = $1 RETURNING host_id, attempt""",
         job_id,

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from agent.protocol import SEALED_SUITE, sealed_info
+from agent.protocol import SEALED_FOR_IDENTITY, SEALED_SUITE, Credential, key_info, sealed_info
 from definitions.errors import Unavailable
 
 KEY_BYTES = 32
@@ -119,15 +119,27 @@ def seal_to_agent(
     agent_id: int,
     job_id: int,
     attempt: int,
+    credential: Credential | None = None,
 ) -> str:
-    """Values that this agent alone can open, for this attempt alone, as `JobMessage.sealed`.
+    """Values that this agent alone can open, for this attempt alone, as `JobMessage.sealed`; with them the
+    credential of the identity it runs as.
 
     Every call gives another text. ValueError: the key is none that can be sealed to.
     """
     info = sealed_info(host_id, agent_id, job_id, attempt)
-    plain = _encoded({"values": dict(values)})
-    sealed = _HPKE.encrypt(plain, X25519PublicKey.from_public_bytes(public_key), info)
-    return f"{SEALED_SUITE}:{base64.b64encode(sealed).decode('ascii')}"
+    content: dict[str, object] = {"values": dict(values)}
+    if credential is not None:
+        content["credential"] = credential.model_dump(mode="json")
+    sealed = _HPKE.encrypt(_encoded(content), X25519PublicKey.from_public_bytes(public_key), info)
+    suite = SEALED_SUITE if credential is None else SEALED_FOR_IDENTITY
+    return f"{suite}:{base64.b64encode(sealed).decode('ascii')}"
+
+
+def seal_proof(proof: str, public_key: bytes, *, host_id: int, agent_id: int, new_key: str) -> str:
+    """What only who has this key can answer, when it is to be replaced: `KeyReply.challenge`."""
+    info = key_info(host_id, agent_id, new_key)
+    sealed = _HPKE.encrypt(proof.encode(), X25519PublicKey.from_public_bytes(public_key), info)
+    return base64.b64encode(sealed).decode("ascii")
 
 
 def _id_of(key: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""`/agent/v1`: the four calls of agents. See `agent.protocol`; the rules are in the store."""
+"""`/agent/v1`: the calls of agents. See `agent.protocol`; the rules are in the store."""
 
 import asyncio
 from contextlib import suppress
@@ -14,6 +14,8 @@ from agent.protocol import (
     PREFIX,
     EnrolReply,
     EnrolRequest,
+    KeyReply,
+    KeyRequest,
     PollReply,
     PollRequest,
     StateReply,
@@ -26,8 +28,9 @@ from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id
 from definitions.errors import NotAuthenticated, NotPermitted
 from definitions.permissions import Actor
-from store import agents, claims, job_output, jobs
+from store import agent_keys, agents, claims, job_output, jobs
 from store.connection import Database
+from tasks.credentials import read_credential
 
 router = GuardedRouter(prefix=PREFIX, tags=["agents"])
 
@@ -64,7 +67,7 @@ async def poll(db: Db, agent: Agent, request: Request, body: PollRequest) -> Pol
     bells: HostBells = request.app.state.bells
     # The bell hangs before the first look: what comes from then on is not missed.
     with bells.listening(agent) as rung:
-        reply = await claims.poll(db, agent, body)
+        reply = await claims.poll(db, agent, body, read=read_credential)
         if _says_something(reply) or body.wait_seconds == 0:
             return reply
         gone = asyncio.create_task(_disconnected(request))
@@ -74,6 +77,12 @@ async def poll(db: Db, agent: Agent, request: Request, body: PollRequest) -> Pol
             gone.cancel()
             with suppress(asyncio.CancelledError):
                 await gone
+
+
+@router.post("/key", agent=True)
+async def key(db: Db, agent: Agent, body: KeyRequest) -> KeyReply:
+    """Seal to another key of the agent's, once it has proved that it has the one there is."""
+    return await agent_keys.change(db, agent, body)
 
 
 @router.put(
@@ -133,7 +142,7 @@ async def _held_open(
         if gone.done():
             break
         rung.clear()
-        reply = await claims.poll(db, agent, body, again=True)
+        reply = await claims.poll(db, agent, body, again=True, read=read_credential)
     return reply
 
 

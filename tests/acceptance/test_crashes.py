@@ -47,9 +47,10 @@ ELSEWHERE = {
     "worker.deadline_passed",
     "worker.checkout_requested",
     "worker.checked_in",
+    "web.credential_read",
 }
 """Points that nothing passes which only runs, step after step, to its end. The one at a deadline is tested
-where the step is moved by hand: `tests/tasks/test_host_jobs.py`."""
+where the step is moved by hand: `tests/tasks/test_host_jobs.py`; the web's in `test_run_as_identities.py`."""
 
 
 ROTATING = {point for point in POINTS if point.startswith("rotation.")}

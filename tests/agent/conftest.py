@@ -39,6 +39,7 @@ class Job:
     attempt: int
     payload: dict[str, Any]
     sealed: str | None = None
+    identity: str | None = None
     status: str = "queued"
     request_id: str = ""
     boot_id: str = ""
@@ -256,7 +257,7 @@ class FakeServer:
         forget, self.forget = self.forget, []
         return {
             "jobs": [
-                {"job_id": j.job_id, "attempt": j.attempt, "payload": j.payload, "sealed": j.sealed}
+                {name: getattr(j, name) for name in ("job_id", "attempt", "payload", "sealed", "identity")}
                 for j in ours
             ],
             "cancel": [

@@ -97,6 +97,11 @@ def test_no_more_is_held_back_than_may_be_the_beginning_of_a_secret(data):
         json.dumps(SECRET, ensure_ascii=False).encode(),
         json.dumps({"a": [SECRET]}).replace("/", "\\/").encode(),
         shlex.quote(SECRET).replace("'\"'\"'", "'\\''").encode(),
+        SECRET.encode().hex().encode(),
+        SECRET.encode().hex().upper().encode(),
+        SECRET.encode("utf-16-le"),
+        SECRET.encode("utf-16-be"),
+        base64.b64encode(SECRET.encode("utf-16-le")),
     ],
 )
 def test_the_usual_ways_to_print_a_value_are_known(printed):
@@ -105,6 +110,24 @@ def test_the_usual_ways_to_print_a_value_are_known(printed):
     assert out.startswith(b"before ")
     assert out.endswith(b" after")
     assert len(out) <= len(b"before {'a': ['***']} after")
+
+
+def test_at_whatever_offset_a_chunk_ends_every_form_is_masked_and_a_credential_noted():
+    for form in forms(SECRET):
+        data = b"before " + form + b" after"
+        expected = whole(data, forms(SECRET))
+        for at in range(len(data) + 1):
+            redactor = Redactor((), forms(SECRET))
+            out = redactor.feed(data[:at]) + redactor.feed(data[at:]) + redactor.finish()
+            assert (out, redactor.hits) == expected
+            assert form not in out
+            assert redactor.seen
+
+
+def test_only_what_is_watched_for_is_noted():
+    redactor = Redactor(forms("another one"), forms(SECRET))
+    assert redactor.feed(b"<another one>") + redactor.finish() == b"<***>"
+    assert (redactor.hits, redactor.seen) == (1, False)
 
 
 def test_lower_case_escapes_of_a_url_are_known():

@@ -11,6 +11,7 @@ BODIES = {
     "POST /api/v1/org-secrets": {"name": "new"},
     "PUT /api/v1/roles/7": {"permissions": []},
     "POST /agent/v1/poll": {"boot_id": "b", "request_id": "r", "wait_seconds": 0},
+    "POST /agent/v1/key": {"public_key": "A" * 43 + "="},
     "POST /agent/v1/jobs/7/7/state": {"state": "started", "boot_id": "b"},
 }
 

@@ -54,10 +54,10 @@ async def test_only_those_are_woken_who_would_find_something(
     looked = []
     look = claims.poll
 
-    async def noted(db, actor, body, again=False):
+    async def noted(db, actor, body, again=False, **more):
         if again:
             looked.append(actor.name)
-        return await look(db, actor, body, again=again)
+        return await look(db, actor, body, again=again, **more)
 
     monkeypatch.setattr(claims, "poll", noted)
     crowd = [await enrolled(served, f"web-{number}") for number in range(5)]

@@ -118,7 +118,7 @@ def test_what_is_sealed_to_an_agent_another_can_not_open() -> None:
     (key, public), (other, _) = _agent(), _agent()
     sealed = seal_to_agent(VALUES, public, host_id=1, agent_id=2, job_id=3, attempt=4)
     ref = AttemptRef(job_id=3, attempt=4)
-    assert Unsealer(1, 2, key).open(ref, sealed, ["PARAM_KEY_FILE"]) == VALUES
+    assert Unsealer(1, 2, key).open(ref, sealed, ["PARAM_KEY_FILE"]).values == VALUES
     with pytest.raises(AgentCannotOpen):
         Unsealer(1, 2, other).open(ref, sealed, ["PARAM_KEY_FILE"])
 

@@ -2,8 +2,6 @@
 -- done when nobody holds it. Until then nobody else gets it.
 
 ALTER TABLE identities
-    ADD COLUMN IF NOT EXISTS rotation_due_at timestamptz,
-    ADD COLUMN IF NOT EXISTS rotation_reason text,
     ADD COLUMN rotation_not_before timestamptz NOT NULL DEFAULT now(),   -- of the next try
     ADD COLUMN rotation_failures   int NOT NULL DEFAULT 0,               -- tries in a row
     ADD COLUMN rotation_failed_at  timestamptz,                          -- the last of them

@@ -173,6 +173,8 @@ def _jobs(world: World) -> None:
     (job,) = world.call("POST /api/v1/jobs", body=body)["jobs"]
     world.call("GET /api/v1/jobs")
     about, poll = {"job_id": job}, {"boot_id": "b", "request_id": "r", "wait_seconds": 0}
+    another = base64.b64encode(os.urandom(32)).decode()
+    assert not world.call("POST /agent/v1/key", who="web-2", body={"public_key": another})["accepted"]
     (given,) = world.call("POST /agent/v1/poll", who="web-2", body=poll)["jobs"]
     assert given["job_id"] == job
     attempt = {**about, "attempt": 1}

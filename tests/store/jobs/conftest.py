@@ -21,6 +21,7 @@ from agent.protocol import (
 from definitions.permissions import SYSTEM, Actor
 from store import agents, claims, jobs, org_secrets, users
 from store.connection import Database
+from store.job_credentials import ReadCredential
 
 
 @dataclass
@@ -32,6 +33,8 @@ class FakeAgent:
     token: str
     boot_id: str = "boot-1"
     polls: int = 0
+    read: ReadCredential | None = None
+    """Stands for the vaults."""
 
     async def poll(
         self,
@@ -48,7 +51,7 @@ class FakeAgent:
             free_slots=slots,
             holding=[Held(job_id=job, attempt=attempt, state="accepted") for job, attempt in holding or []],
         )
-        return await claims.poll(self.db, self.actor, request, again=again)
+        return await claims.poll(self.db, self.actor, request, again=again, read=self.read)
 
     async def start(self, job_id: int, attempt: int = 1) -> StateReply:
         return await jobs.report(self.db, self.actor, job_id, attempt, StartedReport(boot_id=self.boot_id))

@@ -36,7 +36,7 @@ class Host:
     def opened(self, reply: PollReply, names: list[str] | None = None) -> dict[str, str]:
         (job,) = reply.jobs
         ref = AttemptRef(job_id=job.job_id, attempt=job.attempt)
-        return self.unsealer.open(ref, job.sealed, names or ["PARAM_KEY_FILE"])
+        return self.unsealer.open(ref, job.sealed, names or ["PARAM_KEY_FILE"]).values
 
 
 @pytest.fixture
@@ -47,10 +47,10 @@ def sealing(db: Database) -> SealingKeys:
 
 @pytest.fixture
 async def host(db: Database, admin: Actor, sealing: SealingKeys) -> Host:
-    return await _enrol(db, admin, "web-1")
+    return await enrol(db, admin, "web-1")
 
 
-async def _enrol(db: Database, admin: Actor, name: str) -> Host:
+async def enrol(db: Database, admin: Actor, name: str) -> Host:
     key = X25519PrivateKey.generate()
     made = await org_secrets.create(db, admin, "tests", 1, timedelta(hours=1))
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
@@ -103,7 +103,7 @@ async def test_at_the_claim_it_is_sealed_for_that_agent_and_attempt(db, admin, h
     reply = await host.fake.poll()
     assert host.opened(reply) == {"PARAM_KEY_FILE": MARKER}
     assert MARKER not in reply.model_dump_json()
-    other = await _enrol(db, admin, "web-2")
+    other = await enrol(db, admin, "web-2")
     with pytest.raises(CannotOpen):
         other.opened(reply)
 

@@ -46,6 +46,10 @@ def job(**known):
             "Attempt 3 begins at 2026-11-23 12:01:30 UTC, in 90 s; the one before failed.",
         ),
         (
+            {"not_read": "The vault main is sealed: unseal it."},
+            "The vault main is sealed: unseal it; the vault is asked again for what the job runs by.",
+        ),
+        (
             {"gate": "Go on?"},
             "Waits for the approval 'Go on?'; fails in 12 min unless it is given.",
         ),
