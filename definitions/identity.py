@@ -39,6 +39,8 @@ class IdentityApproval(BaseModel):
     approval_type: ApprovalType = "one_of_many"
     approvers: tuple[Approver, ...] = Field(min_length=1, max_length=500)
     timeout_minutes: Minutes = 60
+    allow_self: Flag = False
+    """Whether the person it is checked out for may vote."""
 
 
 class Identity(BaseModel):

@@ -3,13 +3,13 @@
 A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 
 from definitions import quorum
 from definitions.errors import Conflict, Invalid
-from definitions.identity import Identity, IdentityApproval
+from definitions.identity import IdentityApproval
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
@@ -31,20 +31,24 @@ from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
 from store.visits import Visits
-from store.votes import decide, lock, vote
+from store.votes import decide, vote
 from store.wakes import notify
 
 __all__ = [
-    "About",
+    "Question",
+    "ask",
     "electorate",
     "expire_due",
     "listing",
-    "open_about_checkout",
     "open_request",
     "show",
     "vote",
     "withdraw_all",
 ]
+
+
+_IN_ORDER = "(SELECT c.identity_id FROM checkouts c WHERE c.id = checkout_id) NULLS FIRST, id"
+"""In which requests are decided together: what is asked for locks its identity, and these have an order."""
 
 
 class ApprovalDetail(ApprovalView):
@@ -53,37 +57,45 @@ class ApprovalDetail(ApprovalView):
     plan: Plan
 
 
-class About(NamedTuple):
-    """What a request belongs to: a visit of a step, a checkout made for jobs alone, or both: a visit's
-    checkout."""
+@dataclass(frozen=True)
+class Question:
+    """What people are asked, and what waits for the answer."""
 
+    title: str
+    description: str
+    rule: ApprovalStep | IdentityApproval
+    """Who decides, and until when."""
+    at: str
+    """For whom nobody could be asked: `step 'gate'`."""
+    started_by: int | None
     instance_id: int | None = None
+    """None: of a checkout that is for jobs alone."""
     step_id: str | None = None
     visit: int | None = None
     branch: str = ""
     checkout_id: int | None = None
+    """What a yes makes active; without one it is the step that goes on."""
+    about: Mapping[str, Value] = field(default_factory=dict)
+    """What else is frozen, beyond the instance's facts and the rule."""
 
 
-async def electorate(tx: Tx, step: ApprovalStep, started_by: int | None) -> tuple[frozenset[int], int]:
-    """Who may decide at this gate now, and how many must say yes; Conflict when nobody, or too few, can."""
-    return await _electorate(tx, step, None if step.allow_self else started_by, f"at step {step.id!r}")
-
-
-async def _electorate(
-    tx: Tx, rule: ApprovalStep | IdentityApproval, but: int | None, where: str
+async def electorate(
+    tx: Tx, rule: ApprovalStep | IdentityApproval, started_by: int | None, at: str
 ) -> tuple[frozenset[int], int]:
-    """The same by any rule, without one person."""
+    """Who may decide now, and how many must say yes; Conflict when nobody, or too few, can."""
     found = await people.resolve(tx, rule.approvers)
-    eligible = frozenset[int]().union(*found.values()) - {but}
+    eligible = frozenset[int]().union(*found.values())
+    if started_by is not None and not rule.allow_self:
+        eligible -= {started_by}
     if not eligible:
         raise Conflict(
-            f"Nobody could decide {where}: {', '.join(rule.approvers)} names nobody who may "
-            f"respond to approvals{'' if but is None else ', other than who starts it'}."
+            f"Nobody could decide at {at}: {', '.join(rule.approvers)} names nobody who may "
+            f"respond to approvals{'' if rule.allow_self else ', other than who starts it'}."
         )
     try:
         return eligible, quorum.needed(rule.approval_type, len(eligible))
     except Invalid as error:
-        raise Conflict(f"What is asked {where} could never be approved: {error.message}") from error
+        raise Conflict(f"{at[:1].upper()}{at[1:]} could never be approved: {error.message}") from error
 
 
 async def open_request(
@@ -98,53 +110,31 @@ async def open_request(
     started_by: int | None,
     branch: str = "",
 ) -> int:
-    """Open a step's request, or find the one it has; returns its id. The caller holds the instance's lock."""
+    """Open an approval step's request, or find the one it has; returns its id. The caller holds the
+    instance's lock."""
+    at = f"step {step.id!r}"
+    question = Question(title, description, step, at, started_by, instance_id, step_id, visit, branch)
+    return await ask(tx, question)
+
+
+async def ask(tx: Tx, question: Question) -> int:
+    """Open the request of a step's visit, or find the one it has; returns its id. The caller holds the
+    instance's lock, or has made the checkout in this transaction."""
     existing: int | None = await tx.fetchval(
         "SELECT id FROM approval_requests WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
-        instance_id,
-        step_id,
-        visit,
+        question.instance_id,
+        question.step_id,
+        question.visit,
     )
     if existing is not None:
         return existing
-    about = About(instance_id, step_id, visit, branch)
-    asked = {**await frozen_facts.of_instance(tx, instance_id, step_id), "step": step_id, "visit": visit}
-    but = None if step.allow_self else started_by
-    return await _open(tx, about, step, f"at step {step_id!r}", but, title, description, asked)
-
-
-async def open_about_checkout(
-    tx: Tx,
-    about: About,
-    identity: Identity,
-    *,
-    title: str,
-    description: str,
-    facts: Mapping[str, Value],
-    asked_by: int | None,
-) -> int:
-    """Ask whether a checkout of an identity may become active; `facts` say what for. The caller has made the
-    checkout in this transaction. Conflict when nobody but who asks could say yes."""
-    assert identity.approval is not None
-    where = f"on the use of {identity.name}"
-    return await _open(tx, about, identity.approval, where, asked_by, title, description, facts)
-
-
-async def _open(
-    tx: Tx,
-    about: About,
-    rule: ApprovalStep | IdentityApproval,
-    where: str,
-    but: int | None,
-    title: str,
-    description: str,
-    facts: Mapping[str, Value],
-) -> int:
-    title, description = _fitting(title, 500), _fitting(description, 20_000)
-    eligible, needed = await _electorate(tx, rule, but, where)
+    rule = question.rule
+    title, description = _fitting(question.title, 500), _fitting(question.description, 20_000)
+    eligible, needed = await electorate(tx, rule, question.started_by, question.at)
     deadline = await _deadline(tx, rule)
     asked: dict[str, Value] = {
-        **facts,
+        **await _facts(tx, question),
+        **question.about,
         "title": title,
         "description": description,
         "approval_type": rule.approval_type,
@@ -154,11 +144,14 @@ async def _open(
         "deadline": deadline.isoformat() if deadline is not None else None,
     }
     request_id: int = await tx.fetchval(
-        """INSERT INTO approval_requests (instance_id, step_id, visit, branch, checkout_id, kind, title,
-               description, approval_type, quorum, eligible, frozen, digest, deadline)
+        """INSERT INTO approval_requests (kind, checkout_id, instance_id, step_id, visit, title, description,
+               approval_type, quorum, eligible, frozen, digest, deadline, branch)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id""",
-        *about,
-        "approval" if about.checkout_id is None else "pam",
+        "approval" if question.checkout_id is None else "pam",
+        question.checkout_id,
+        question.instance_id,
+        question.step_id,
+        question.visit,
         title,
         description,
         rule.approval_type,
@@ -167,15 +160,23 @@ async def _open(
         asked,
         quorum.digest(asked),
         deadline,
+        question.branch,
     )
-    detail = {"instance": about.instance_id, "step": about.step_id, "quorum": needed}
-    detail |= {"eligible": len(eligible)}
-    if about.checkout_id is not None:
-        detail["checkout"] = about.checkout_id
-    await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail)
+    detail = {"instance": question.instance_id, "step": question.step_id}
+    more = {} if question.checkout_id is None else {"checkout": question.checkout_id}
+    counts = {"quorum": needed, "eligible": len(eligible)}
+    await audit.record(tx, SYSTEM, "approval.open", "approval", request_id, **detail, **more, **counts)
     await notices.asked(tx, request_id, rule.approvers, deadline)
     await notify(tx, channels.EVENTS, f"approval:{request_id}")
     return request_id
+
+
+async def _facts(tx: Tx, question: Question) -> dict[str, Value]:
+    """What is frozen of the instance, if there is one."""
+    if question.instance_id is None or question.step_id is None:
+        return {}
+    found = await frozen_facts.of_instance(tx, question.instance_id, question.step_id)
+    return {**found, "step": question.step_id, "visit": question.visit}
 
 
 def _fitting(text: str, most: int) -> str:
@@ -199,7 +200,7 @@ async def withdraw_all(
     returns how many."""
     rows = await tx.fetch(
         f"""SELECT * FROM approval_requests WHERE instance_id = $1 AND status = 'pending'
-              AND {visits.OF_VISITS} ORDER BY id FOR UPDATE""",
+              AND {visits.OF_VISITS} ORDER BY {_IN_ORDER} FOR UPDATE""",
         instance_id,
         *visits.columns(steps),
     )
@@ -211,24 +212,33 @@ async def withdraw_all(
 async def expire_due(db: Database, limit: int = 200) -> int:
     """Expire the requests whose deadline has passed; returns how many. The keeper calls it.
 
-    Each in a transaction of its own: it may lock an instance and an identity, of which nobody takes two
-    in any order. A vote that got there first has moved the request out of `pending`, or its deadline had
-    not passed when it looked: never both.
+    Locks instances before requests, as a vote does. A vote that got there first has moved the
+    request out of `pending`, or its deadline had not passed when it looked: never both.
     """
     due = await db.fetch(
-        """SELECT id FROM approval_requests
+        """SELECT id, instance_id FROM approval_requests
            WHERE status = 'pending' AND deadline <= now() ORDER BY deadline LIMIT $1""",
         limit,
     )
-    expired = 0
-    for each in due:
-        async with db.transaction() as tx:
-            row = await lock(tx, each["id"])
-            if row["status"] == ApprovalStatus.PENDING:
-                reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
-                await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
-                expired += 1
-    return expired
+    if not due:
+        return 0
+    async with db.transaction() as tx:
+        await _lock_instances(tx, {row["instance_id"] for row in due if row["instance_id"] is not None})
+        rows = await tx.fetch(
+            f"""SELECT * FROM approval_requests WHERE id = ANY ($1) AND status = 'pending'
+               AND deadline <= clock_timestamp() ORDER BY {_IN_ORDER} FOR UPDATE""",
+            [row["id"] for row in due],
+        )
+        for row in rows:
+            reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
+            await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
+    return len(rows)
+
+
+async def _lock_instances(tx: Tx, instance_ids: Iterable[int]) -> None:
+    await tx.fetch(
+        "SELECT id FROM instances WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", sorted(instance_ids)
+    )
 
 
 async def show(db: Database, actor: Actor, request_id: int) -> ApprovalDetail:

@@ -182,7 +182,7 @@ class _New:
 async def _insert(tx: Tx, actor: Actor, name: str, workflow: Workflow, new: _New) -> int:
     for step in all_steps(workflow.steps):
         if isinstance(step, ApprovalStep):
-            await approvals.electorate(tx, step, actor.person)
+            await approvals.electorate(tx, step, actor.person, f"step {step.id!r}")
     instance_id: int = await tx.fetchval(
         """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts,
                pinned_libraries, started_by, started_by_name, frontier, rerun_of)

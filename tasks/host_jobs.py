@@ -20,12 +20,13 @@ from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
-from store import approval_ahead, jobs, targets
+from store import approval_ahead, job_checkouts, jobs, targets
 from store.connection import Tx
 from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
 from store.engine.leases import LeaseLost
 from store.failpoints import failpoint
+from store.job_checkouts import Asker, ScriptRun
 from store.references import listed
 from store.targets import HostRef
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
@@ -45,6 +46,8 @@ class Plan:
     """Its id, its version, and the libraries in front of it as jobs keep them."""
     secrets: SecretValues | None = None
     """What the payload names, to be sealed for each job."""
+    as_itself: ScriptRun | None = None
+    """The script that runs as the identity it names, where the step names none."""
 
 
 Planner = Callable[[StepRun], Awaitable[Plan | Settled]]
@@ -149,8 +152,21 @@ async def _move(tx: Tx, run: StepRun, plan: Plan | None) -> None:
         await _create(tx, run, plan, await targets.by_ids(tx, fresh))
 
 
+async def _by_itself(tx: Tx, run: StepRun, plan: Plan) -> int | None:
+    """The checkout by which the jobs run as the identity of their script, all hosts of the step in view."""
+    if plan.as_itself is None or plan.as_itself.script.run_as is None:
+        return None
+    situation, active = run.situation, run.active
+    work = await host_work.of_step(tx, situation.instance_id, active)
+    asker = Asker(situation.started_by, situation.started_by_name)
+    script = plan.as_itself._replace(hosts=[host.host for host in work.hosts])
+    about = situation.instance_id, active.step, active.visit
+    return await job_checkouts.of_step(tx, asker, script, plan.as_itself.script.run_as, *about)
+
+
 async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> None:
     step = _step(run)
+    checkout_id = await _by_itself(tx, run, plan) if hosts else None
     new = [
         jobs.NewJob(
             type=step.type,
@@ -161,6 +177,7 @@ async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> Non
             script_version=plan.script[1] if plan.script else None,
             libraries=plan.script[2] if plan.script else (),
             secrets=plan.secrets,
+            checkout_id=checkout_id,
         )
         for host in hosts
     ]
