@@ -36,6 +36,11 @@ def of_gate(workflow: Workflow, step_id: str, visit: int = 1) -> Outlook:
     return Outlook(_ahead(workflow, gate, Outcome.SUCCESS), _ahead(workflow, gate, Outcome.FAILURE))
 
 
+def of_script(identity: str) -> Outlook:
+    """What a decision about a checkout for jobs alone leads to."""
+    return Outlook(f"The script runs as {identity}.", "Its jobs fail; nothing runs.")
+
+
 def _ahead(workflow: Workflow, gate: Active, outcome: Outcome) -> str:
     advance = routing.advance(workflow, (gate,), gate, outcome)
     if advance.ended is not None:

@@ -3,7 +3,7 @@
 A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -32,7 +32,7 @@ from store.approval_views import ApprovalRow, ApprovalView
 from store.connection import Database, Tx
 from store.pages import Page
 from store.visits import Visits
-from store.votes import decide, lock, vote
+from store.votes import decide, vote
 from store.wakes import notify
 
 __all__ = [
@@ -71,6 +71,7 @@ class Question:
     """For whom nobody could be asked: `step 'gate'`."""
     started_by: int | None
     instance_id: int | None = None
+    """None: of a checkout that is for jobs alone."""
     step_id: str | None = None
     visit: int | None = None
     branch: str = ""
@@ -131,7 +132,7 @@ async def open_request(
 
 async def ask(tx: Tx, question: Question) -> int:
     """Open the request of a step's visit, or find the one it has; returns its id. The caller holds the
-    instance's lock."""
+    instance's lock, or has made the checkout in this transaction."""
     existing: int | None = await tx.fetchval(
         "SELECT id FROM approval_requests WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
         question.instance_id,
@@ -225,24 +226,33 @@ async def withdraw_all(
 async def expire_due(db: Database, limit: int = 200) -> int:
     """Expire the requests whose deadline has passed; returns how many. The keeper calls it.
 
-    Each in a transaction of its own: it may lock an instance and an identity, of which nobody takes two
-    in any order. A vote that got there first has moved the request out of `pending`, or its deadline had
-    not passed when it looked: never both.
+    Locks instances before requests, as a vote does. A vote that got there first has moved the
+    request out of `pending`, or its deadline had not passed when it looked: never both.
     """
     due = await db.fetch(
-        """SELECT id FROM approval_requests
+        """SELECT id, instance_id FROM approval_requests
            WHERE status = 'pending' AND deadline <= now() ORDER BY deadline LIMIT $1""",
         limit,
     )
-    expired = 0
-    for each in due:
-        async with db.transaction() as tx:
-            row = await lock(tx, each["id"])
-            if row["status"] == ApprovalStatus.PENDING:
-                reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
-                await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
-                expired += 1
-    return expired
+    if not due:
+        return 0
+    async with db.transaction() as tx:
+        await _lock_instances(tx, {row["instance_id"] for row in due if row["instance_id"] is not None})
+        rows = await tx.fetch(
+            f"""SELECT * FROM approval_requests WHERE id = ANY ($1) AND status = 'pending'
+               AND deadline <= clock_timestamp() ORDER BY {_IN_ORDER} FOR UPDATE""",
+            [row["id"] for row in due],
+        )
+        for row in rows:
+            reason = f"Nobody decided before the deadline, {row['deadline']:%Y-%m-%d %H:%M:%S} UTC."
+            await decide(tx, row, ApprovalStatus.EXPIRED, reason, SYSTEM)
+    return len(rows)
+
+
+async def _lock_instances(tx: Tx, instance_ids: Iterable[int]) -> None:
+    await tx.fetch(
+        "SELECT id FROM instances WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", sorted(instance_ids)
+    )
 
 
 async def show(db: Database, actor: Actor, request_id: int) -> ApprovalDetail:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,6 +13,8 @@ from store.connection import Database
 from store.pages import Page, before, bounded, cut
 
 VIEW = "pam_vaults.view"
+TRAIL = 500
+"""Most rows of the audit trail that come with a checkout."""
 _ROWS = """SELECT c.id, c.status, i.name AS identity, c.identity_version, c.instance_id, c.step_id, c.visit,
     c.variable_name, c.reason, c.minutes, u.name AS person, c.created_at, c.active_at, c.deadline,
     c.ended_at, c.end_reason,
@@ -53,6 +56,34 @@ class CheckoutView(BaseModel):
     """The request whether it may be used."""
 
 
+class Holder(BaseModel):
+    """Who holds an identity now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    checkout_id: int
+    person: str | None
+    deadline: datetime
+
+
+class TrailRow(BaseModel):
+    """What the audit trail has of a checkout, or of its identity for it: who did what, when."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: datetime
+    actor_name: str
+    action: str
+    detail: dict[str, Any]
+
+
+class CheckoutDetail(CheckoutView):
+    """A checkout with everything that became of it."""
+
+    trail: list[TrailRow]
+    """The oldest first."""
+
+
 async def listing(
     db: Database,
     actor: Actor,
@@ -81,10 +112,35 @@ async def listing(
     return cut([CheckoutView(**row) for row in rows], limit, lambda checkout: checkout.id)
 
 
-async def show(db: Database, actor: Actor, checkout_id: int) -> CheckoutView:
-    """One checkout."""
+async def holders(db: Database, actor: Actor, identities: Sequence[str]) -> dict[str, list[Holder]]:
+    """Who holds each of these identities now, by name; one that nobody holds is left out."""
     require(actor, VIEW)
-    row = await db.fetchrow(f"{_ROWS} WHERE c.id = $1", checkout_id)
-    if row is None:
-        raise references.missing("checkout", checkout_id)
-    return CheckoutView(**row)
+    rows = await db.fetch(
+        """SELECT i.name, c.id AS checkout_id, u.name AS person, c.deadline
+           FROM checkouts c JOIN identities i ON i.id = c.identity_id LEFT JOIN users u ON u.id = c.for_id
+           WHERE c.status = 'active' AND i.name = ANY ($1) ORDER BY c.id""",
+        list(identities),
+    )
+    found: dict[str, list[Holder]] = {}
+    for row in rows:
+        holder = Holder(checkout_id=row["checkout_id"], person=row["person"], deadline=row["deadline"])
+        found.setdefault(row["name"], []).append(holder)
+    return found
+
+
+async def show(db: Database, actor: Actor, checkout_id: int) -> CheckoutDetail:
+    """One checkout, with its trail."""
+    require(actor, VIEW)
+    async with db.connection() as tx:
+        row = await tx.fetchrow(f"{_ROWS} WHERE c.id = $1", checkout_id)
+        if row is None:
+            raise references.missing("checkout", checkout_id)
+        trail = await tx.fetch(
+            f"""SELECT at, actor_name, action, detail FROM audit
+                WHERE subject_kind = 'checkout' AND subject_id = $1
+                   OR subject_kind = 'identity' AND detail -> 'checkout' = to_jsonb($1::bigint)
+                      AND subject_id = (SELECT identity_id FROM checkouts WHERE id = $1)
+                ORDER BY id LIMIT {TRAIL}""",
+            checkout_id,
+        )
+    return CheckoutDetail(**row, trail=[TrailRow(**each) for each in trail])

@@ -16,7 +16,7 @@ from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
 from store import audit, job_checkouts, jobs, libraries, references, scripts, sealed_values, targets
 from store.connection import Database, Row, Tx
-from store.job_checkouts import ScriptRun
+from store.job_checkouts import Asker, ScriptRun
 from store.jobs import NewJob
 from store.sealing import SealingKeys
 
@@ -135,7 +135,7 @@ async def _checkout(tx: Tx, actor: Actor, run: ScriptRun, reason: str) -> int | 
     """The checkout by which the jobs run, if it is as an identity."""
     if run.script.run_as is None:
         return None
-    return await job_checkouts.check_out(tx, actor, run, run.script.run_as, reason)
+    return await job_checkouts.check_out(tx, Asker(actor.person, actor.name), run, run.script.run_as, reason)
 
 
 async def runnable(tx: Tx, ref: int | str) -> Row:

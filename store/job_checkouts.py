@@ -1,8 +1,9 @@
-"""Checkouts for jobs alone: of a script that runs as an identity, run by hand, by a tick, or once more.
+"""Checkouts for jobs alone: of a script that runs as an identity, by hand, by a tick, by a step, or again.
 
 One for all the jobs that are made together, in the name of whoever runs it. While it waits, for an approval
-or its turn, its jobs stay queued; it ends with the last of them. That is looked up by the keeper, not done
-as a job ends: so it holds however one ends, and no job's end has to wait for the identity's lock.
+or its turn, its jobs stay queued; it ends with the last of them, or with their step. That is looked up by the
+keeper, not done as a job ends: so it holds however one ends, and no job's end has to wait for the identity's
+lock.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,17 @@ from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
 from store import approvals, checkout_requests, checkouts, scripts, votes
 from store.approvals import Question
-from store.checkouts import BATCH, Wanted
+from store.checkouts import BATCH, Requested, Wanted
 from store.connection import Database, Row, Tx
 
 JOBS_ENDED = "Its jobs have ended."
+
+
+class Asker(NamedTuple):
+    """In whose name."""
+
+    person: int | None
+    name: str
 
 
 class ScriptRun(NamedTuple):
@@ -35,28 +43,31 @@ class ScriptRun(NamedTuple):
     hosts: Sequence[str]
 
 
-async def check_out(tx: Tx, actor: Actor, run: ScriptRun, identity: str, reason: str = "") -> int:
+async def check_out(tx: Tx, asker: Asker, run: ScriptRun, identity: str, reason: str = "") -> int:
     """Make the checkout by which the jobs of a run, not made yet, will run. `NotPermitted` if the identity is
     not for this person; `Conflict` if it is archived, or nobody could approve its use."""
     reason = reason.strip() or f"The script {run.script.name}, version {run.version}."
-    wanted = Wanted(None, None, None, identity, reason=reason, for_id=actor.person)
+    wanted = Wanted(None, None, None, identity, reason=reason, for_id=asker.person)
     made = await checkouts.request(tx, wanted)
     if made.needs_approval:
-        assert made.identity.approval is not None
-        question = Question(
-            title=f"Run {run.script.name} as {made.identity.name}",
-            description=reason,
-            rule=made.identity.approval,
-            at=checkout_requests.at(made.identity),
-            started_by=actor.person,
-            checkout_id=made.id,
-            about=_facts(actor, run, made.identity, reason),
-        )
-        await approvals.ask(tx, question)
+        await approvals.ask(tx, _question(asker, run, made, reason))
     return made.id
 
 
-def _facts(actor: Actor, run: ScriptRun, identity: Identity, reason: str) -> dict[str, Value]:
+def _question(asker: Asker, run: ScriptRun, made: Requested, reason: str) -> Question:
+    assert made.identity.approval is not None
+    return Question(
+        title=f"Run {run.script.name} as {made.identity.name}",
+        description=reason,
+        rule=made.identity.approval,
+        at=checkout_requests.at(made.identity),
+        started_by=asker.person,
+        checkout_id=made.id,
+        about=_facts(asker, run, made.identity, reason),
+    )
+
+
+def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dict[str, Value]:
     """What a person says yes to."""
     script = ScriptAhead(
         id=run.script_id,
@@ -82,9 +93,35 @@ def _facts(actor: Actor, run: ScriptRun, identity: Identity, reason: str) -> dic
         "libraries": dict[str, Value](script.libraries),
         "parameters": dict(run.parameters),
         "hosts": list[Value](run.hosts),
-        "started_by": actor.name,
+        "started_by": asker.name,
         "ahead": [ahead.model_dump(mode="json", exclude_defaults=True)],
     }
+
+
+async def of_step(
+    tx: Tx, asker: Asker, run: ScriptRun, identity: str, instance_id: int, step_id: str, visit: int
+) -> int:
+    """The checkout by which a step's jobs run as the identity of their script: one that jobs of this visit
+    have, or one that the instance has of this identity, or a new one. The caller has locked the instance."""
+    known: int | None = await tx.fetchval(
+        """SELECT c.id FROM jobs j JOIN checkouts c ON c.id = j.checkout_id
+           WHERE j.instance_id = $1 AND j.step_id = $2 AND j.visit = $3
+             AND c.status IN ('requested', 'active') ORDER BY c.id DESC LIMIT 1""",
+        instance_id,
+        step_id,
+        visit,
+    )
+    known = known or await tx.fetchval(
+        """SELECT c.id FROM checkouts c JOIN identities i ON i.id = c.identity_id
+           WHERE c.instance_id = $1 AND i.name = $2 AND c.status = 'active' AND c.deadline > clock_timestamp()
+           ORDER BY c.id DESC LIMIT 1""",
+        instance_id,
+        identity,
+    )
+    if known is not None:
+        return known
+    reason = f"Step {step_id} of instance {instance_id} runs the script {run.script.name}."
+    return await check_out(tx, asker, run, identity, reason)
 
 
 async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
@@ -108,21 +145,25 @@ async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
         [before["host"]],
     )
     reason = f"Attempt {job['attempt'] + 1} of job {job['id']}, the script {script.name}."
-    made = await check_out(tx, actor, run, before["identity"], reason)
+    made = await check_out(tx, Asker(actor.person, actor.name), run, before["identity"], reason)
     await tx.execute("UPDATE jobs SET checkout_id = $2 WHERE id = $1", job["id"], made)
     return made
 
 
 async def end_unused(db: Database) -> int:
-    """Check in what was made for jobs that have all ended; returns how many. Called by the keeper.
+    """Check in what was made for jobs that have all ended, as has the step they are of; returns how many.
+    Called by the keeper.
 
-    No job ever comes back to a checkout, so what is found unused stays so.
+    A job comes back to its checkout by its step alone, so what is found unused stays so.
     """
     rows = await db.fetch(
         f"""SELECT c.id FROM checkouts c
             WHERE c.status IN ('requested', 'active') AND c.instance_id IS NULL AND NOT EXISTS (
-                SELECT FROM jobs j
-                WHERE j.checkout_id = c.id AND j.status IN ('queued', 'pending', 'running'))
+                SELECT FROM jobs j LEFT JOIN step_results s
+                  ON s.instance_id = j.instance_id AND s.step_id = j.step_id AND s.visit = j.visit
+                LEFT JOIN instances i ON i.id = j.instance_id
+                WHERE j.checkout_id = c.id AND (j.status IN ('queued', 'pending', 'running')
+                    OR s.id IS NOT NULL AND s.ended_at IS NULL AND i.ended_at IS NULL))
             ORDER BY c.id LIMIT {BATCH}"""
     )
     ended = 0

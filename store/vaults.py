@@ -4,8 +4,9 @@ While an identity, not archived, lies in a vault, its name stays and it is not a
 """
 
 from definitions.errors import Conflict
+from definitions.permissions import Actor, require
 from definitions.vault import Vault
-from store.connection import Row, Tx
+from store.connection import Database, Row, Tx
 from store.references import listed
 from store.versioned import Versioned, VersionView
 
@@ -28,13 +29,24 @@ async def _needed_by(tx: Tx, row: Row) -> list[str]:
 
 async def _identities_in(tx: Tx, name: str) -> list[str]:
     """The caller has locked the vault's row, and saving an identity locks it too: none is added meanwhile."""
+    return [f"the identity {each!r}" for each in await _names_in(tx, name)]
+
+
+async def contents(db: Database, actor: Actor, name: str) -> list[str]:
+    """The names of the identities, not archived, in a vault."""
+    require(actor, VAULTS.sees)
+    async with db.connection() as tx:
+        return await _names_in(tx, name)
+
+
+async def _names_in(tx: Tx, name: str) -> list[str]:
     rows = await tx.fetch(
         """SELECT i.name FROM identities i
            JOIN identity_versions v ON v.identity_id = i.id AND v.version = i.version
            WHERE i.archived_at IS NULL AND v.definition ->> 'vault' = $1 ORDER BY i.name""",
         name,
     )
-    return [f"the identity {row['name']!r}" for row in rows]
+    return [row["name"] for row in rows]
 
 
 VAULTS = Versioned(

@@ -20,12 +20,13 @@ from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
-from store import approval_ahead, checkout_jobs, jobs, targets
+from store import approval_ahead, checkout_jobs, job_checkouts, jobs, targets
 from store.connection import Tx
 from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
 from store.engine.leases import LeaseLost
 from store.failpoints import failpoint
+from store.job_checkouts import Asker, ScriptRun
 from store.references import listed
 from store.targets import HostRef
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
@@ -45,6 +46,8 @@ class Plan:
     """Its id, its version, and the libraries in front of it as jobs keep them."""
     secrets: SecretValues | None = None
     """What the payload names, to be sealed for each job."""
+    as_itself: ScriptRun | None = None
+    """The script that runs as the identity it names, where the step names none."""
 
 
 Planner = Callable[[StepRun], Awaitable[Plan | Settled]]
@@ -157,15 +160,27 @@ def _runs_as(run: StepRun) -> dict[str, Any]:
 
 
 async def _runs_by(tx: Tx, run: StepRun) -> int | None:
-    """The checkout that jobs which begin now run by; `Conflict` when it has ended."""
+    """The checkout that the step names, for jobs which begin now; `Conflict` when it has ended."""
     for name in _runs_as(run).values():
         return await checkout_jobs.usable(tx, name, run.situation.checkouts(name))
     return None
 
 
+async def _by_itself(tx: Tx, run: StepRun, plan: Plan) -> int | None:
+    """The checkout by which the jobs run as the identity of their script, all hosts of the step in view."""
+    if plan.as_itself is None or plan.as_itself.script.run_as is None:
+        return None
+    situation, active = run.situation, run.active
+    work = await host_work.of_step(tx, situation.instance_id, active)
+    asker = Asker(situation.started_by, situation.started_by_name)
+    script = plan.as_itself._replace(hosts=[host.host for host in work.hosts])
+    about = situation.instance_id, active.step, active.visit
+    return await job_checkouts.of_step(tx, asker, script, plan.as_itself.script.run_as, *about)
+
+
 async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> None:
     step = _step(run)
-    checkout_id = await _runs_by(tx, run) if hosts else None
+    checkout_id = (await _runs_by(tx, run) or await _by_itself(tx, run, plan)) if hosts else None
     new = [
         jobs.NewJob(
             type=step.type,

@@ -1,7 +1,7 @@
 """A script step: the pinned version of a saved script, its parameters resolved, one job a host."""
 
 from agent.payloads import JobPayload
-from definitions import not_yet, parameters, secret_values, variables
+from definitions import parameters, secret_values, variables
 from definitions.dispatch import script_payload
 from definitions.errors import Invalid, OpsgateError
 from definitions.parameters import Value
@@ -9,6 +9,7 @@ from definitions.script import Script
 from definitions.steps import ScriptStep
 from store import libraries, sealed_values
 from store.engine import facts
+from store.job_checkouts import ScriptRun
 from store.targets import HostRef
 from tasks import host_jobs
 from tasks.host_jobs import Plan
@@ -34,8 +35,6 @@ async def _plan(run: StepRun) -> Plan | Settled:
         return failed(f"The script {step.script!r} was not there when the instance started.")
     script_id, version, script = found
     try:
-        if script.run_as is not None:
-            raise Invalid(f"The script {script.name!r} can't be run here.", [not_yet.run_as("/run_as")])
         given = await _given(run, step, script)
         values, problems = parameters.bind(script.parameters, given, "/parameters")
         if problems:
@@ -53,8 +52,11 @@ async def _plan(run: StepRun) -> Plan | Settled:
         return payload
 
     secrets = secret_values.by_variable(script.parameters, values)
-    source = (script_id, version, libraries.record(linked))
-    return Plan(sent, for_host, source, secrets)
+    ran = libraries.record(linked)
+    own = None
+    if script.run_as is not None and step.run_as is None:
+        own = ScriptRun(script_id, version, script, ran, shown, ())
+    return Plan(sent, for_host, (script_id, version, ran), secrets, own)
 
 
 async def _given(run: StepRun, step: ScriptStep, script: Script) -> dict[str, Value]:

@@ -9,7 +9,7 @@ from agent_api.guarded import GuardedRouter
 from agent_api.ids import Id, Paging, SomeId
 from definitions.lifecycles.checkout import CheckoutStatus
 from store import checkout_lists, checkouts
-from store.checkout_lists import CheckoutView
+from store.checkout_lists import CheckoutDetail, CheckoutView
 from store.pages import Page
 
 router = GuardedRouter(prefix="/api/v1/checkouts", tags=["credentials"])
@@ -31,13 +31,13 @@ async def listing(
 
 
 @router.get("/{checkout_id}", permission="pam_vaults.view")
-async def show(db: Db, actor: Person, checkout_id: Id) -> CheckoutView:
-    """One checkout."""
+async def show(db: Db, actor: Person, checkout_id: Id) -> CheckoutDetail:
+    """One checkout, with what the audit trail says of it."""
     return await checkout_lists.show(db, actor, checkout_id)
 
 
 @router.post("/{checkout_id}/checkin", permission="pam_vaults.manage")
-async def check_in(db: Db, actor: Person, checkout_id: Id) -> CheckoutView:
+async def check_in(db: Db, actor: Person, checkout_id: Id) -> CheckoutDetail:
     """End it, whatever its workflow does."""
     await checkouts.end_by_hand(db, actor, checkout_id)
     return await checkout_lists.show(db, actor, checkout_id)

@@ -3,6 +3,7 @@
 from agent_api.guarded import GuardedRouter
 from approvals_ui.pages import (
     approval,
+    credentials,
     home,
     inbox,
     instance,
@@ -25,6 +26,7 @@ ROUTERS: tuple[GuardedRouter, ...] = (
     workflow.router,
     workflow_versions.router,
     recurring.router,
+    credentials.router,
     live.router,
     settings.router,
 )

@@ -88,7 +88,9 @@ async def _around(db: Database, actor: Actor, view: ApprovalView) -> dict[str, A
     frozen = view.frozen.get("inputs")
     inputs = frozen if isinstance(frozen, dict) else {}
     if view.instance_id is None or view.step_id is None:
-        return {"inputs": inputs, "before": [], "outlook": None}
+        given = view.frozen.get("parameters")
+        inputs = given if isinstance(given, dict) else {}
+        return {"inputs": inputs, "before": [], "outlook": outlook.of_script(view.identity or "")}
     instance = await instances.show(db, actor, view.instance_id)
     workflow = await workflows.load_version(db, instance.workflow_id, instance.workflow_version)
     gates = [position for position, step in enumerate(instance.steps) if step.approval_id == view.id]

@@ -18,8 +18,8 @@ class CheckoutStatus(StrEnum):
 _S = CheckoutStatus
 
 STATES: dict[CheckoutStatus, str] = {
-    _S.REQUESTED: "Waiting for an approval.",
-    _S.ACTIVE: "Steps may run as the identity.",
+    _S.REQUESTED: "Waiting for an approval, or for its turn.",
+    _S.ACTIVE: "Steps or jobs may run as the identity.",
     _S.ENDED: "Checked in.",
     _S.DENIED: "The approval was refused, or its deadline passed.",
     _S.FAILED: "The vault could not give it.",
@@ -29,8 +29,13 @@ MOVES: tuple[Move, ...] = (
     Move(_S.REQUESTED, _S.ACTIVE, "check out", "it needs no approval, or was approved"),
     Move(_S.REQUESTED, _S.DENIED, "deny", "its approval was refused"),
     Move(_S.REQUESTED, _S.FAILED, "fail", "the vault could not give it"),
-    Move(_S.REQUESTED, _S.ENDED, "check in", "its instance ended before it was approved"),
-    Move(_S.ACTIVE, _S.ENDED, "check in", "a step, a person, its deadline or the instance's end did"),
+    Move(_S.REQUESTED, _S.ENDED, "check in", "its instance or its jobs ended before it was approved"),
+    Move(
+        _S.ACTIVE,
+        _S.ENDED,
+        "check in",
+        "a step, a person, its deadline, or the end of the instance or the jobs did",
+    ),
 )
 
 ENDED = frozenset({_S.ENDED, _S.DENIED, _S.FAILED})

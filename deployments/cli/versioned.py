@@ -1,6 +1,6 @@
 """The verbs that `opsgate script`, `library` and `workflow` have in common; each adds them to its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -15,9 +15,13 @@ Version = Annotated[int, Parameter(help="The number of a version.")]
 _COLUMNS = ("id", "name", "version", "language", "created_at", "created_by_name")
 
 
-def add_verbs(app: App, path: str, columns: Sequence[str] = _COLUMNS) -> None:
-    """list, show, versions, diff, rollback, archive of what lies under `path`; `columns` of the list."""
-    _add_reading(app, path, columns)
+More = Callable[[Connection, Mapping[str, Any]], None]
+
+
+def add_verbs(app: App, path: str, columns: Sequence[str] = _COLUMNS, *, more: More | None = None) -> None:
+    """list, show, versions, diff, rollback, archive of what lies under `path`; `columns` of the list, `more`
+    prints what `show` says beyond the definition."""
+    _add_reading(app, path, columns, more)
     add_versions(app, path, "version", ("version", "created_at", "created_by_name", "language"))
 
     @app.command
@@ -30,7 +34,7 @@ def add_verbs(app: App, path: str, columns: Sequence[str] = _COLUMNS) -> None:
             print(f"{name} is archived.")
 
 
-def _add_reading(app: App, path: str, columns: Sequence[str]) -> None:
+def _add_reading(app: App, path: str, columns: Sequence[str], more: More | None) -> None:
     @app.command(name="list")
     def list_(*, archived: bool = False, limit: Limit = 100, json: Json = False) -> None:
         """List them, the newest first; with --archived those that are hidden."""
@@ -39,7 +43,8 @@ def _add_reading(app: App, path: str, columns: Sequence[str]) -> None:
     @app.command
     def show(name: Name, /, *, version: Version | None = None, json: Json = False) -> None:
         """Show one and its text; the newest version unless another is asked for."""
-        found = Connection.find().get(f"{path}/{segment(name)}", version=version)
+        connection = Connection.find()
+        found = connection.get(f"{path}/{segment(name)}", version=version)
         print_facts(found, as_json=json, leave_out=("definition",))
         if not json:
             definition = found.get("definition", {})
@@ -50,6 +55,8 @@ def _add_reading(app: App, path: str, columns: Sequence[str]) -> None:
                     print(f"  {field.replace('_', ' ')}: {cell(value)}")
             if "content" in definition:
                 print(f"\n{cell(definition['content'])}")
+            if more is not None:
+                more(connection, found)
 
 
 def _parameter(declared: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from approvals_ui.settings import PagesSettings
 from store import approvals, users
 from store.sealing import KEY_BYTES, SealingKeys
 from tests.approvals_ui.conftest import GATED
+from tests.approvals_ui.test_credential_pages import APPROVAL, look_after_credentials, make_checkout
 
 pytestmark = pytest.mark.browser
 CHROMIUM = "/usr/bin/chromium"
@@ -29,6 +30,8 @@ FLAGS = [
     "--disable-sync",
 ]
 PASSWORD = "correct horse battery staple"
+NO_VAULT = ("http://127.0.0.1:1", "env:NOTHING")
+"""Of a vault that nobody asks."""
 
 
 @pytest.fixture
@@ -227,6 +230,23 @@ async def seed_with_changes(seed, db):
     return await seed(steps=[look, gate, deploy, tell])
 
 
+async def test_a_checkout_is_found_and_ended_by_keyboard_alone(page, site, seed, db):
+    seeded = await seed()
+    await look_after_credentials(db, seeded.people["anna"])
+    await make_checkout(db, seeded.people, *NO_VAULT)
+    await sign_in(page, site, "anna")
+    await tab_to(page, "Credentials")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/credentials")
+    await tab_to(page, "db_admin")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/credentials/checkouts/*")
+    await tab_to(page, "Check in now")
+    await page.keyboard.press("Enter")
+    await expect(page.locator(".side .chip")).to_have_text("ended")
+    await expect(page.locator("main")).to_contain_text("Ended by anna.")
+
+
 OWN = "document.title='owned'"
 
 
@@ -252,6 +272,13 @@ PAGES = (
     "/workflows/1",
     "/workflows/1/versions",
     "/recurring",
+    "/credentials",
+    "/credentials/checkouts/1",
+    "/credentials/identities",
+    "/credentials/identities/1",
+    "/credentials/vaults",
+    "/credentials/vaults/1",
+    "/approvals/3",
     "/settings",
     "/nowhere",
 )
@@ -259,8 +286,11 @@ PAGES = (
 
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1200, "light")])
 async def test_every_page_is_accessible_and_fits(chromium, site, seed, db, scheme, width):
-    await seed_with_changes(seed, db)
+    seeded = await seed_with_changes(seed, db)
     await end(db, 2)
+    await look_after_credentials(db, seeded.people["anna"])
+    await make_checkout(db, seeded.people, *NO_VAULT)
+    await make_checkout(db, seeded.people, *NO_VAULT, **APPROVAL)
     db.keys = SealingKeys([bytes(KEY_BYTES)])
     context = await chromium.new_context(
         color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployments.conftest import Opsgate, Server, connection
+from tests.deployments.conftest import Enrol, Opsgate, Server, connection
 from tests.live.vault import LiveVault
 
 VAULT = """kind: vault
@@ -89,3 +89,42 @@ def test_an_export_leaves_alone_what_one_may_not_see(
     assert done.code == 0, done.err
     assert done.json["left_out"] == ["vaults", "identities"]
     assert sorted(path.name for path in (out / "vaults").iterdir()) == before
+
+
+SCRIPT = """kind: script
+name: s-NAME
+language: bash
+content: id
+run_as: NAME
+"""
+
+
+def test_a_script_runs_as_an_identity_by_a_checkout_that_is_looked_at_and_ended(
+    opsgate: Opsgate, server: Server, folder: Path, name: str, enrol: Enrol, tmp_path: Path
+):
+    (folder / "script.yaml").write_text(SCRIPT.replace("NAME", name))
+    identity = folder / "identity.yaml"
+    identity.write_text(identity.read_text().replace("role:admin", "role:approver"))
+    host = enrol("web")
+    assert opsgate("apply", "-f", str(folder), beside=server).code == 0
+    assert f"run as: {name}" in opsgate("script", "show", f"s-{name}").out
+    assert opsgate("export", str(tmp_path / "out")).code == 0
+    again = opsgate("apply", "-f", str(tmp_path / "out"), "--json")
+    assert {each["change"] for each in again.json if each["name"] == f"s-{name}"} == {"unchanged"}
+
+    ran = opsgate("script", "run", f"s-{name}", "--host", host, "--reason", "Ticket 7.", "--no-wait")
+    assert ran.code == 0, ran.err
+    assert f"Runs as {name}, by checkout" in ran.err
+    assert "Waits for the approval" in ran.err
+    (row,) = opsgate("checkout", "list", "--identity", name, "--json").json
+    number, job = str(row["id"]), row["jobs"][0]
+    assert f"waited for by {row['person']} for job {job} (checkout {number})" in " ".join(
+        opsgate("identity", "show", name).out.split()
+    )
+    shown = opsgate("checkout", "show", number).out
+    for words in ("Ticket 7.", "checkout.request", "requested", f"approval id       {row['approval_id']}"):
+        assert words in shown, words
+    assert f"job {job}" in opsgate("checkout", "list", "--identity", name).out
+    assert opsgate("checkout", "checkin", number).out == f"Checkout {number} of {name} is ended.\n"
+    refused = opsgate("checkout", "checkin", number)
+    assert (refused.code, "has ended already" in refused.err) == (1, True)

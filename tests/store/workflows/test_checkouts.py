@@ -8,7 +8,7 @@ import pytest
 from definitions.errors import Conflict, NotPermitted
 from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM
-from store import checkout_lists, checkouts
+from store import audit, checkout_lists, checkouts
 from store.checkouts import Requested, Wanted
 from store.connection import Tx
 from tasks import rotation
@@ -144,6 +144,24 @@ async def test_lists_say_who_holds_what_why_and_how_it_ended(org: Any, instance:
     assert (await checkout_lists.listing(org.db, SYSTEM, identity="nobody")).items == []
     shown = await checkout_lists.show(org.db, SYSTEM, one.id)
     assert (shown.person, shown.reason, shown.end_reason) == ("ana", "look at it", "Done.")
+
+
+async def test_its_trail_has_what_became_of_it_and_of_its_identity_for_it(org: Any, instance: int) -> None:
+    one, other = await ask(org, instance), await ask(org, instance, 2)
+    identity = await org.db.fetchval("SELECT id FROM identities")
+    async with org.db.transaction() as tx:
+        for checkout, host in ((one, "web-1"), (other, "web-2")):
+            about = {"checkout": checkout.id, "host": host}
+            await audit.record(tx, SYSTEM, "credential.read", "identity", identity, **about)
+    await check_in(org, one)
+    trail = (await checkout_lists.show(org.db, SYSTEM, one.id)).trail
+    assert [row.action for row in trail] == [
+        "checkout.request",
+        "checkout.active",
+        "credential.read",
+        "checkout.ended",
+    ]
+    assert trail[2].detail["host"] == "web-1"
 
 
 async def test_what_is_checked_out_is_not_rotated_under_its_holder(org: Any, instance: int) -> None:

@@ -1,0 +1,102 @@
+"""Steps whose script runs as an identity: by a checkout of their own, or by one that the instance has."""
+
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from definitions.permissions import SYSTEM, Actor
+from definitions.script import Script
+from store import approvals, checkout_jobs, checkouts, job_checkouts, scripts
+from store.checkouts import Wanted
+from store.connection import Database
+from tasks.step_run import Settled, Waiting
+from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
+from tests.tasks.conftest import Bench, MakeBench
+
+Begin = Callable[..., Awaitable[Bench]]
+
+
+@pytest.fixture
+async def tidy(db: Database, admin: Actor, bench: MakeBench) -> Begin:
+    """Makes a step on three hosts that runs a script as `db_admin`; fields change the step."""
+    org = SimpleNamespace(db=db)
+    await save_vault(org)
+    await save_identity(org)
+    script = Script(name="tidy", language="bash", content="true", run_as="db_admin")
+    number = (await scripts.put(db, SYSTEM, script))[0].id
+
+    async def make(**fields: Any) -> Bench:
+        hosts = ["web-1", "web-2", "web-3"]
+        step = await bench(type="script", script=number, hosts=hosts, **fields)
+        step.run.situation.pinned_scripts[number] = 1
+        return step
+
+    return make
+
+
+async def run_by(db: Database) -> list[int]:
+    rows = await db.fetch("SELECT DISTINCT checkout_id FROM jobs ORDER BY checkout_id")
+    return [row["checkout_id"] for row in rows]
+
+
+async def done(db: Database) -> None:
+    """What their agents would say of the jobs there are; how they get the credential is not shown here."""
+    for status in ("pending", "running", "completed"):
+        await db.execute(
+            """UPDATE jobs SET status = $1, ended_at = CASE WHEN $1 = 'completed' THEN now() END
+               WHERE status NOT IN ($1, 'completed')""",
+            status,
+        )
+
+
+async def status(db: Database, checkout_id: int) -> str:
+    return str(await db.fetchval("SELECT status FROM checkouts WHERE id = $1", checkout_id))
+
+
+async def test_one_checkout_serves_all_its_waves_and_ends_with_the_step(tidy: Begin, db: Database) -> None:
+    step = await tidy(max_parallel=1)
+    assert isinstance(await step.begin(), Waiting)
+    (checkout,) = await run_by(db)
+    for _ in range(3):
+        await done(db)
+        assert await job_checkouts.end_unused(db) == 0
+        settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert await run_by(db) == [checkout]
+    assert await status(db, checkout) == "active"
+    await step.close(settled)
+    assert await job_checkouts.end_unused(db) == 1
+    assert await status(db, checkout) == "ended"
+
+
+async def test_one_that_the_instance_has_already_serves_them_and_stays(tidy: Begin, db: Database) -> None:
+    step = await tidy()
+    async with db.transaction() as tx:
+        about = Wanted(step.run.situation.instance_id, "out", 1, "db_admin")
+        held = await checkouts.request(tx, about)
+    await step.begin()
+    assert await run_by(db) == [held.id]
+    await done(db)
+    assert await job_checkouts.end_unused(db) == 0
+
+
+async def test_people_are_asked_for_all_its_hosts_and_their_no_fails_the_step(
+    tidy: Begin, db: Database, admin: Actor
+) -> None:
+    await save_identity(
+        SimpleNamespace(db=db), requires_approval=True, approval={"approvers": ["role:admin"]}
+    )
+    step = await tidy(max_parallel=1, max_failures=1)
+    await step.begin()
+    assert (await step.agents["web-1"].poll()).jobs == []
+    (row,) = (await approvals.listing(db, admin, mine=True)).items
+    request = await approvals.show(db, admin, row.id)
+    assert request.frozen["hosts"] == ["web-1", "web-2", "web-3"]
+    await approvals.vote(db, admin, request.id, "reject", "", request.digest)
+    await checkout_jobs.end_without(db)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert settled.status == "failed"
+    assert "It may not run as `db_admin`: " in settled.reason
