@@ -34,7 +34,8 @@ class Start(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hosts: list[int | str] = Field(max_length=10_000)
+    hosts: list[int | str] = Field(default_factory=list, max_length=10_000)
+    """None, when every step that runs on hosts names its own."""
     inputs: dict[str, Any] = Field(default_factory=dict)
 
 

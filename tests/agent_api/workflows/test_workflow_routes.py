@@ -115,9 +115,21 @@ async def test_starts_at_once_with_one_key_start_once(operator: httpx2.AsyncClie
 
 
 async def test_an_empty_target_set_is_refused(operator: httpx2.AsyncClient, deploy: Any) -> None:
-    refused = await operator.post("/api/v1/workflows/deploy/start", json={"hosts": []})
-    assert refused.status_code == 422
-    assert refused.json()["problems"][0]["code"] == "empty-target-set"
+    steps = [WAIT, {"id": "c", "type": "command", "command": "true"}]
+    await operator.put("/api/v1/workflows/by-name/w?publish=true", json={"name": "w", "steps": steps})
+    for body in ({"hosts": []}, {}):
+        refused = await operator.post("/api/v1/workflows/w/start", json=body)
+        assert refused.status_code == 422
+        assert refused.json()["problems"][0]["code"] == "empty-target-set"
+
+
+async def test_a_workflow_whose_steps_run_on_no_host_of_the_instance_starts_on_none(
+    operator: httpx2.AsyncClient, deploy: Any
+) -> None:
+    started = await operator.post("/api/v1/workflows/deploy/start", json={})
+    assert (started.status_code, started.json()["hosts"]) == (201, [])
+    refused = await operator.post("/api/v1/workflows/deploy/start", json={"hosts": ["nobody"]})
+    assert refused.json()["problems"][0]["code"] == "unknown-host"
 
 
 async def test_an_empty_electorate_is_refused(served: Any, operator: httpx2.AsyncClient, deploy: Any) -> None:
