@@ -35,7 +35,7 @@ async def test_versions_are_compared_and_taken_back(operator: httpx2.AsyncClient
     assert '+    "seconds": 60' in found["content"]
     back = await operator.post("/api/v1/workflows/w/rollback", json={"version": 1})
     assert (back.status_code, back.json()["published_version"], back.headers["etag"]) == (200, 3, '"3"')
-    versions = (await operator.get("/api/v1/workflows/w/versions")).json()
+    versions = (await operator.get("/api/v1/workflows/w/versions")).json()["items"]
     assert [(each["version"], each["published_by_name"]) for each in versions] == [
         (3, "ana"),
         (2, "ana"),
