@@ -13,6 +13,9 @@ _PIECE = re.compile(r"""(?P<single>'[^']*')|(?P<double>"(?:\\.|[^"\\])*")|\\.|."
 _NUMBER = re.compile(
     r"(?:RANDOM|SRANDOM|SECONDS|LINENO|HISTCMD|OPTIND|BASHPID|PPID|UID|EUID)(\+?=.*)?", re.DOTALL
 )
+_NUMBER_NAME = re.compile(r"RANDOM|SECONDS|LINENO|HISTCMD|OPTIND|BASHPID|PPID|UID")
+"""Stands in every one of those."""
+_QUOTES = re.compile(r"[\"'\\]")
 _RUNS_NEXT = frozenset(["-exec", "-execdir", "-ok", "-okdir", "--rsh", "--rsync-path", "--upload-pack"])
 _RUNS_VALUE = re.compile(
     r"--(?:rsh|rsync-path|upload-pack|to-command|checkpoint-action|use-compress-program)="
@@ -60,8 +63,10 @@ def _inspect_test(name: str, words: list[str]) -> None:
 
 def inspect_numbers(words: list[str]) -> None:
     """Refuse all where a variable that Bash keeps as a number is set: it calculates what it is given."""
+    if not _NUMBER_NAME.search(_QUOTES.sub("", " ".join(words))):
+        return
     names = any(word in ("for", "select", "read") for word in words)
     for word in words:
-        match = _NUMBER.fullmatch(re.sub(r"[\"'\\]", "", word))
+        match = _NUMBER.fullmatch(_QUOTES.sub("", word))
         if match is not None and (match[1] or names):
             raise RefuseAll("in a command that sets a variable which Bash keeps as a number")

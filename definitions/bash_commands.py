@@ -63,7 +63,7 @@ ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[0-9]+\])?\+?=")
 CODE_OPTION = re.compile(r"-[A-Za-z]*[ceEr]|--(?:eval|exec|command|print|run)(?:=.*)?", re.DOTALL)
 HARMLESS_OPTION = re.compile(r"-[Bequvwx]+")
 STDIN = re.compile(r"-|/dev/stdin|/dev/fd/.*|/proc/self/fd/.*", re.DOTALL)
-_QUOTES = str.maketrans("", "", "\"'\\")
+_QUOTED = re.compile(r"[\"'\\]")
 _COMPUTED = re.compile(r"[$*?{~\[]")
 _HOME = re.compile(r"^(\$HOME|~)/")
 TEST_OPERATORS = _words("-eq -ne -lt -le -gt -ge -v -R")
@@ -90,7 +90,9 @@ def inspect(words: list[str], places: Places, in_test: bool, nested: bool) -> bo
 
 def _plain(word: str) -> str:
     """A word without its quotes, to know a name by."""
-    return word.replace("\\\n", "").translate(_QUOTES)
+    if not _QUOTED.search(word):
+        return word
+    return _QUOTED.sub("", word.replace("\\\n", ""))
 
 
 def _program(word: str) -> str:

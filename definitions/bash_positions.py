@@ -7,10 +7,9 @@ whose quoting rules change by context.
 """
 
 import re
-from collections.abc import Sequence
 
 from definitions import bash_commands
-from definitions.shell_positions import Place, Places, RefuseAll, has_mark, is_mark, mark
+from definitions.shell_positions import BARE, DOUBLE, MARKS, Place, Places, RefuseAll, has_mark, is_mark, mark
 
 BLANK = " \t"
 OPERATORS = ";&|()<>\n"
@@ -24,12 +23,22 @@ SUBSCRIPT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\[(?:(?![0-9]+\]).*\]\+?=|[^\]]*\
 ELEMENT = re.compile(r"\[(?![0-9]+\]\+?=)")
 """In `name=( )`: an element with a computed index."""
 MAX_NESTING = 50
+PLAIN = re.compile(rf"[^\\`$\"{MARKS}' \t;&|()<>\n]+")
+PLAIN_QUOTED = re.compile(rf"[^\\`$\"{MARKS}]+")
+"""Text that means itself: outside double quotes, and inside."""
+WORDS_ALONE = re.compile(r"[^\\`$\"';&|()<>\n\[#]*")
+"""One simple command with nothing quoted: the scanner would find its words, and every reference bare."""
+WORD = re.compile(rf"[^{BLANK}]+")
 
 
-def bash_positions(command: str, spans: Sequence[tuple[int, int]]) -> list[Place]:
+def bash_positions(command: str, spans: tuple[tuple[int, int], ...]) -> list[Place]:
     """One place for every reference; `spans` are in order and do not overlap."""
     try:
-        scanner = _Scanner(mark(command, spans), len(spans))
+        marked = mark(command, spans)
+        scanner = _Scanner(marked, len(spans))
+        if WORDS_ALONE.fullmatch(marked):
+            bash_commands.inspect(WORD.findall(marked), scanner.places, in_test=False, nested=False)
+            return scanner.places.all(BARE)
         scanner.commands(closing="", nesting=0)
     except RefuseAll as refusal:
         return [Place("refused", str(refusal))] * len(spans)
@@ -57,8 +66,10 @@ class _Scanner:
         elements = 0  # how many parentheses were open when `name=(` began
         while self.at < len(self.text):
             char = self.text[self.at]
-            if char in BLANK or self.looking_at("\\\n"):
-                self.at += 2 if char == "\\" else 1
+            if char in BLANK:
+                self.at += 1
+            elif char == "\\" and self.looking_at("\\\n"):
+                self.at += 2
             elif char == "#":
                 self._comment()
             elif char in "<>" and self.at + 1 < len(self.text):
@@ -134,8 +145,10 @@ class _Scanner:
             elif char == '"':
                 self._double(nesting)
             elif is_mark(char):
-                self.places.put(char, "bare")
+                self.places.put(char, BARE)
                 self.at += 1
+            elif plain := PLAIN.match(self.text, self.at):
+                self.at = plain.end()
             else:
                 self._shared(char, nesting)
         word = self.text[start : self.at]
@@ -151,8 +164,10 @@ class _Scanner:
                 self.at += 1
                 return
             if is_mark(char):
-                self.places.put(char, "double")
+                self.places.put(char, DOUBLE)
                 self.at += 1
+            elif plain := PLAIN_QUOTED.match(self.text, self.at):
+                self.at = plain.end()
             else:
                 self._shared(char, nesting, quoted=True)
         raise RefuseAll("in a command whose quotes do not close")
@@ -175,10 +190,8 @@ class _Scanner:
             self.at += 2
         elif char == "`":
             raise RefuseAll("in a command with backticks (write $( ) instead)")
-        elif char == "$":
-            self._dollar(nesting, quoted)
         else:
-            self.at += 1
+            self._dollar(nesting, quoted)
 
     def _dollar(self, nesting: int, quoted: bool) -> None:
         following = self.text[self.at + 1 : self.at + 2]

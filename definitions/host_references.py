@@ -1,4 +1,4 @@
-"""References to single hosts of steps that run on the instance's hosts: known once an instance is started."""
+"""The steps that run on the instance's hosts, and references to single hosts of them: known at the start."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,14 @@ from definitions.steps import JobStep, Step
 from definitions.workflow import Workflow, all_steps
 
 
+def needs_hosts(workflow: Workflow) -> bool:
+    """Whether an instance has to name hosts: some step runs on them, and not on hosts of its own."""
+    return bool(_on_the_instances(workflow))
+
+
 def unmet(workflow: Workflow, hosts: frozenset[str]) -> list[Problem]:
     """A problem for every reference that could never have a value in an instance on these hosts."""
-    here = {step.id for step in all_steps(workflow.steps) if isinstance(step, JobStep) and not step.hosts}
+    here = _on_the_instances(workflow)
     return [
         Problem(
             pointer=pointer,
@@ -25,6 +30,10 @@ def unmet(workflow: Workflow, hosts: frozenset[str]) -> list[Problem]:
         for reference in references(text)
         if reference.step_id in here and (named := host_names(reference.path)) and hosts.isdisjoint(named)
     ]
+
+
+def _on_the_instances(workflow: Workflow) -> set[str]:
+    return {step.id for step in all_steps(workflow.steps) if isinstance(step, JobStep) and not step.hosts}
 
 
 def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,8 @@ reference; so do here-strings, sub-expressions in quotes, and the typographic qu
 """
 
 import re
-from collections.abc import Sequence
 
-from definitions.shell_positions import Place, Places, RefuseAll, has_mark, is_mark, mark
+from definitions.shell_positions import BARE, DOUBLE, MARKS, Place, Places, RefuseAll, has_mark, is_mark, mark
 
 EVALUATORS = re.compile(
     r"(?<![\w-])(invoke-expression|iex|invoke-command|icm|scriptblock|executioncontext|invokescript|addscript|"
@@ -21,15 +20,24 @@ EVALUATORS = re.compile(
 )
 ODD_QUOTES = re.compile("[\u2018-\u201f]")
 CALL = re.compile(r"(?:^|(?<=[\s;|({}=])|(?<=&&))[&.]\s*(?=[^\w\s./\\~:&-]|[\"'$(])")
+METHODS = re.compile(r"::|\.\s*(?:invoke\w*|create)\b", re.IGNORECASE)
+QUOTES = re.compile(r"[\"']")
+TELLING = re.compile(rf"['\"`#{MARKS}]")
+TELLING_QUOTED = re.compile(rf"[\"`${MARKS}]")
+"""What the scanner stops at, outside double quotes and inside; all else changes nothing."""
 ENDS_BARE = " \t\r\n;|)},"
 BEGINS_BARE = " \t\r\n;|({,="
+NOTHING_QUOTED = re.compile(rf"(?:[^'\"`#{MARKS}]|(?<![^{BEGINS_BARE}])[{MARKS}](?![^{ENDS_BARE}]))*+")
+"""Every reference is a word, and nothing would tell the scanner more."""
 
 
-def powershell_positions(command: str, spans: Sequence[tuple[int, int]]) -> list[Place]:
+def powershell_positions(command: str, spans: tuple[tuple[int, int], ...]) -> list[Place]:
     """One place for every reference; `spans` are in order and do not overlap."""
     try:
         marked = mark(command, spans)
         _refuse_evaluators(marked)
+        if NOTHING_QUOTED.fullmatch(marked):
+            return [BARE] * len(spans)
         scanner = _Scanner(marked, len(spans))
         scanner.scan()
     except RefuseAll as refusal:
@@ -39,7 +47,8 @@ def powershell_positions(command: str, spans: Sequence[tuple[int, int]]) -> list
 
 def _refuse_evaluators(text: str) -> None:
     plain = text.replace("`", "")
-    found = EVALUATORS.search(plain) or EVALUATORS.search(re.sub(r"[\"']", "", plain))
+    bare = QUOTES.sub("", plain)
+    found = EVALUATORS.search(plain) or (EVALUATORS.search(bare) if bare != plain else None)
     if found is not None:
         raise RefuseAll(f"in a command with `{found[1]}`, which may read text as code")
     if ODD_QUOTES.search(text):
@@ -50,7 +59,7 @@ def _refuse_evaluators(text: str) -> None:
         raise RefuseAll("in a command with `--%`, which stops PowerShell's reading")
     if CALL.search(text):
         raise RefuseAll("in a command that calls what a variable or an expression names")
-    if re.search(r"::|\.\s*(?:invoke\w*|create)\b", text, re.IGNORECASE):
+    if METHODS.search(text):
         raise RefuseAll("in a command that calls .NET methods")
 
 
@@ -61,8 +70,8 @@ class _Scanner:
         self.places = Places(count)
 
     def scan(self) -> None:
-        while self.at < len(self.text):
-            char = self.text[self.at]
+        while (found := TELLING.search(self.text, self.at)) is not None:
+            self.at, char = found.start(), found[0]
             if char == "'":
                 self._single()
             elif char == '"':
@@ -71,17 +80,15 @@ class _Scanner:
                 self._escape()
             elif char == "#":
                 self._comment()
-            elif is_mark(char):
-                self._bare(char)
-                self.at += 1
             else:
+                self._bare(char)
                 self.at += 1
 
     def _bare(self, char: str) -> None:
         before = self.text[self.at - 1 : self.at]
         after = self.text[self.at + 1 : self.at + 2]
         if (before == "" or before in BEGINS_BARE) and (after == "" or after in ENDS_BARE):
-            self.places.put(char, "bare")
+            self.places.put(char, BARE)
         else:
             self.places.refuse(char, "right beside other text (put the whole word in double quotes)")
 
@@ -106,8 +113,8 @@ class _Scanner:
 
     def _double(self) -> None:
         self.at += 1
-        while self.at < len(self.text):
-            char = self.text[self.at]
+        while (found := TELLING_QUOTED.search(self.text, self.at)) is not None:
+            self.at, char = found.start(), found[0]
             following = self.text[self.at + 1 : self.at + 2]
             if char == '"':
                 self.at += 1
@@ -118,6 +125,6 @@ class _Scanner:
             if char == "$" and (following == "(" or following == "{" or has_mark(following)):
                 raise RefuseAll("in a command with an expression inside quotes")
             if is_mark(char):
-                self.places.put(char, "double")
+                self.places.put(char, DOUBLE)
             self.at += 1
         raise RefuseAll("in a command whose quotes do not close")

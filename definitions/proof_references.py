@@ -1,6 +1,7 @@
 """The part of the proof about `{{...}}`: each stands where it may, exists, and is defined by then."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from definitions import secret_values
@@ -46,6 +47,7 @@ MAX_CONDITIONS = 40_000
 """Characters of all the different conditions of a workflow: to parse these takes about a second."""
 _NO_TEXTS = frozenset(["branches", "id", "type", "on_success", "on_failure", "on_true", "on_false"])
 """Words of ours, whose form leaves no room for a reference."""
+_MAY_HOLD_TEXTS = (str, dict, list, tuple)
 
 
 class References:
@@ -73,9 +75,9 @@ class References:
         """Every problem with the references of one step."""
         problems: list[Problem] = []
         allowed = TEMPLATES[step.type]
-        for field in type(step).model_fields:
+        for field in _fields(type(step)):
             value = getattr(step, field)
-            if not value or not isinstance(value, str | dict | list | tuple) or field in _NO_TEXTS:
+            if not value or not isinstance(value, _MAY_HOLD_TEXTS):
                 continue
             for text, pointer in texts(value, pointer_to(where, field)):
                 if field == "parameters" and secret_values.input_of(text) in self.secrets:
@@ -192,13 +194,22 @@ class References:
     def _check_host(self, reference: Reference, pointer: str, step: JobStep) -> Problem | None:
         """Whether the step runs on the host a reference names; of a tag or the instance's hosts only the
         start decides, but the host has to be there."""
-        meant, named = _own_hosts(step), host_names(reference.path)
+        named = host_names(reference.path)
+        if not named:
+            return None
+        meant = _own_hosts(step)
         known = self.hosts if meant is None else meant
-        if known is None or not named or not known.isdisjoint(named):
+        if known is None or not known.isdisjoint(named):
             return None
         where = "There is no host" if meant is None else f"`{step.id}` does not run on a host"
         fix = nearest(named[0], sorted(known)) or f"Name one of: {', '.join(sorted(known)[:10])}."
         return _problem(pointer, "unknown-host", f"{reference.text}: {where} `{named[0]}`.", fix)
+
+
+@cache
+def _fields(kind: type[Step]) -> tuple[str, ...]:
+    """Those that an author writes texts into."""
+    return tuple(field for field in kind.model_fields if field not in _NO_TEXTS)
 
 
 def _unsafe(step: CommandStep, where: str) -> Iterator[Problem]:

@@ -1,8 +1,8 @@
 """References `{{...}}` in a text: one regular grammar, found in one pass."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 REFERENCE = re.compile(r"\{\{[ \t]*(?:variables\.)?([A-Za-z_][A-Za-z0-9_-]*(?:\.[\w@:-]+)*)[ \t]*\}\}")
 SUSPECT = re.compile(r"\{\{(?!\s*\.)[^{}\n]*(?:\}\}?)?")
@@ -10,8 +10,7 @@ STARTS_LIKE_ONE = re.compile(r"\{\{\s*(?:step_|inputs\b|instance\b|variables\b)"
 RESERVED_ROOTS = ("inputs", "instance", "variables")
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """One `{{...}}` in a text."""
 
     text: str
@@ -29,7 +28,8 @@ class Reference:
     @property
     def step_id(self) -> str | None:
         """The step it speaks of, or None."""
-        return self.root[5:] if self.root.startswith("step_") else None
+        root = self.path[0]
+        return root[5:] if root.startswith("step_") else None
 
 
 @lru_cache(maxsize=64)  # a step's texts are looked at several times in a row
@@ -49,6 +49,8 @@ def whole(text: str) -> Reference | None:
 
 def malformed(text: str) -> tuple[str, ...]:
     """What looks like a reference and is none; `{{.Name}}`, which is Go's, may stand."""
+    if text.count("{{") == len(references(text)):
+        return ()
     return tuple(
         match[0]
         for match in SUSPECT.finditer(REFERENCE.sub(" ", text))

@@ -7,13 +7,15 @@ parameter. The scanners (`bash_positions`, `powershell_positions`) know their sh
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 FIRST, LAST = 0xE000, 0xF8FF
 """Private-use characters stand for the references while a command is scanned."""
-_MARK = re.compile(f"[{chr(FIRST)}-{chr(LAST)}]")
+MARKS = f"{chr(FIRST)}-{chr(LAST)}"
+"""All of them, for a regular expression's set."""
+_MARK = re.compile(f"[{MARKS}]")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,10 @@ class Place:
     kind: Literal["bare", "double", "refused"]
     reason: str = ""
     """With `refused`: where it stands, as the end of a sentence."""
+
+
+BARE, DOUBLE = Place("bare"), Place("double")
+UNCERTAIN = Place("refused", "where the shell's reading is not certain")
 
 
 class RefuseAll(Exception):
@@ -39,7 +45,8 @@ def has_mark(text: str) -> bool:
     return _MARK.search(text) is not None
 
 
-def mark(command: str, spans: Sequence[tuple[int, int]]) -> str:
+@lru_cache(maxsize=4)  # both shells look at a command that names none
+def mark(command: str, spans: tuple[tuple[int, int], ...]) -> str:
     """The command with one private-use character for each reference."""
     if has_mark(command):
         raise RefuseAll("in a command with private-use characters")
@@ -59,17 +66,15 @@ class Places:
     def __init__(self, count: int) -> None:
         self._places: list[Place | None] = [None] * count
 
-    def put(self, char: str, kind: Literal["bare", "double"]) -> None:
+    def put(self, char: str, place: Place) -> None:
         """A reference was met; what is found out later may still refuse it."""
-        self._places[ord(char) - FIRST] = Place(kind)
+        self._places[ord(char) - FIRST] = place
 
     def refuse(self, text: str, reason: str) -> None:
         """Refuse every reference in a piece of the command."""
         for char in _MARK.findall(text):
             self._places[ord(char) - FIRST] = Place("refused", reason)
 
-    def all(self) -> list[Place]:
-        """One place for each reference; one that no rule met is refused."""
-        return [
-            place or Place("refused", "where the shell's reading is not certain") for place in self._places
-        ]
+    def all(self, others: Place = UNCERTAIN) -> list[Place]:
+        """One place for each reference; `others`: of those that no rule met."""
+        return [place or others for place in self._places]

@@ -281,7 +281,7 @@ def _places(command: str, shell: Shell) -> list[tuple[Reference, Place]]:
     found = references(command)
     if not found:
         return []
-    spans = [(reference.start, reference.end) for reference in found]
+    spans = tuple((reference.start, reference.end) for reference in found)
     scan = bash_positions if shell == "bash" else powershell_positions
     return list(zip(found, scan(command, spans), strict=True))
 

@@ -44,7 +44,7 @@ async def start(
     hosts: Sequence[int | str],
     inputs: Mapping[str, object],
 ) -> InstanceView:
-    """Start the published version of a workflow on some hosts.
+    """Start the published version of a workflow on some hosts; on none, when no step runs on the instance's.
 
     Refused when it could not reach its end: nobody may decide at a gate, or a script is gone.
     """
@@ -144,7 +144,8 @@ async def _start(
     values, problems = bind(workflow.inputs, inputs, "/inputs")
     found: list[HostRef] = []
     try:
-        found = await targets.resolve(tx, hosts)
+        if hosts or host_references.needs_hosts(workflow):
+            found = await targets.resolve(tx, hosts)
         problems += host_references.unmet(workflow, frozenset(host.name for host in found))
     except Invalid as refused:
         problems += refused.problems

@@ -1,6 +1,6 @@
-"""Paging by keyset: newest first, the cursor is the id of the last row shown.
+"""Paging by keyset: newest first, the cursor is the id of the last row shown, or its version.
 
-Holds no SQL: a listing asks for ids below `before(after)`, one row more than it shows, and
+Holds no SQL: a listing asks for those below `before(after)`, one row more than it shows, and
 hands them to `cut`.
 """
 

@@ -6,6 +6,7 @@ Children are made by the same code as jobs, executions and instances that a pers
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from definitions import host_references
 from definitions.errors import Conflict, Invalid, NotFound, OpsgateError
 from definitions.job_types import PRIORITY_NAMES
 from definitions.nearest import pointer_to
@@ -91,12 +92,15 @@ async def _host_problems(tx: Tx, hosts: tuple[str, ...], pointer: str) -> list[P
 
 
 async def _workflow_problems(tx: Tx, wanted: WorkflowTemplate) -> list[Problem]:
-    problems = await _host_problems(tx, wanted.hosts, "/workflow/hosts")
+    where = "/workflow/hosts"
     try:
         row = await workflows.find(tx, wanted.name)
         workflow = await workflows.load_version(tx, row["id"], instances.startable(row))
     except (NotFound, Conflict) as refused:
+        problems = await _host_problems(tx, wanted.hosts, where)
         return [*problems, _refused("/workflow/name", refused, "Publish it, or name another.")]
+    needed = wanted.hosts or host_references.needs_hosts(workflow)
+    problems = await _host_problems(tx, wanted.hosts, where) if needed else []
     return [*problems, *_value_problems(workflow.inputs, wanted.inputs, "/workflow/inputs")]
 
 

@@ -141,13 +141,20 @@ class Versioned(Generic[D]):
         )
         return pages.cut([VersionRow(**row) for row in rows], limit, lambda row: row.id)
 
-    async def versions(self, db: Database, actor: Actor, ref: int | str) -> list[VersionRow]:
-        """Every version of one, the newest first."""
+    async def versions(
+        self, db: Database, actor: Actor, ref: int | str, *, limit: int = 50, after: str | None = None
+    ) -> Page[VersionRow]:
+        """The versions of one, the newest first."""
         require(actor, self.sees)
         async with db.connection() as tx:
             row = await self.find(tx, ref)
-            rows = await tx.fetch(f"{self._rows} WHERE d.id = $1 ORDER BY v.version DESC", row["id"])
-        return [VersionRow(**row) for row in rows]
+            rows = await tx.fetch(
+                f"{self._rows} WHERE d.id = $1 AND v.version < $2::bigint ORDER BY v.version DESC LIMIT $3",
+                row["id"],
+                pages.before(after),
+                pages.bounded(limit) + 1,
+            )
+        return pages.cut([VersionRow(**row) for row in rows], limit, lambda row: row.version)
 
     async def diff(self, db: Database, actor: Actor, ref: int | str, old: int, new: int) -> VersionDiff:
         """Compare two versions."""

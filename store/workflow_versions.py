@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from definitions.permissions import Actor, require
-from store import references, version_diffs, workflows
+from store import pages, references, version_diffs, workflows
 from store.connection import Database
+from store.pages import Page
 from store.version_diffs import VersionDiff
 
 _COLUMNS = "v.version, u.name AS published_by_name, v.published_at"
@@ -30,15 +31,21 @@ class WorkflowVersionView(WorkflowVersionRow):
     definition: dict[str, Any]
 
 
-async def versions(db: Database, actor: Actor, workflow_ref: int | str) -> list[WorkflowVersionRow]:
+async def versions(
+    db: Database, actor: Actor, workflow_ref: int | str, *, limit: int = 50, after: str | None = None
+) -> Page[WorkflowVersionRow]:
     """The published versions, the newest first; what they say, `one` tells."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
         row = await workflows.find(tx, workflow_ref)
         rows = await tx.fetch(
-            f"SELECT {_COLUMNS} {_FROM} WHERE v.workflow_id = $1 ORDER BY v.version DESC", row["id"]
+            f"""SELECT {_COLUMNS} {_FROM} WHERE v.workflow_id = $1 AND v.version < $2::bigint
+                ORDER BY v.version DESC LIMIT $3""",
+            row["id"],
+            pages.before(after),
+            pages.bounded(limit) + 1,
         )
-    return [WorkflowVersionRow(**row) for row in rows]
+    return pages.cut([WorkflowVersionRow(**row) for row in rows], limit, lambda row: row.version)
 
 
 async def one(db: Database, actor: Actor, workflow_ref: int | str, version: int) -> WorkflowVersionView:

@@ -89,9 +89,9 @@ def _add_item(router: GuardedRouter, kind: Versioned[D], parse: Parse[D]) -> Non
 
 def _add_versions(router: GuardedRouter, kind: Versioned[D]) -> None:
     @router.get("/{ref}/versions", permission=kind.sees)
-    async def versions(db: Db, actor: Person, ref: str) -> list[VersionRow]:
-        """Every version, the newest first."""
-        return await kind.versions(db, actor, ref)
+    async def versions(db: Db, actor: Person, ref: str, window: Paging) -> Page[VersionRow]:
+        """The versions, the newest first."""
+        return await kind.versions(db, actor, ref, **vars(window))
 
     @router.get("/{ref}/versions/{old}/diff/{new}", permission=kind.sees)
     async def diff(db: Db, actor: Person, ref: str, old: VersionNumber, new: VersionNumber) -> VersionDiff:

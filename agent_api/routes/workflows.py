@@ -34,7 +34,8 @@ class Start(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    hosts: list[int | str] = Field(max_length=10_000)
+    hosts: list[int | str] = Field(default_factory=list, max_length=10_000)
+    """None, when every step that runs on hosts names its own."""
     inputs: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -141,9 +142,9 @@ async def archive_workflow(db: Db, actor: Person, ref: str) -> None:
 
 
 @router.get("/{ref}/versions", permission="workflows.view")
-async def list_workflow_versions(db: Db, actor: Person, ref: str) -> list[WorkflowVersionRow]:
+async def list_workflow_versions(db: Db, actor: Person, ref: str, window: Paging) -> Page[WorkflowVersionRow]:
     """The published versions, the newest first."""
-    return await workflow_versions.versions(db, actor, ref)
+    return await workflow_versions.versions(db, actor, ref, **vars(window))
 
 
 @router.get("/{ref}/versions/{version}", permission="workflows.view")

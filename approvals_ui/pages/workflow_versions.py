@@ -6,7 +6,7 @@ from fastapi import Query, Request
 from starlette.responses import RedirectResponse, Response
 
 from agent_api.authentication import Db, Person
-from agent_api.ids import Id
+from agent_api.ids import After, Id
 from agent_api.problem_responses import status_of
 from approvals_ui.forms import form, text
 from approvals_ui.rendering import page
@@ -22,10 +22,16 @@ Number = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
 
 @router.get("/workflows/{workflow_id}/versions", permission="workflows.view")
 async def show(
-    request: Request, db: Db, actor: Person, workflow_id: Id, old: Number = None, new: Number = None
+    request: Request,
+    db: Db,
+    actor: Person,
+    workflow_id: Id,
+    old: Number = None,
+    new: Number = None,
+    after: After = None,
 ) -> Response:
     """The versions, and the difference of two: the newest two unless others are asked for."""
-    return await _page(request, db, actor, workflow_id, (old, new))
+    return await _page(request, db, actor, workflow_id, (old, new), after=after)
 
 
 @router.post("/workflows/{workflow_id}/rollback", permission="workflows.manage")
@@ -48,13 +54,15 @@ async def _page(
     workflow_id: int,
     asked: tuple[int | None, int | None],
     refused: OpsgateError | None = None,
+    after: str | None = None,
 ) -> Response:
     view = await workflows.show(db, actor, workflow_id)
-    versions = await workflow_versions.versions(db, actor, workflow_id)
+    versions = await workflow_versions.versions(db, actor, workflow_id, after=after)
     newest = view.published_version or 1
     new = asked[1] or newest
     old = asked[0] or max(1, new - 1)
-    diff = None if not versions else await workflow_versions.diff(db, actor, workflow_id, old, new)
+    published = view.published_version is not None
+    diff = await workflow_versions.diff(db, actor, workflow_id, old, new) if published else None
     return page(
         request,
         "workflow_versions.html",

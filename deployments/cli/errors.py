@@ -50,6 +50,8 @@ def report(error: Exception, *, as_json: bool) -> int:
         print(visible(f"{document['title']}: {document['detail']}"), file=sys.stderr)
         for line in problem_lines(document["problems"]):
             print(visible(line), file=sys.stderr)
+        for part in filter(None, document.get("diff", {}).values()):
+            print(visible(part), file=sys.stderr)
     return 2 if isinstance(error, WrongUse) else 1
 
 
@@ -75,11 +77,13 @@ def distrust(error: BaseException) -> str | None:
 def _document(error: Exception) -> dict[str, Any] | None:
     if isinstance(error, Refused):
         title = str(error.problem.get("title") or error.title)
+        diff = error.problem.get("diff")
         return {
             "title": title,
             "status": error.status,
             "detail": error.message if error.message != title else "",
             "problems": error.problems,
+            **({"diff": diff} if isinstance(diff, dict) else {}),
         }
     if isinstance(error, OpsgateError):
         found = error.problems if isinstance(error, Invalid) else ()

@@ -74,9 +74,9 @@ def add_versions(app: App, path: str, newest: str, columns: Sequence[str]) -> No
     """versions, diff, rollback. `newest`: the field that says which version is; `columns` of the list."""
 
     @app.command
-    def versions(name: Name, /, *, json: Json = False) -> None:
-        """List its versions: who saved each, and when."""
-        found = Connection.find().get(f"{path}/{segment(name)}/versions")
+    def versions(name: Name, /, *, limit: Limit = 100, json: Json = False) -> None:
+        """List its versions, the newest first: who saved each, and when."""
+        found = Connection.find().items(f"{path}/{segment(name)}/versions", limit)
         print_rows(found, columns, as_json=json)
 
     @app.command

@@ -85,7 +85,7 @@ def publish(workflow: str, *, json: Json = False) -> None:
 def start(
     workflow: str,
     *,
-    host: Hosts,
+    host: Hosts = [],  # noqa: B006
     input: Inputs = [],  # noqa: B006
     secret: Secrets = [],  # noqa: B006
     watch: bool = False,

@@ -128,6 +128,9 @@ async def test_versions_are_shown_with_who_and_what_and_gone_back_to(browser, se
     shown = (await anna.get(path)).text
     assert "published by anna" in shown
     assert "They are the same." in (await anna.get(f"{path}?old=1&new=3")).text
+    older = (await anna.get(f"{path}?after=2")).text
+    assert 'new=1"' in older
+    assert 'new=2"' not in older
 
 
 async def test_a_newer_draft_is_shown_with_its_problems_and_published_as_it_was_seen(

@@ -3,7 +3,7 @@
 import pytest
 
 from definitions.catalogue import Catalogue
-from definitions.host_references import unmet
+from definitions.host_references import needs_hosts, unmet
 from definitions.proof import prove
 from definitions.workflow import Workflow, parse
 
@@ -127,3 +127,17 @@ def test_a_host_that_a_reference_names_must_be_one_of_the_instances() -> None:
         ("/steps/2/command", "Did you mean `web-2`?"),
         ("/outputs/x", "Start it on that host too."),
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "needed"),
+    [
+        ([{"id": "a", **COMMAND}], True),
+        ([{"id": "a", **COMMAND, "hosts": ["@engine"]}, {"id": "d", "type": "delay", "seconds": 1}], False),
+        ([{"id": "p", "type": "parallel", "branches": [{"steps": [{"id": "a", **COMMAND}]}]}], True),
+    ],
+)
+def test_only_steps_without_hosts_of_their_own_need_those_of_the_instance(
+    steps: list[dict[str, object]], needed: bool
+) -> None:
+    assert needs_hosts(workflow(*steps)) is needed

@@ -48,11 +48,7 @@ async def test_a_library_lives_as_a_script_does(operator: httpx2.AsyncClient) ->
     assert "+greet() { echo hi; }" in diff["content"]
     back = await operator.post("/api/v1/libraries/lib/rollback", json={"version": 1})
     assert (back.json()["version"], back.json()["definition"]["content"]) == (3, LIBRARY["content"])
-    assert [row["version"] for row in (await operator.get("/api/v1/libraries/lib/versions")).json()] == [
-        3,
-        2,
-        1,
-    ]
+    assert await versions(operator, "libraries/lib") == ([3, 2, 1], None)
     assert (await operator.delete("/api/v1/libraries/lib")).status_code == 204
     assert (await operator.get("/api/v1/libraries")).json()["items"] == []
     assert (await operator.get("/api/v1/libraries?archived=true")).json()["items"][0]["name"] == "lib"
@@ -133,3 +129,23 @@ async def test_output_is_a_file_to_keep_and_never_a_page(
             assert json.loads(whole)["stdout"] == "<script>alert(1)</script>\r\n\ufffd"
     assert (await viewer.get("/api/v1/jobs/999/output/download")).status_code == 404
     assert (await viewer.get("/api/v1/executions/999/download")).status_code == 404
+
+
+async def test_versions_come_page_by_page(operator: httpx2.AsyncClient) -> None:
+    for number in range(3):
+        await operator.put("/api/v1/libraries/by-name/lib", json={**LIBRARY, "content": f"echo {number}"})
+        steps = [{"id": "wait", "type": "delay", "seconds": number + 1}]
+        await operator.put("/api/v1/workflows/by-name/w?publish=true", json={"name": "w", "steps": steps})
+    for path in ("libraries/lib", "workflows/w"):
+        assert await versions(operator, path, limit=2) == ([3, 2], "2")
+        assert await versions(operator, path, limit=2, after="2") == ([1], None)
+        wrong = await operator.get(f"/api/v1/{path}/versions", params={"after": "x"})
+        assert (wrong.status_code, wrong.json()["problems"][0]["code"]) == (422, "bad-cursor")
+
+
+async def versions(
+    operator: httpx2.AsyncClient, path: str, **window: str | int
+) -> tuple[list[int], str | None]:
+    """The numbers on a page of versions, and its cursor."""
+    page = (await operator.get(f"/api/v1/{path}/versions", params=window)).json()
+    return [row["version"] for row in page["items"]], page["next"]

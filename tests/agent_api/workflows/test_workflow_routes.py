@@ -35,7 +35,7 @@ async def test_versions_are_compared_and_taken_back(operator: httpx2.AsyncClient
     assert '+    "seconds": 60' in found["content"]
     back = await operator.post("/api/v1/workflows/w/rollback", json={"version": 1})
     assert (back.status_code, back.json()["published_version"], back.headers["etag"]) == (200, 3, '"3"')
-    versions = (await operator.get("/api/v1/workflows/w/versions")).json()
+    versions = (await operator.get("/api/v1/workflows/w/versions")).json()["items"]
     assert [(each["version"], each["published_by_name"]) for each in versions] == [
         (3, "ana"),
         (2, "ana"),
@@ -115,9 +115,21 @@ async def test_starts_at_once_with_one_key_start_once(operator: httpx2.AsyncClie
 
 
 async def test_an_empty_target_set_is_refused(operator: httpx2.AsyncClient, deploy: Any) -> None:
-    refused = await operator.post("/api/v1/workflows/deploy/start", json={"hosts": []})
-    assert refused.status_code == 422
-    assert refused.json()["problems"][0]["code"] == "empty-target-set"
+    steps = [WAIT, {"id": "c", "type": "command", "command": "true"}]
+    await operator.put("/api/v1/workflows/by-name/w?publish=true", json={"name": "w", "steps": steps})
+    for body in ({"hosts": []}, {}):
+        refused = await operator.post("/api/v1/workflows/w/start", json=body)
+        assert refused.status_code == 422
+        assert refused.json()["problems"][0]["code"] == "empty-target-set"
+
+
+async def test_a_workflow_whose_steps_run_on_no_host_of_the_instance_starts_on_none(
+    operator: httpx2.AsyncClient, deploy: Any
+) -> None:
+    started = await operator.post("/api/v1/workflows/deploy/start", json={})
+    assert (started.status_code, started.json()["hosts"]) == (201, [])
+    refused = await operator.post("/api/v1/workflows/deploy/start", json={"hosts": ["nobody"]})
+    assert refused.json()["problems"][0]["code"] == "unknown-host"
 
 
 async def test_an_empty_electorate_is_refused(served: Any, operator: httpx2.AsyncClient, deploy: Any) -> None:

@@ -27,7 +27,7 @@ async def test_a_library_has_versions_as_a_script_has(org: Any) -> None:
     assert ("+f() { echo 2; }" in difference.content, difference.settings) == (True, "")
     view = await LIBRARIES.rollback(org.db, org.ana, library_id, 1)
     assert (view.version, view.definition.content) == (3, "f() { echo 1; }")
-    assert [row.version for row in await LIBRARIES.versions(org.db, org.vi, library_id)] == [3, 2, 1]
+    assert [row.version for row in (await LIBRARIES.versions(org.db, org.vi, library_id)).items] == [3, 2, 1]
     who = await org.db.fetchval(
         "SELECT actor_name FROM audit WHERE action = 'library.save' AND detail ->> 'version' = '3'"
     )

@@ -55,12 +55,21 @@ async def test_the_parameters_of_a_saved_script_and_the_inputs_of_a_workflow_are
         ("bad-value", "/job/payload/parameters/limit"),
         ("secret-kept", "/job/payload/parameters/key"),
     ]
-    await org.publish([{"id": "a", "type": "delay", "seconds": 1}], inputs=[{"name": "n", "type": "integer"}])
+    needs_hosts = {"id": "a", "type": "command", "command": "true"}
+    await org.publish([needs_hosts], inputs=[{"name": "n", "type": "integer"}])
     deploy = {"name": "deploy", "inputs": {"m": 1}, "hosts": []}
     assert await refused(org, job=None, workflow=deploy) == [
         ("empty-target-set", "/workflow/hosts"),
         ("unknown-parameter", "/workflow/inputs/m"),
     ]
+
+
+async def test_a_workflow_that_runs_on_no_host_of_the_instance_is_given_none(org: Any) -> None:
+    await org.publish([{"id": "a", "type": "delay", "seconds": 1}])
+    saved = await recurring_jobs.save(
+        org.db, org.ana, {**NIGHTLY, "job": None, "workflow": {"name": "deploy"}}
+    )
+    assert saved.next_run_at is not None
 
 
 async def test_what_it_dispatches_takes_the_same_right_as_doing_it_by_hand(org: Any) -> None:

@@ -73,7 +73,7 @@ async def test_going_back_saves_the_old_content_as_the_newest(org: Any, save_scr
     assert '+  "timeout_seconds": 9' in difference.settings
     view = await scripts.rollback(org.db, org.ana, script_id, 1)
     assert (view.version, view.definition.content) == (3, "df -h")
-    assert [row.version for row in await scripts.versions(org.db, org.vi, script_id)] == [3, 2, 1]
+    assert [row.version for row in (await scripts.versions(org.db, org.vi, script_id)).items] == [3, 2, 1]
 
 
 async def test_an_archived_script_is_hidden_and_not_run(org: Any, save_script: SaveScript) -> None:

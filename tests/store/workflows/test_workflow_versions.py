@@ -33,7 +33,7 @@ async def test_going_back_makes_a_new_version_equal_to_the_older_one(org: Any) -
     workflow = await two_versions(org)
     view = await workflows.rollback(org.db, org.bo, workflow, 1)
     assert (view.published_version, view.description, view.changed_since_published) == (3, "First.", False)
-    newest, second, first = await workflow_versions.versions(org.db, org.vi, workflow)
+    newest, second, first = (await workflow_versions.versions(org.db, org.vi, workflow)).items
     third, two, one = [
         (await workflow_versions.one(org.db, org.vi, workflow, each.version)).definition
         for each in (newest, second, first)

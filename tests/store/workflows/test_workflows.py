@@ -56,7 +56,7 @@ async def test_publishing_the_same_again_keeps_the_version(org: Any) -> None:
 async def test_a_changed_draft_becomes_the_next_version_and_the_old_one_stays(org: Any) -> None:
     workflow_id = await org.publish([WAIT])
     await org.publish([{**WAIT, "seconds": 9}])
-    versions = await workflow_versions.versions(org.db, org.vi, workflow_id)
+    versions = (await workflow_versions.versions(org.db, org.vi, workflow_id)).items
     assert [version.version for version in versions] == [2, 1]
     assert versions[0].published_by_name == "ana"
     assert (await workflows.load_version(org.db, workflow_id, 1)).step("wait").seconds == 5  # type: ignore[union-attr]
