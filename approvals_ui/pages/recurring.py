@@ -126,6 +126,8 @@ def _form(
         filled=filled,
         number=number,
         kinds=recurring_form.KINDS,
+        details=recurring_form.DETAILS,
+        priorities=recurring_form.PRIORITIES,
         refused=refused,
         **_preview(filled.get("cron", ""), filled.get("timezone", "")),
     )

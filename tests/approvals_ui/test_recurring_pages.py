@@ -1,5 +1,7 @@
 """Recurring jobs on pages: the list, one with its ticks, the form with its preview."""
 
+import pytest
+
 FORM = {
     "name": "nightly",
     "cron": "30 2 * * *",
@@ -59,6 +61,66 @@ async def test_it_is_run_by_hand_disabled_changed_and_archived(browser, seed, db
     assert "At 05:00" in (await olga.get(page)).text
     assert (await save(olga, {"deed": "archive"}, f"{page}/do", page)).status_code == 303
     assert "Nothing recurs yet." in (await olga.get("/recurring")).text
+
+
+@pytest.mark.parametrize(
+    ("kind", "details", "payload"),
+    [
+        ("service_control", "service = nginx\naction=restart", {"service": "nginx", "action": "restart"}),
+        ("process_control", "pid=12\naction=force_kill", {"pid": 12, "action": "force_kill"}),
+        (
+            "network_diagnostic",
+            "action=ping\nhost=db-1\ncount=3",
+            {"action": "ping", "host": "db-1", "count": 3},
+        ),
+        ("software_install", "action=install\npackages=a,b", {"action": "install", "packages": ["a", "b"]}),
+        ("user_control", "action=disable\nuser=guest", {"action": "disable", "user": "guest"}),
+        (
+            "group_control",
+            "action=add_members\ngroup=ops\nmembers=ann",
+            {"action": "add_members", "group": "ops", "members": ["ann"]},
+        ),
+    ],
+)
+async def test_a_job_of_every_type_is_made_recurring_and_changed(browser, seed, db, kind, details, payload):
+    await seed()
+    olga = browser()
+    await olga.enter("olga")
+    page = (await save(olga, {**FORM, "kind": kind, "details": details})).headers["location"]
+    kept = await db.fetchval("SELECT definition FROM recurring_jobs")
+    assert (kept["job"]["type"], kept["job"]["payload"]) == (kind, payload)
+    form = (await olga.get(f"{page}/edit")).text
+    assert f'<option value="{kind}" selected>' in form
+    for name, value in payload.items():
+        assert f"{name}={','.join(value) if isinstance(value, list) else value}" in form
+    made = await save(olga, {"deed": "run"}, f"{page}/do", page)
+    assert made.status_code == 303
+    assert await db.fetchval("SELECT type FROM jobs WHERE recurring_job_id IS NOT NULL") == kind
+
+
+async def test_details_that_can_not_be_read_come_back_with_what_is_wrong(browser, seed):
+    await seed()
+    olga = browser()
+    await olga.enter("olga")
+    response = await save(olga, {**FORM, "kind": "service_control", "details": "restart nginx"})
+    assert response.status_code == 422
+    assert "does not say what it is: restart nginx" in response.text
+    nothing = await save(olga, {**FORM, "kind": "service_control", "details": ""})
+    assert nothing.status_code == 422
+
+
+async def test_what_does_not_fit_into_lines_is_shown_as_json(browser, seed, db):
+    await seed()
+    olga = browser()
+    await olga.enter("olga")
+    job = '{"type": "software_install", "payload": {"action": "remove", "packages": ["a"]},"priority": "low"}'
+    page = (await save(olga, {**FORM, "kind": "job", "job": job})).headers["location"]
+    form = (await olga.get(f"{page}/edit")).text
+    assert '<option value="software_install" selected>' in form
+    assert '<option value="low" selected>' in form
+    script = '{"type": "script", "payload": {"language": "bash", "content": "true"}}'
+    page = (await save(olga, {**FORM, "name": "other", "kind": "job", "job": script})).headers["location"]
+    assert '<option value="job" selected>' in (await olga.get(f"{page}/edit")).text
 
 
 async def test_the_preview_says_the_next_five_runs_or_what_is_wrong(browser, seed):
