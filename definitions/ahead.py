@@ -5,7 +5,7 @@ texts made here; they are for people to read. Of a secret input a scope has no m
 """
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from pydantic import BaseModel, ConfigDict
 
@@ -84,16 +84,32 @@ def reached(workflow: Workflow, gate: str) -> list[tuple[Step, str]]:
     step too many than one too few."""
     ways: dict[str, list[str]] = {}
     around = reversed(workflow.place(gate).branches)
-    to_do = [edge for edge in _edges(workflow, gate) if edge[1] is Outcome.SUCCESS]
-    to_do += [edge for parallel, _ in around for edge in _edges(workflow, parallel) if edge[1] is not None]
+    to_do = [edge for edge in edges(workflow, gate) if edge[1] is Outcome.SUCCESS]
+    to_do += [edge for parallel, _ in around for edge in edges(workflow, parallel) if edge[1] is not None]
     to_do.reverse()
     while to_do:
         source, outcome, target = to_do.pop()
         if target not in ways and not isinstance(workflow.step(target), ApprovalStep):
-            to_do += list(_edges(workflow, target))[::-1]
+            to_do += list(edges(workflow, target))[::-1]
         way = "first" if source == gate else _WAYS[outcome].format(source)
         ways.setdefault(target, []).append(way)
     return [(workflow.step(step), " or ".join(found)) for step, found in ways.items()]
+
+
+def may_run_as(workflow: Workflow, points: Iterable[str]) -> frozenset[str]:
+    """The names of the identities that these steps, or any that may come after them, run as."""
+    to_do, seen, names = [*points], set[str](), set[str]()
+    while to_do:
+        at = to_do.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        step = workflow.step(at)
+        if isinstance(step, JobStep) and step.run_as is not None:
+            names |= {reference.root for reference in references(step.run_as)}
+        to_do += [target for _, _, target in edges(workflow, at)]
+        to_do += [parallel for parallel, _ in workflow.place(at).branches]
+    return frozenset(names)
 
 
 _WAYS = {
@@ -105,7 +121,7 @@ _WAYS = {
 }
 
 
-def _edges(workflow: Workflow, step_id: str) -> Iterator[tuple[str, Outcome | None, str]]:
+def edges(workflow: Workflow, step_id: str) -> Iterator[tuple[str, Outcome | None, str]]:
     """Where a step leads: itself, the outcome (None: into a branch), the step that comes then."""
     place = workflow.place(step_id)
     step = place.steps[place.index]

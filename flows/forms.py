@@ -29,8 +29,8 @@ async def form_for(
         "SELECT name FROM hosts WHERE id = ANY($1) ORDER BY name", situation.host_ids
     )
     lines = []
-    for active in situation.frontier:
-        gate = await facts.gate_of_step(process.db, situation.instance_id, active)
+    for request in dict.fromkeys(wait.request_id for wait in waits if wait.request_id is not None):
+        gate = await facts.gate(process.db, request)
         if gate is None or gate.status != ApprovalStatus.PENDING:
             continue
         until = gate.deadline.isoformat(timespec="minutes") if gate.deadline else "no deadline"

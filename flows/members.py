@@ -84,6 +84,11 @@ class Member:
         """Have it look again, or see that it shall leave."""
         self._bell.set()
 
+    def look(self) -> None:
+        """Have it look again, and count as one that does more than wait until it has."""
+        self.only_waits = False
+        self.ring()
+
     def drop(self) -> None:
         """Its branch is given up: end without an answer that counts."""
         self._dropped = True

@@ -217,10 +217,10 @@ class Segment:
         return None if advance.ended is None else final_state(advance.ended)
 
     def _ring_parallels(self) -> None:
-        """A branch may have ended: steps that wait for their branches look."""
+        """A branch may have ended: steps that wait for their branches look, before anybody parks."""
         for active, member in self.members.items():
             if isinstance(self.situation.workflow.step(active.step), ParallelStep):
-                member.ring()
+                member.look()
 
     async def _park(self, waits: list[Waiting], seen_seq: int) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""

@@ -15,19 +15,22 @@ from store.checkouts import TIME_OVER
 from store.connection import Database, Row, Tx
 
 
-async def usable(tx: Tx, name: str, checkout_ids: Sequence[int]) -> int:
-    """The newest of these checkouts, all known by that name, that a job may run by now; `Conflict` says why
-    none is."""
+async def usable(tx: Tx, name: str, instance_id: int, steps: Sequence[str]) -> int | None:
+    """The newest checkout of these steps, which are all known by that name, that a job may run by now; None
+    while one is asked for and not active yet; `Conflict` says why there is none."""
     rows = await tx.fetch(
         """SELECT id, status, deadline <= clock_timestamp() AS late, end_reason FROM checkouts
-           WHERE id = ANY ($1) ORDER BY id DESC""",
-        list(checkout_ids),
+           WHERE instance_id = $1 AND step_id = ANY ($2) ORDER BY id DESC""",
+        instance_id,
+        list(steps),
     )
     active = [row for row in rows if row["status"] == CheckoutStatus.ACTIVE]
     in_time = [row["id"] for row in active if not row["late"]]
     if in_time:
         found: int = in_time[0]
         return found
+    if any(row["status"] == CheckoutStatus.REQUESTED for row in rows):
+        return None
     why = TIME_OVER if active or not rows else rows[0]["end_reason"]
     raise Conflict(checkout_over(name, why))
 

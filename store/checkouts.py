@@ -187,6 +187,16 @@ async def end_waiting(tx: Tx, instance_id: int, reason: str, steps: Visits | Non
     return len(await _end_some(tx, instance_id, reason, condition, *visits.columns(steps)))
 
 
+async def held_at_end(tx: Tx, instance_id: int) -> list[Row]:
+    """What an instance held when it ended, and ended with it. The caller holds its lock."""
+    return await tx.fetch(
+        """SELECT c.step_id, c.identity_id, d.name AS identity, c.variable_name, c.reason, c.minutes
+           FROM checkouts c JOIN instances i ON i.id = c.instance_id JOIN identities d ON d.id = c.identity_id
+           WHERE c.instance_id = $1 AND c.active_at IS NOT NULL AND c.ended_at = i.ended_at ORDER BY c.id""",
+        instance_id,
+    )
+
+
 async def end_of_steps(tx: Tx, instance_id: int, reason: str, steps: Sequence[str]) -> list[str]:
     """Check in what those steps of an instance have checked out, none named: all it holds; the names of the
     identities. The caller holds the instance's lock."""

@@ -1,12 +1,13 @@
-"""Going on with an instance that failed or was stopped: as a new visit, every earlier result kept.
+"""Going on with an instance that failed or was stopped: as a new visit, every earlier result kept; and what
+it held of identities when it ended asked for again.
 
 Where it goes on is `definitions.resuming`. The keeper sees an instance that nobody runs, as after a
 crash, and sets its flow run going.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from definitions import resuming, secret_values
+from definitions import ahead, resuming, secret_values
 from definitions.errors import Conflict, Invalid
 from definitions.lifecycles import instance as lifecycle
 from definitions.lifecycles.moves import allows
@@ -14,7 +15,16 @@ from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.resuming import Left, Resumption
 from definitions.workflow import Workflow
-from store import audit, instance_views, references, sealed_values, workflows
+from store import (
+    audit,
+    checkout_requests,
+    checkouts,
+    instance_views,
+    references,
+    sealed_values,
+    workflows,
+)
+from store.checkouts import Wanted
 from store.connection import Database, Row, Tx
 from store.instance_views import InstanceView
 from store.wakes import wake_instance
@@ -33,8 +43,8 @@ async def resume(
     require(actor, "workflows.manage")
     async with db.transaction() as tx:
         row = await tx.fetchrow(
-            """SELECT id, status, reason, ended_at, workflow_id, workflow_version, inputs FROM instances
-               WHERE id = $1 FOR UPDATE""",
+            """SELECT id, status, reason, ended_at, workflow_id, workflow_version, inputs, started_by
+               FROM instances WHERE id = $1 FOR UPDATE""",
             instance_id,
         )
         if row is None:
@@ -43,7 +53,11 @@ async def resume(
         workflow = await workflows.load_version(tx, row["workflow_id"], row["workflow_version"])
         inputs = _with_secrets(workflow, row["inputs"], secrets or {})
         found = resuming.resume(workflow, await _left(tx, instance_id))
+        held = await checkouts.held_at_end(tx, instance_id)
         await _go_on(tx, actor, row, found)
+        names = ahead.may_run_as(workflow, (step.id for step in found.points))
+        needed = [each for each in held if names & {each["identity"], each["variable_name"]}]
+        await _check_out_again(tx, row, workflow, needed, found.visit)
         if secret := secret_values.given(workflow.inputs, inputs):
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
         await wake_instance(tx, instance_id)
@@ -95,6 +109,27 @@ async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
         begun = left[step_id].begun if row["goes_on"] and step_id in left else row["visit"]
         left[step_id] = Left(row["visit"], begun, row["status"], row["outcome"], row["routed_to"])
     return left
+
+
+async def _check_out_again(
+    tx: Tx, instance: Row, workflow: Workflow, held: Sequence[Row], visit: int
+) -> None:
+    """Ask for what the instance held when it ended and may need, in the order of the identities' locks; ask
+    people too, where that takes their yes. What runs as it waits."""
+    for row in sorted(held, key=lambda row: (row["identity_id"], row["step_id"])):
+        wanted = Wanted(
+            instance_id=instance["id"],
+            step_id=row["step_id"],
+            visit=visit,
+            identity=row["identity_id"],
+            variable_name=row["variable_name"],
+            reason=row["reason"],
+            minutes=row["minutes"],
+        )
+        asked = await checkouts.request(tx, wanted)
+        if asked.needs_approval:
+            branch = workflow.branch(row["step_id"])
+            await checkout_requests.ask(tx, asked, wanted, started_by=instance["started_by"], branch=branch)
 
 
 async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:

@@ -4,6 +4,7 @@ Somebody without `jobs.view` sees the steps, what each was sent and how it ended
 printed only what a later step was sent.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from definitions.permissions import Actor
 from store import approval_views, job_views, references, step_checkouts, step_jobs, waits
 from store.approval_views import ApprovalView
 from store.connection import Row, Tx
-from store.step_checkouts import StepCheckout
+from store.step_checkouts import Held, StepCheckout
 from store.step_jobs import StepJobView
 
 
@@ -159,16 +160,19 @@ async def one(tx: Tx, actor: Actor, instance_id: int) -> InstanceView:
     )
     if row is None:
         raise references.missing("instance", instance_id)
-    steps = await _steps(tx, actor, instance_id)
+    held = await step_checkouts.of_instance(tx, instance_id)
+    steps = await _steps(tx, actor, instance_id, held)
     open_requests = await approval_views.select(
         tx, actor, "WHERE r.instance_id = $1 AND r.status = 'pending' ORDER BY r.id", instance_id
     )
     fields: dict[str, Any] = dict(row)
-    waits_for = None if row["ended_at"] is not None else _waits_for(row, steps, open_requests)
+    waits_for = None if row["ended_at"] is not None else _waits_for(row, steps, open_requests, held)
     return InstanceView(**fields, steps=steps, approvals=open_requests, waits_for=waits_for)
 
 
-async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]:
+async def _steps(
+    tx: Tx, actor: Actor, instance_id: int, held: Mapping[tuple[str, int], Held]
+) -> list[StepResultView]:
     found = await tx.fetch(
         f"""SELECT s.step_id, s.visit, s.kind, s.name, s.status, s.input, s.outcome, s.reason, s.routed_to,
                   s.wake_at, s.deadline, s.started_at, s.ended_at, r.id AS approval_id,
@@ -179,7 +183,6 @@ async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]
         instance_id,
     )
     jobs = await step_jobs.of_instance(tx, instance_id) if job_views.may_see(actor) else {}
-    held = await step_checkouts.of_instance(tx, instance_id)
     views: list[StepResultView] = []
     for row in found:
         visit = row["step_id"], row["visit"]
@@ -188,21 +191,28 @@ async def _steps(tx: Tx, actor: Actor, instance_id: int) -> list[StepResultView]
     return views
 
 
-def _waits_for(row: Row, steps: list[StepResultView], requests: list[ApprovalView]) -> str:
+def _waits_for(
+    row: Row,
+    steps: list[StepResultView],
+    requests: list[ApprovalView],
+    held: Mapping[tuple[str, int], Held],
+) -> str:
     """One sentence: what an unfinished instance waits for now."""
     if row["cancel_requested_at"] is not None:
         return "It is being cancelled."
     if row["status"] == "queued":
         return "A worker has to take it up."
     sentences = [waits.for_request(request) for request in requests]
+    names = {(step.step_id, step.visit): step.name or step.step_id for step in steps}
+    turns = {visit: each.view.waits for visit, each in held.items() if each.view.waits is not None}
+    # An instance that was resumed asks for a checkout in a visit that the step itself did not have.
+    sentences += [f"{names.get(visit, visit[0])}: {turn}" for visit, turn in turns.items()]
     for step in steps:
         # A parallel step waits for what its branches wait for.
-        if step.ended_at is None and step.approval_id is None and step.kind != "parallel":
+        told = step.approval_id is not None or (step.step_id, step.visit) in turns
+        if step.ended_at is None and not told and step.kind != "parallel":
             later = [host.name for host in step.not_started]
             name = step.name or step.step_id
-            if step.checkout is not None and step.checkout.waits is not None:
-                sentences.append(f"{name}: {step.checkout.waits}")
-                continue
             sentences.append(waits.for_step(name, step.wake_at, step.jobs, later, step.deadline))
     if sentences:
         return " ".join(sentences)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from agent.payloads import JobPayload
-from definitions import rollout, variables
+from definitions import rollout
 from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
 from definitions.lifecycles.instance import StepStatus
@@ -20,7 +20,7 @@ from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
 from definitions.steps import JobStep
 from definitions.variables import StepFacts
-from store import approval_ahead, checkout_jobs, job_checkouts, jobs, targets
+from store import approval_ahead, job_checkouts, jobs, targets
 from store.connection import Tx
 from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
@@ -29,6 +29,7 @@ from store.failpoints import failpoint
 from store.job_checkouts import Asker, ScriptRun
 from store.references import listed
 from store.targets import HostRef
+from tasks import run_as
 from tasks.step_run import Settled, StepRun, Waiting, completed, failed
 
 COLD = timedelta(seconds=5)
@@ -63,7 +64,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
     waiting: list[Waiting] = []
 
     async def create(tx: Tx) -> None:
-        await _runs_by(tx, run)
+        await run_as.checkout(tx, run)
         meant, there = await _meant(tx, run)
         await approval_ahead.confirm_hosts(tx, run.situation.instance_id, step, list(there.values()))
         for system in {host.os: host for host in there.values()}.values():
@@ -77,8 +78,10 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
 
     failpoint("worker.before_dispatch")
     try:
-        row = run.row({**plan.sent, **_runs_as(run)})
+        row = run.row({**plan.sent, **run_as.shown(run)})
         await commits.open_step(run.db, run.lease, row, status=StepStatus.RUNNING, create=create)
+    except run_as.NotYet as identity:
+        return await run_as.wait(run, identity.name)
     except OpsgateError as error:
         return refused(error, plan.sent)
     failpoint("worker.after_dispatch")
@@ -103,7 +106,12 @@ def refused(error: OpsgateError, sent: dict[str, Any]) -> Settled:
 
 
 async def settle(run: StepRun, planner: Planner) -> Settled | Waiting:
-    """What the jobs have come to; what follows for the other hosts is done first."""
+    """What the jobs have come to; what follows for the other hosts is done first. A step that waited for the
+    identity it runs as has not begun."""
+    if _step(run).run_as is not None and not await host_work.has_begun(
+        run.db, run.situation.instance_id, run.active
+    ):
+        return await begin(run, planner)
     work, decision = await _look(run)
     if decision.acts:
         plan = await planner(run) if decision.start else None
@@ -153,19 +161,6 @@ async def _move(tx: Tx, run: StepRun, plan: Plan | None) -> None:
         await _create(tx, run, plan, await targets.by_ids(tx, fresh))
 
 
-def _runs_as(run: StepRun) -> dict[str, Any]:
-    """Of a step that runs as an identity: by which name; raises `Invalid` if it is not checked out."""
-    template = _step(run).run_as
-    return {} if template is None else {"run_as": variables.resolve_run_as(template, run.scope())}
-
-
-async def _runs_by(tx: Tx, run: StepRun) -> int | None:
-    """The checkout that the step names, for jobs which begin now; `Conflict` when it has ended."""
-    for name in _runs_as(run).values():
-        return await checkout_jobs.usable(tx, name, run.situation.checkouts(name))
-    return None
-
-
 async def _by_itself(tx: Tx, run: StepRun, plan: Plan) -> int | None:
     """The checkout by which the jobs run as the identity of their script, all hosts of the step in view."""
     if plan.as_itself is None or plan.as_itself.script.run_as is None:
@@ -180,7 +175,7 @@ async def _by_itself(tx: Tx, run: StepRun, plan: Plan) -> int | None:
 
 async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> None:
     step = _step(run)
-    checkout_id = (await _runs_by(tx, run) or await _by_itself(tx, run, plan)) if hosts else None
+    checkout_id = (await run_as.checkout(tx, run) or await _by_itself(tx, run, plan)) if hosts else None
     new = [
         jobs.NewJob(
             type=step.type,

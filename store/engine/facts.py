@@ -67,15 +67,23 @@ class GateFacts:
     description: str
 
 
+_GATE = "SELECT id, status, decision_reason, deadline, title, description FROM approval_requests"
+
+
 async def gate_of_step(db: Database, instance_id: int, active: Active) -> GateFacts | None:
     """The approval request of one visit of a step."""
     row = await db.fetchrow(
-        """SELECT id, status, decision_reason, deadline, title, description FROM approval_requests
-           WHERE instance_id = $1 AND step_id = $2 AND visit = $3""",
+        f"{_GATE} WHERE instance_id = $1 AND step_id = $2 AND visit = $3",
         instance_id,
         active.step,
         active.visit,
     )
+    return None if row is None else GateFacts(*row.values())
+
+
+async def gate(db: Database, request_id: int) -> GateFacts | None:
+    """One approval request."""
+    row = await db.fetchrow(f"{_GATE} WHERE id = $1", request_id)
     return None if row is None else GateFacts(*row.values())
 
 

@@ -12,7 +12,7 @@ from definitions.permissions import SYSTEM
 from definitions.rollout import Standing
 from definitions.routing import Active
 from store import audit, jobs
-from store.connection import Row, Tx
+from store.connection import Database, Row, Tx
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,17 @@ async def of_step(tx: Tx, instance_id: int, active: Active) -> StepWork:
     about = {name: [row.pop(name) for row in rows] for name in ("now", "deadline", "expired")}
     hosts = tuple(HostWork(**row) for row in rows)
     return StepWork(hosts, about["now"][0], about["deadline"][0], any(about["expired"]))
+
+
+async def has_begun(db: Database, instance_id: int, active: Active) -> bool:
+    """Whether one visit of a step was opened."""
+    begun: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM step_results WHERE instance_id = $1 AND step_id = $2 AND visit = $3)",
+        instance_id,
+        active.step,
+        active.visit,
+    )
+    return begun
 
 
 async def deadline_of_step(tx: Tx, instance_id: int, active: Active) -> Row:

@@ -60,10 +60,10 @@ class Situation:
         """What every visit of a step has left, in the order in which they ended."""
         return [state.facts for state in self.results.values() if state.facts is not None]
 
-    def checkouts(self, name: str) -> list[int]:
-        """The sessions that steps have checked out under that name."""
-        found = [facts.checkout for facts in self.left() if facts.checkout is not None]
-        return [checkout.id for checkout in found if name in checkout.names]
+    def checkouts(self, name: str) -> list[str]:
+        """The steps that have checked out what is known by that name."""
+        found = [(active.step, state.facts.checkout) for active, state in self.results.items() if state.facts]
+        return [step for step, checkout in found if checkout is not None and name in checkout.names]
 
     def parents(self, active: Active) -> list[UUID]:
         """The task runs a step comes after, for the edges of Prefect's graph, across segments and failures:

@@ -1,12 +1,14 @@
 """Workflows that check out, run as the identity and check in, on the whole stack with its own vault."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployments.stack.postgres import Postgres
+from tests.live.sizes import LIMIT_SECONDS, size
 from tests.live.stack import LiveStack, until
 from tests.live.vault import LiveVault
 
@@ -93,6 +95,7 @@ def test_an_identity_is_asked_for_used_and_given_back(identities: LiveStack) -> 
     assert [checkout["status"] for checkout in _checkouts(live, refused)] == ["denied"]
 
 
+@pytest.mark.timeout(LIMIT_SECONDS)
 def test_one_at_a_time_has_an_exclusive_identity_and_the_next_is_paused(
     identities: LiveStack, tmp_path: Path
 ) -> None:
@@ -102,13 +105,15 @@ def test_one_at_a_time_has_an_exclusive_identity_and_the_next_is_paused(
     until(
         lambda: [one["status"] for one in _checkouts(live, first)] == ["active"], 60, "the first to have it"
     )
-    second = live.launch("co-one", ["host-1"], go=str(tmp_path / "go"))
-    until(lambda: live.instance(second)["status"] == "paused", 60, "the second to wait", live, second)
-    assert f"Waits until co_one is free: instance {first} holds it" in live.instance(second)["waits_for"]
+    others = [live.launch("co-one", ["host-1"], go=str(tmp_path / "go")) for _ in range(size(1, 9))]
+    for number in others:
+        until(lambda number=number: live.instance(number)["status"] == "paused", 90, "the next to wait")
+        assert f"Waits until co_one is free: instance {first} holds it" in live.instance(number)["waits_for"]
     (tmp_path / "go").touch()
-    assert [live.ended(number)["status"] for number in (first, second)] == ["completed", "completed"]
-    (one,), (other,) = _checkouts(live, first), _checkouts(live, second)
-    assert one["ended_at"] <= other["active_at"]
+    assert {live.ended(number, 120)["status"] for number in (first, *others)} == {"completed"}
+    held = [_checkouts(live, number)[0] for number in (first, *others)]
+    held.sort(key=lambda one: str(one["active_at"]))
+    assert all(one["ended_at"] <= later["active_at"] for one, later in pairwise(held))
 
 
 def test_a_branch_that_waits_for_people_holds_up_nobody_and_asks_no_more_when_it_is_given_up(
@@ -128,6 +133,24 @@ def test_a_branch_that_waits_for_people_holds_up_nobody_and_asks_no_more_when_it
     assert live.admin.get(f"/approvals/{request['id']}").json()["status"] == "withdrawn"
     (checkout,) = _checkouts(live, number)
     assert (checkout["status"], checkout["active_at"]) == ("ended", None)
+
+
+def test_an_instance_that_is_resumed_checks_out_again(identities: LiveStack, tmp_path: Path) -> None:
+    live = identities
+    steps = [_out("co_asked"), _use('test -e "{{inputs.go}}"'), IN]
+    live.publish({"name": "co-resumed", "inputs": GO, "steps": steps})
+    number = live.launch("co-resumed", ["host-1"], go=str(tmp_path / "go"))
+    assert live.vote(live.gate(number)).status_code == 200
+    assert live.ended(number)["status"] == "failed"
+    (tmp_path / "go").touch()
+    assert live.admin.post(f"/instances/{number}/resume").status_code == 200
+    assert live.vote(live.gate(number)).status_code == 200
+    ended = live.ended(number)
+    assert ended["status"] == "completed", ended["reason"]
+    assert [one["end_reason"] for one in _checkouts(live, number)] == [
+        "The instance is failed.",
+        "Checked in by step in.",
+    ]
 
 
 def test_what_is_held_ends_with_the_instance_and_what_runs_by_it_ends_with_the_checkout(

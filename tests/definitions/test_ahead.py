@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from definitions.ahead import LONGEST_VALUE, Piece, StepAhead, describe, reached, shown
+from definitions.ahead import LONGEST_VALUE, Piece, StepAhead, describe, may_run_as, reached, shown
 from definitions.parameters import Value
 from definitions.variables import HostFacts, StepFacts, scope
 from definitions.workflow import Workflow, parse
@@ -138,6 +138,20 @@ def test_whom_a_step_runs_as_is_said_once_it_is_checked_out() -> None:
     assert known == (Piece(text="db_admin (postgres)", of="{{db_admin}}"),)
     later = described({"command": "true", "run_as": "{{web}}"}).values["run as"]
     assert later == (Piece(text="{{web}}", of="{{web}}", unknown="known when `web` is checked out"),)
+
+
+def test_whom_steps_to_come_may_run_as() -> None:
+    def use(step_id: str, name: str, **more: Any) -> dict[str, Any]:
+        return {"id": step_id, "type": "command", "command": "true", "run_as": f"{{{{{name}}}}}", **more}
+
+    branches = [{"steps": [use("b1", "one"), use("b2", "two")]}, {"steps": [use("b3", "three")]}]
+    fork = {"id": "p", "type": "parallel", "branches": branches}
+    plain = {"id": "last", "type": "command", "command": "true"}
+    found = workflow(use("a", "zero"), fork, use("z", "four"), plain)
+    assert may_run_as(found, ["a"]) == {"zero", "one", "two", "three", "four"}
+    assert may_run_as(found, ["z"]) == {"four"}
+    assert may_run_as(found, ["b2"]) >= {"two", "four"}
+    assert may_run_as(found, ["last"]) == frozenset()
 
 
 def test_a_long_value_is_cut_and_told_apart_by_its_fingerprint() -> None:

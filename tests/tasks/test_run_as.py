@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM, Actor
 from definitions.routing import Active
 from definitions.variables import CheckoutFacts, StepFacts
-from store import checkout_jobs, checkouts
+from store import approvals, checkout_jobs, checkout_requests, checkouts
 from store.checkouts import Wanted
 from store.connection import Database
 from store.engine.situation import StepState
@@ -138,3 +139,54 @@ async def test_when_a_checkout_ends_what_waits_by_it_fails_and_what_runs_is_stop
         ("failed", why, False),
         ("failed", why, False),
     ]
+
+
+async def check_out_again(bench: Bench, visit: int = 2) -> int:
+    """As resuming the instance does, of a workflow that has the checkout step."""
+    document = await bench.run.db.fetchval("SELECT definition FROM workflow_versions")
+    if not any(step["id"] == "out" for step in document["steps"]):
+        document["steps"].append({"id": "out", "type": "pam_checkout", "identity": "db_admin"})
+        await bench.run.db.execute("UPDATE workflow_versions SET definition = $1", document)
+    async with bench.run.db.transaction() as tx:
+        wanted = Wanted(bench.run.situation.instance_id, "out", visit, "db_admin", "dba")
+        asked = await checkouts.request(tx, wanted)
+        if asked.needs_approval:
+            await checkout_requests.ask(tx, asked, wanted, started_by=None)
+    return asked.id
+
+
+async def test_a_step_of_a_resumed_instance_waits_until_people_let_it_in_again(
+    bench: MakeBench, db: Database, admin: Actor
+) -> None:
+    step = await bench(run_as="{{dba}}")
+    await end(db, await check_out(step))
+    approval = {"approvers": [f"user:{admin.id}"]}
+    await save_identity(SimpleNamespace(db=db), requires_approval=True, approval=approval)
+    again = await check_out_again(step)
+    waiting = await step.begin()
+    assert isinstance(waiting, Waiting)
+    assert (waiting.kind, waiting.sentence) == ("gate", "Waits for a decision: Check out db_admin")
+    assert waiting.request_id is not None
+    assert await db.fetchval("SELECT count(*) FROM step_results") == 0
+    digest = (await approvals.show(db, admin, waiting.request_id)).digest
+    await approvals.vote(db, admin, waiting.request_id, "approve", "", digest)
+    at_work = await step.settle()
+    assert isinstance(at_work, Waiting)
+    assert (at_work.kind, await run_by(db)) == ("jobs", [again] * 3)
+
+
+async def test_it_waits_for_its_turn_and_fails_when_it_is_denied(bench: MakeBench, db: Database) -> None:
+    step = await bench(run_as="{{dba}}")
+    await end(db, await check_out(step))
+    await save_identity(SimpleNamespace(db=db), exclusive=True)
+    holder = await check_out_again(step, 3)
+    again = await check_out_again(step)
+    await db.execute("UPDATE checkouts SET step_id = 'elsewhere' WHERE id = $1", holder)
+    waiting = await step.begin()
+    assert isinstance(waiting, Waiting)
+    assert (waiting.kind, waiting.sentence[:28]) == ("delay", "Waits until db_admin is free")
+    async with db.transaction() as tx:
+        await checkouts.refuse(tx, again, CheckoutStatus.DENIED, "Rejected.")
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert (settled.status, settled.reason) == ("failed", f"{OVER}Rejected.")

@@ -7,10 +7,11 @@ import pytest
 from definitions.errors import Conflict, Invalid, NotPermitted
 from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM
-from definitions.routing import Active
+from definitions.routing import Active, Outcome
 from store import approval_views, approvals, catalogue, checkout_requests, checkouts, instances
 from store.checkouts import Wanted
 from store.instance_cancel import stop_work
+from tests.store.workflows.test_resume import Engine
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 OUT: dict[str, Any] = {"id": "out", "type": "pam_checkout", "identity": "db_admin", "variable_name": "dba"}
@@ -145,3 +146,43 @@ async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any) -> No
     assert waiting.waits_for.startswith(
         f"Get in: Waits until db_admin is free: instance {first} holds it, until"
     )
+
+
+async def failed_at(org: Any, step: str) -> int:
+    """An instance that has checked out and failed at that step; what it held has ended with it."""
+    tell = {"id": "tell", "type": "command", "command": "true"}
+    number = (await org.start(await org.publish([OUT, USE, tell]))).id
+    engine = await Engine.take(org, number)
+    async with org.db.transaction() as tx:
+        asked = await checkouts.request(tx, Wanted(number, "out", 1, "db_admin", "dba", "upkeep", 5))
+        await checkouts.approve(tx, asked.id)
+    for passed in ("out", "use"):
+        if passed != step:
+            await engine.end(passed, Outcome.SUCCESS)
+        else:
+            break
+    await engine.end(step, Outcome.FAILURE)
+    await engine.leave()
+    return int(number)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_an_instance_that_is_resumed_asks_again_for_what_it_held(org: Any, asks: bool) -> None:
+    await save_identity(org, **(ASKED if asks else {}))
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, org.ana, number)
+    rows = await org.db.fetch(
+        "SELECT status, visit, variable_name, reason, minutes FROM checkouts ORDER BY id"
+    )
+    same = ("dba", "upkeep", 5)
+    assert [tuple(row) for row in rows] == [
+        ("ended", 1, *same),
+        ("requested" if asks else "active", 2, *same),
+    ]
+    open_ones = (await instances.show(org.db, org.bo, number)).approvals
+    assert [(request.kind, request.step_id) for request in open_ones] == ([("pam", "out")] if asks else [])
+
+
+async def test_it_does_not_ask_for_what_no_step_to_come_runs_as(org: Any) -> None:
+    await instances.resume(org.db, org.ana, await failed_at(org, "tell"))
+    assert await org.db.fetchval("SELECT count(*) FROM checkouts") == 1

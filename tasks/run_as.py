@@ -1,0 +1,59 @@
+"""Whom a step's jobs run as: the checkout they name, which has to be active when they are made.
+
+Reads no credential: the job's host gets that, when its agent takes the job up.
+"""
+
+from typing import Any
+
+from definitions import variables
+from definitions.errors import OpsgateError
+from definitions.lifecycles.checkout import CheckoutStatus
+from definitions.routing import Active
+from definitions.steps import JobStep
+from store import checkout_jobs, step_checkouts
+from store.connection import Tx
+from store.engine import facts
+from tasks.step_run import StepRun, Waiting
+
+
+class NotYet(OpsgateError):
+    """What the step runs as is asked for once more, and not active: the instance was resumed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"`{name}` is not checked out again yet.")
+        self.name = name
+
+
+def shown(run: StepRun) -> dict[str, Any]:
+    """By which name it runs as an identity, for the step's input; nothing if it does not. Raises `Invalid`
+    if that was not checked out."""
+    assert isinstance(run.step, JobStep)
+    template = run.step.run_as
+    return {} if template is None else {"run_as": variables.resolve_run_as(template, run.scope())}
+
+
+async def checkout(tx: Tx, run: StepRun) -> int | None:
+    """What jobs that begin now run by; None: as the agent's user. `Conflict` says that it has ended."""
+    situation = run.situation
+    for name in shown(run).values():
+        found = await checkout_jobs.usable(tx, name, situation.instance_id, situation.checkouts(name))
+        if found is None:
+            raise NotYet(name)
+        return found
+    return None
+
+
+async def wait(run: StepRun, name: str) -> Waiting:
+    """For people, or for its turn, as the checkout itself would."""
+    situation = run.situation
+    async with run.db.connection() as tx:
+        held = await step_checkouts.of_instance(tx, situation.instance_id)
+    for (step, visit), (view, _) in held.items():
+        if step not in situation.checkouts(name) or view.status != CheckoutStatus.REQUESTED:
+            continue
+        if view.waits is not None:
+            return Waiting("delay", view.waits)
+        gate = await facts.gate_of_step(run.db, situation.instance_id, Active(step, visit))
+        if gate is not None:
+            return Waiting("gate", f"Waits for a decision: {gate.title}", gate.deadline, gate.request_id)
+    return Waiting("delay", f"Waits until {name} is checked out.")  # that has just happened, or is undone
