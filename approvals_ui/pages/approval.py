@@ -69,6 +69,7 @@ async def _page(
         hosts=host_names(view),
         host_notes=host_notes(view),
         version=_version(view),
+        checkout=view.frozen.get("checkout"),
         fixed={name: value for name, value in view.frozen.items() if name != "ahead"},
         comment=comment,
         refused=refused,
