@@ -50,11 +50,13 @@ async def check_out(tx: Tx, asker: Asker, run: ScriptRun, identity: str, reason:
     wanted = Wanted(None, None, None, identity, reason=reason, for_id=asker.person)
     made = await checkouts.request(tx, wanted)
     if made.needs_approval:
-        await approvals.ask(tx, _question(asker, run, made, reason))
+        terms = await tx.fetchrow("SELECT identity_version, minutes FROM checkouts WHERE id = $1", made.id)
+        assert terms is not None
+        await approvals.ask(tx, _question(asker, run, made, terms, reason))
     return made.id
 
 
-def _question(asker: Asker, run: ScriptRun, made: Requested, reason: str) -> Question:
+def _question(asker: Asker, run: ScriptRun, made: Requested, terms: Row, reason: str) -> Question:
     assert made.identity.approval is not None
     return Question(
         title=f"Run {run.script.name} as {made.identity.name}",
@@ -63,8 +65,24 @@ def _question(asker: Asker, run: ScriptRun, made: Requested, reason: str) -> Que
         at=checkout_requests.at(made.identity),
         started_by=asker.person,
         checkout_id=made.id,
-        about=_facts(asker, run, made.identity, reason),
+        about={**_facts(asker, run, made.identity, reason), "checkout": _shown(made, terms)},
     )
+
+
+def _shown(made: Requested, terms: Row) -> dict[str, Value]:
+    """Whose account, on what terms."""
+    identity = made.identity
+    return {
+        "id": made.id,
+        "identity": identity.name,
+        "version": terms["identity_version"],
+        "username": identity.username,
+        "domain": identity.domain,
+        "credential_type": identity.credential_type,
+        "host": identity.host,
+        "vault": identity.vault,
+        "minutes": terms["minutes"],
+    }
 
 
 def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dict[str, Value]:
@@ -87,7 +105,6 @@ def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dic
         script=script,
     )
     return {
-        "identity": {"name": identity.name, "username": identity.username, "vault": identity.vault},
         "reason": reason,
         "script": {"id": run.script_id, "name": run.script.name, "version": run.version},
         "libraries": dict[str, Value](script.libraries),

@@ -42,7 +42,7 @@ class NewJob(NamedTuple):
     secrets: SecretValues | None = None
     """By variable, exactly those that the payload names."""
     checkout_id: int | None = None
-    """By which it runs as an identity."""
+    """What it runs by, as the identity checked out."""
 
 
 async def insert(

@@ -31,6 +31,7 @@ from tests.store.jobs.conftest import FakeAgent
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 APPROVAL = {"requires_approval": True, "approval": {"approvers": ["user:bo"]}}
+TERMS = ("identity", "version", "username", "minutes")
 SaveScript = Callable[..., Awaitable[int]]
 
 
@@ -128,6 +129,8 @@ async def test_the_request_says_what_will_run_where_as_whom_and_why(org: Any, ti
     request = await request_of(org, await look(org, await run(org, reason="Ticket 7.")))
     assert (request.kind, request.identity, request.started_by_name) == ("pam", "db_admin", "ana")
     assert request.frozen["hosts"] == ["web-1"]
+    terms = ("db_admin", 2, "app", 60)
+    assert tuple(request.frozen["checkout"][name] for name in TERMS) == terms
     assert request.frozen["parameters"] == {"threshold": 90}
     assert request.description == request.frozen["reason"] == "Ticket 7."
     (step,) = request.plan.steps
