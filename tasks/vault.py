@@ -7,8 +7,10 @@ of six things is wrong, in a sentence without the secret. Signs in anew for ever
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
+from weakref import WeakKeyDictionary
 
 import hvac
 import requests
@@ -17,7 +19,8 @@ from hvac import exceptions
 from definitions.identity import FIELDS, Identity
 from definitions.vault import AppRoleAuth, Vault
 from tasks.secret_places import read_place
-from tasks.vault_errors import NO_VAULT, PASSING, Kind, explained
+from tasks.vault_errors import NO_VAULT, Kind, explained
+from tasks.vault_errors import PASSING as PASSING
 from tasks.vault_errors import VaultRefusal as VaultRefusal
 from tasks.vault_line import Line
 
@@ -29,6 +32,11 @@ PAUSES = (0.3, 1.0)
 """Before the second and the third try."""
 MOST_SECONDS = 30.0
 """After which a call is given up, whatever the vault does."""
+
+_AT_ONCE = 8
+"""Calls of one vault at once: a slow one keeps no thread from the others."""
+_THREADS = ThreadPoolExecutor(4 * _AT_ONCE, "opsgate-vault")
+_busy: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,12 @@ class Pending:
     password: str = field(repr=False)
 
 
+def _leave(place: asyncio.Semaphore, done: "asyncio.Future[Any]") -> None:
+    place.release()
+    if not done.cancelled():
+        done.exception()  # seen, also when nobody waits for it any more
+
+
 class VaultClient:
     """One vault, as its definition says."""
 
@@ -61,9 +75,9 @@ class VaultClient:
         """Sign in, and say in a sentence as what; `VaultRefusal` says why not."""
         return await self._call(self._tested)
 
-    async def read(self, identity: Identity) -> Credential:
-        """The credential of an identity, now."""
-        return await self._call(lambda client: self._credential(client, identity))
+    async def read(self, identity: Identity, seconds: float | None = None) -> Credential:
+        """The credential of an identity, now, given up after so many seconds (None: `MOST_SECONDS`)."""
+        return await self._call(lambda client: self._credential(client, identity), seconds)
 
     async def rotate(self, identity: Identity) -> None:
         """Let the vault give the database role of an identity a new password."""
@@ -85,21 +99,30 @@ class VaultClient:
         await self._call(lambda client: self._settled(client, identity, version))
 
     # -- calling -------------------------------------------------------------------------------
-    async def _call(self, work: Callable[[hvac.Client], T]) -> T:
-        line = Line()
+    async def _call(self, work: Callable[[hvac.Client], T], seconds: float | None = None) -> T:
+        seconds = MOST_SECONDS if seconds is None else seconds
+        loop, line = asyncio.get_running_loop(), Line()
+        until = time.monotonic() + seconds
+        place = _busy.setdefault(loop, {}).setdefault(self._vault.address, asyncio.Semaphore(_AT_ONCE))
         try:
-            return await asyncio.wait_for(asyncio.to_thread(self._tried, work, line), MOST_SECONDS)
+            async with asyncio.timeout(seconds):
+                await place.acquire()
+                # The place is taken for as long as the thread, not only for as long as somebody waits for it.
+                running = loop.run_in_executor(_THREADS, self._tried, work, line, until)
+                running.add_done_callback(lambda done: _leave(place, done))
+                return await asyncio.shield(running)
         except TimeoutError:
-            self._refuse("unreachable", f"did not finish its answer within {MOST_SECONDS:.0f} s")
+            self._refuse("unreachable", f"did not finish its answer within {seconds:.0f} s")
         finally:
             line.cut()  # nobody waits for the thread any more: it ends
 
-    def _tried(self, work: Callable[[hvac.Client], T], line: Line) -> T:
+    def _tried(self, work: Callable[[hvac.Client], T], line: Line, until: float) -> T:
+        """Call, and again what may pass, as long as there is time."""
         for pause in (*PAUSES, None):
             try:
                 return self._once(work, line)
             except VaultRefusal as refusal:
-                if refusal.kind not in PASSING or pause is None or line.is_cut:
+                if refusal.kind not in PASSING or pause is None or time.monotonic() + pause >= until:
                     raise
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
