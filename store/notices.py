@@ -162,7 +162,9 @@ async def _of_identity(tx: Tx, identity_id: int) -> Audience | None:
     )
     if row is None:
         return None
-    facts = Facts("", None, "", 0, title=row["name"], reason=row["quarantine_reason"])
+    facts = Facts(
+        "", None, "", 0, title=row["name"], path="/credentials/identities", reason=row["quarantine_reason"]
+    )
     return Audience(facts, row["people"], row["roles"], sees="pam_vaults.view")
 
 

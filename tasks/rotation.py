@@ -109,7 +109,8 @@ async def rotate(db: Database, actor: Actor, ref: int | str) -> Rotated:
     asked = await rotations.ask(db, actor, ref)
     deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
     while True:
-        await advance(db, asked.identity_id)
+        if asked.identity_id in await rotations.due(db):
+            await advance(db, asked.identity_id)
         now = await rotations.standing(db, asked.identity_id)
         if now.rotated_at is not None and now.rotated_at >= asked.at:
             said = f"{asked.name} has a new password; the old one is over."

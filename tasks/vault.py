@@ -19,7 +19,8 @@ from hvac import exceptions
 from definitions.identity import FIELDS, Identity
 from definitions.vault import AppRoleAuth, Vault
 from tasks.secret_places import read_place
-from tasks.vault_errors import NO_VAULT, PASSING, Kind, explained
+from tasks.vault_errors import NO_VAULT, Kind, explained
+from tasks.vault_errors import PASSING as PASSING
 from tasks.vault_errors import VaultRefusal as VaultRefusal
 from tasks.vault_line import Line
 
@@ -31,7 +32,6 @@ PAUSES = (0.3, 1.0)
 """Before the second and the third try."""
 MOST_SECONDS = 30.0
 """After which a call is given up, whatever the vault does."""
-
 
 _AT_ONCE = 8
 """Calls of one vault at once: a slow one keeps no thread from the others."""
@@ -75,8 +75,8 @@ class VaultClient:
         """Sign in, and say in a sentence as what; `VaultRefusal` says why not."""
         return await self._call(self._tested)
 
-    async def read(self, identity: Identity, seconds: float = MOST_SECONDS) -> Credential:
-        """The credential of an identity, now, given up after so many seconds."""
+    async def read(self, identity: Identity, seconds: float | None = None) -> Credential:
+        """The credential of an identity, now, given up after so many seconds (None: `MOST_SECONDS`)."""
         return await self._call(lambda client: self._credential(client, identity), seconds)
 
     async def rotate(self, identity: Identity) -> None:
@@ -99,11 +99,11 @@ class VaultClient:
         await self._call(lambda client: self._settled(client, identity, version))
 
     # -- calling -------------------------------------------------------------------------------
-    async def _call(self, work: Callable[[hvac.Client], T], seconds: float = MOST_SECONDS) -> T:
-        loop = asyncio.get_running_loop()
+    async def _call(self, work: Callable[[hvac.Client], T], seconds: float | None = None) -> T:
+        seconds = MOST_SECONDS if seconds is None else seconds
+        loop, line = asyncio.get_running_loop(), Line()
         until = time.monotonic() + seconds
         place = _busy.setdefault(loop, {}).setdefault(self._vault.address, asyncio.Semaphore(_AT_ONCE))
-        line = Line()
         try:
             async with asyncio.timeout(seconds):
                 await place.acquire()
@@ -120,16 +120,14 @@ class VaultClient:
         """Call, and again what may pass, as long as there is time."""
         for pause in (*PAUSES, None):
             try:
-                return self._once(work, line, until - time.monotonic())
+                return self._once(work, line)
             except VaultRefusal as refusal:
-                if refusal.kind not in PASSING or pause is None or line.is_cut:
-                    raise
-                if time.monotonic() + pause >= until:
+                if refusal.kind not in PASSING or pause is None or time.monotonic() + pause >= until:
                     raise
                 time.sleep(pause)
         raise AssertionError("the last try returns or raises")
 
-    def _once(self, work: Callable[[hvac.Client], T], line: Line, left: float) -> T:
+    def _once(self, work: Callable[[hvac.Client], T], line: Line) -> T:
         with line.session() as session:
             session.verify = self._vault.ca_file or True
             # A redirect would carry the token elsewhere.
@@ -137,7 +135,7 @@ class VaultClient:
                 url=self._vault.address,
                 token="",
                 namespace=self._vault.namespace,
-                timeout=tuple(min(seconds, max(left, 0.1)) for seconds in TRY_SECONDS),
+                timeout=TRY_SECONDS,
                 allow_redirects=False,
                 session=session,
             )

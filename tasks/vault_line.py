@@ -21,7 +21,7 @@ class Line:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
-        self.is_cut = False
+        self._is_cut = False
 
     def session(self) -> requests.Session:
         """A session whose connections belong to this line. It takes neither proxies nor .netrc of whoever
@@ -35,7 +35,7 @@ class Line:
     def cut(self) -> None:
         """Break every connection off, also those that are still made; whoever waits for one goes on."""
         with self._lock:
-            self.is_cut = True
+            self._is_cut = True
             for each in self._open:
                 _end(each)
             self._open.clear()
@@ -45,7 +45,7 @@ class Line:
         handle on the same connection."""
         with self._lock:
             self._open.append(connection.dup())
-            if not self.is_cut:
+            if not self._is_cut:
                 return
         self.cut()
 

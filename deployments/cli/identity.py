@@ -33,7 +33,7 @@ add_verbs(app, "/identities", _COLUMNS, more=_holders)
 @app.command
 def rotate(name: Name, /, *, json: Json = False) -> None:
     """Have its credential replaced, which ends a quarantine; refused while it is checked out."""
-    found = Connection.find().post(f"/identities/{segment(name)}/rotate")
+    found = Connection.find().post(f"/identities/{segment(name)}/rotate", seconds=90)
     if json:
         print_json(found)
     else:

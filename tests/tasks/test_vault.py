@@ -131,7 +131,7 @@ async def test_what_is_not_there_and_what_is_not_allowed_are_told_apart(
 class Answering(HTTPServer):
     """A server that answers everything alike, and counts."""
 
-    status, location, asked = 503, "", 0
+    status, location, asked, slow = 503, "", 0, 0.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -139,6 +139,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked += 1
+        if self.server.slow:
+            threading.Event().wait(self.server.slow)
         self.send_response(self.server.status)
         if self.server.location:
             self.send_header("Location", self.server.location)
