@@ -142,12 +142,13 @@ async def of_step(
 
 
 async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
-    """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's."""
+    """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's. Only
+    scripts have one of their own."""
     before = await tx.fetchrow(
         """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters
            FROM jobs j JOIN hosts h ON h.id = j.host_id JOIN checkouts c ON c.id = j.checkout_id
            JOIN identities d ON d.id = c.identity_id LEFT JOIN executions e ON e.id = j.execution_id
-           WHERE j.id = $1 AND c.instance_id IS NULL""",
+           WHERE j.id = $1 AND c.instance_id IS NULL AND j.script_id IS NOT NULL""",
         job["id"],
     )
     if before is None:

@@ -172,7 +172,8 @@ async def failed(turn: Turn, error: str, *, anew: bool = True) -> None:
                    rotation_failed_at = clock_timestamp(),
                    rotation_not_before = now() + coalesce($4, interval '0'),
                    rotation_job_id = CASE WHEN $5 THEN NULL ELSE rotation_job_id END,
-                   rotation_due_at = CASE WHEN $4::interval IS NULL THEN NULL ELSE rotation_due_at END
+                   rotation_due_at = CASE WHEN $4::interval IS NOT NULL THEN rotation_due_at END,
+                   rotation_reason = CASE WHEN $4::interval IS NOT NULL THEN rotation_reason END
                WHERE id = $1""",
             turn.identity_id,
             failures,
@@ -244,7 +245,7 @@ async def call_off(db: Database, asked: Asked) -> bool:
     was so. Otherwise asking for what a vault never does would end in a quarantine."""
     async with db.transaction() as tx:
         row = await tx.fetchrow(
-            """UPDATE identities SET rotation_due_at = NULL, rotation_failures = 0
+            """UPDATE identities SET rotation_due_at = NULL, rotation_reason = NULL, rotation_failures = 0
                WHERE id = $1 AND $2 AND rotation_due_at IS NOT NULL AND rotation_failures = 1
                  AND rotation_job_id IS NULL RETURNING id""",
             asked.identity_id,

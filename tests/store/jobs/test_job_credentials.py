@@ -325,7 +325,7 @@ async def test_a_slow_vault_holds_up_neither_other_jobs_nor_other_hosts(
 async def test_a_credential_in_the_output_is_audited_and_due_for_rotation(
     db: Database, host: Host, checkout: MakeCheckout, job_by: Any
 ) -> None:
-    number = await checkout()
+    number = await checkout(host="web-1")
     first, second = await job_by(number), await job_by(number)
     leaked = StreamReport(redacted=1, credential_redacted=True)
     for job_id in (first, second):
