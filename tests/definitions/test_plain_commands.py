@@ -12,6 +12,8 @@ WORDS = [
     *("A={{inputs.y}}", "RANDOM={{inputs.x}}", "PATH={{inputs.x}}", "--rsh={{inputs.y}}", "{{inputs.x}}\r"),
     *("echo", "python3", "-c", "eval", "sudo", "env", "xargs", "printf", "-v", "for", "in", "do", "case"),
     *("read", "iex", "start", ".", ".create", "::", "{", "}", "!", "~", "*", "%s", "a,b"),
+    *("a[{{inputs.x}}]=1", '"{{inputs.x}}"', "'{{inputs.x}}'", "# {{inputs.x}}", "\\{{inputs.x}}"),
+    *("${{inputs.x}}", "`{{inputs.x}}`", "; {{inputs.x}}", "| {{inputs.x}}", "({{inputs.x}})", ">"),
 ]
 SPACES = [" ", "  ", "\t"]
 PIECES = st.tuples(st.sampled_from(WORDS), st.sampled_from(SPACES)).map("".join)
