@@ -142,8 +142,8 @@ async def of_step(
 
 
 async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
-    """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's. Only
-    scripts have one of their own."""
+    """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's.
+    Only scripts have one of their own."""
     before = await tx.fetchrow(
         """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters
            FROM jobs j JOIN hosts h ON h.id = j.host_id JOIN checkouts c ON c.id = j.checkout_id
