@@ -1,34 +1,27 @@
 """After jobs with secrets and rotations no secret stands anywhere, and what is planted is found everywhere.
 
-Searched are both databases with their data files and their log, every file of the stack and its agent, what
-the API answered, and what processes showed of themselves meanwhile (`tests.live.canary`).
+How it is searched: `tests.live.stack_search`.
 """
 
 import asyncio
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import httpx2
 import pytest
 
-from deployments.stack.postgres import Postgres
 from store import checkouts
 from store.checkouts import Wanted
 from store.connection import Database
-from tests.live.canary import Canary, Sampler, forms, make_readable, where, write_out
+from tests.live.canary import Canary, Sampler
 from tests.live.logins import account, account_lets_in, role_lets_in
 from tests.live.stack import LiveStack, until
-from tests.live.vault import LiveVault
+from tests.live.stack_search import StackSearch, assert_controls_found, left_over, made_up, searching
+from tests.live.vault import LiveVault, vault_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.root, pytest.mark.timeout(300)]
 
-HARD = "/+\"&'\\ünï c=d"
-"""What every form writes otherwise."""
-NAMES = ("parameter", "input", "control", "deleted control")
 SCRIPT = {
     "kind": "script", "name": "reads-canary", "language": "bash",
     "content": 'sha256sum < "$PARAM_KEY_FILE"; cat "$PARAM_KEY_FILE"; exit "$PARAM_CODE"',
@@ -43,11 +36,15 @@ class Run:
 
     live: LiveStack
     vault: LiveVault
-    secrets: dict[str, str]
-    answers: list[bytes]
+    search: StackSearch
 
-    def dsn(self, database: str) -> str:
-        return Postgres(self.live.folder).url(database)
+    @property
+    def secrets(self) -> dict[str, str]:
+        return self.search.secrets
+
+    @secrets.setter
+    def secrets(self, known: dict[str, str]) -> None:
+        self.search.secrets = known
 
     def use_secrets(self) -> None:
         """A script and a workflow get one each; the script prints it, and fails once."""
@@ -93,41 +90,11 @@ class Run:
         assert answer.status_code == 201, answer.text
 
     async def _check_out(self, instance: int, identity: str) -> int:
-        db = await Database.connect(self.dsn("opsgate"), max_size=1)
+        db = await Database.connect(self.search.dsn("opsgate"), max_size=1)
         async with db.transaction() as tx:
             made = await checkouts.request(tx, Wanted(instance, f"out-{identity}", 1, identity))
         await db.close()
         return made.id
-
-    def plant(self) -> None:
-        """A control, in every place: so a search that finds nothing has looked."""
-        control = self.secrets["control"]
-        everything = b"\n".join(forms(control).values())
-        (self.live.folder.path / "planted").write_bytes(b"one line\n" + everything)
-        for database in ("opsgate", "prefect"):
-            asyncio.run(self._plant_in(database, control, self.secrets["deleted control"]))
-        shown = [sys.executable, "-c", "import time; time.sleep(1)", control]
-        subprocess.run(shown, env={"PLANTED": control}, check=True)
-        script = {**SCRIPT, "name": "planted", "content": control}
-        assert self.live.admin.put("/scripts/by-name/planted", json=script).status_code in (200, 201)
-
-    async def _plant_in(self, database: str, kept: str, deleted: str) -> None:
-        """Rows long enough to be compressed if they may be."""
-        db = await Database.connect(self.dsn(database), max_size=1)
-        await db.execute("CREATE TABLE planted (content text STORAGE EXTERNAL)")
-        for control in (kept, deleted):
-            await db.execute("INSERT INTO planted VALUES ($1)", f"{'x' * 3000}{control}")
-        await db.execute("DELETE FROM planted WHERE strpos(content, $1) > 0", deleted)
-        await db.close()
-
-    def crawl(self) -> None:
-        """Every answer of the API to who may see everything, as far as it takes no parameter."""
-        paths = httpx2.get(f"{self.live.stack.url}/api/openapi.json").json()["paths"]
-        lists = [path for path, verbs in paths.items() if "get" in verbs and "{" not in path]
-        wanted = [path.removeprefix("/api/v1") for path in lists if path.startswith("/api/v1/")]
-        assert len(wanted) > 10
-        for path in wanted:
-            self.live.admin.get(path)
 
 
 def _identity(name: str) -> str:
@@ -137,35 +104,14 @@ def _identity(name: str) -> str:
 @pytest.fixture(scope="module")
 def run(live: LiveStack) -> Iterator[Run]:
     """All of it, with one search at the end."""
-    assert live.stack.vault is not None
-    vault = LiveVault(live.folder, live.stack.vault, Postgres(live.folder), live.stack.processes)
-    answers: list[bytes] = []
-
-    def heard(answer: httpx2.Response) -> None:
-        answers.append(answer.read())
-
-    made = {name: f"{name}-{secrets.token_hex(6)}{HARD}" for name in NAMES}
-    found = Run(live, vault, {**made, "first": f"first-{secrets.token_hex(12)}"}, answers)
-    live.admin.event_hooks = {"response": [heard]}
-    try:
-        yield found
-    finally:
-        live.admin.event_hooks = {}
-        (live.folder.path / "planted").unlink(missing_ok=True)
-        for database in ("opsgate", "prefect"):
-            asyncio.run(_drop(found.dsn(database)))
-
-
-async def _drop(dsn: str) -> None:
-    db = await Database.connect(dsn, max_size=1)
-    await db.execute("DROP TABLE IF EXISTS planted")
-    await db.close()
+    with searching(live) as search:
+        search.secrets |= {name: made_up(name) for name in ("parameter", "input")}
+        search.secrets["first"] = f"first-{secrets.token_hex(12)}"
+        yield Run(live, vault_of(live), search)
 
 
 @pytest.fixture(scope="module")
 def searched(run: Run) -> Iterator[Canary]:
-    for database in ("opsgate", "prefect"):
-        make_readable(run.dsn(database))
     role = f"canary_{secrets.token_hex(4)}"
     with account(run.secrets["first"]) as user, Sampler() as sampler:
         run.vault.put(user, password=run.secrets["first"])
@@ -173,8 +119,8 @@ def searched(run: Run) -> Iterator[Canary]:
         run.secrets["role's first"] = run.vault.password_of(role)
         run.use_secrets()
         run.rotate(user, role)
-        run.plant()
-        run.crawl()
+        run.search.plant()
+        run.search.crawl()
         run.secrets |= {
             "account's next": run.vault.secret(user)[1]["password"],
             "role's next": run.vault.password_of(role),
@@ -184,35 +130,14 @@ def searched(run: Run) -> Iterator[Canary]:
         for name, works in (("role's first", False), ("role's next", True)):
             url = run.vault.login_url(role)
             assert asyncio.run(role_lets_in(url, role, run.secrets[name])) == works
-        yield _search(run, sampler)
-
-
-def _search(run: Run, sampler: Sampler) -> Canary:
-    canary = Canary(run.secrets)
-    write_out(run.dsn("postgres"))
-    assert canary.look_through(run.live.folder.path) > 1000
-    for database in ("opsgate", "prefect"):
-        assert canary.look_at_rows(database, run.dsn(database)) > 20
-    canary.look("answers", b"\n".join(run.answers))
-    sampler.look(canary)
-    assert sampler.rounds > 20
-    return canary
+        yield run.search.look(sampler)
 
 
 def test_no_secret_of_a_job_an_input_or_a_rotation_stands_anywhere(searched: Canary) -> None:
-    real = {name: where(hits) for name, hits in searched.found.items() if not name.endswith("control")}
-    left = {name: places for name, places in real.items() if places}
-    assert left == {}
+    assert left_over(searched) == {}
 
 
-def test_what_was_planted_is_found_in_every_place_and_form(run: Run, searched: Canary) -> None:
-    found = searched.found["control"]
-    assert found["planted"] == set(forms(run.secrets["control"]))
-    assert {"/proc/*/cmdline", "/proc/*/environ"} <= found.keys()
-    assert {"answers", "opsgate.planted", "prefect.planted", "opsgate.script_versions"} <= found.keys()
-
-
-def test_a_row_that_was_deleted_is_still_found_in_the_files_of_the_database(searched: Canary) -> None:
-    found = searched.found["deleted control"]
-    assert {place.split("/")[1] for place in found if place.startswith("postgres/")} == {"base", "pg_wal"}
-    assert not any(place.endswith(".planted") for place in found)
+def test_what_was_planted_is_found_in_every_place_and_form_deleted_rows_too(
+    run: Run, searched: Canary
+) -> None:
+    assert_controls_found(run.search, searched)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from deployments.stack.postgres import Postgres
 from tests.live.sizes import LIMIT_SECONDS, size
 from tests.live.stack import LiveStack, until
-from tests.live.vault import LiveVault
+from tests.live.vault import vault_of
 
 WAIT = 'while [ ! -e "{{inputs.go}}" ]; do sleep 0.1; done'
 GO = [{"name": "go", "required": True}]
@@ -19,9 +18,7 @@ GO = [{"name": "go", "required": True}]
 @pytest.fixture(scope="module")
 def identities(live: LiveStack) -> Iterator[LiveStack]:
     """A role of the stack's database, whose password its vault has, as three identities."""
-    assert live.stack.vault is not None
-    vault = LiveVault(live.folder, live.stack.vault, Postgres(live.folder), live.stack.processes)
-    live.call(vault.static_role("checked_out"))
+    live.call(vault_of(live).static_role("checked_out"))
     place = {"vault": "local", "source": "database_static", "path": "database/checked_out"}
     approval = {"approvers": ["role:approver"], "timeout_minutes": 10}
     kinds: dict[str, dict[str, Any]] = {

@@ -19,6 +19,7 @@ from deployments.cli.profile import NAME, read
 from deployments.stack.data_folder import DataFolder
 from deployments.stack.embedded import Stack, running
 from deployments.stack.first_start import SECOND_PASSWORD, SECOND_PERSON
+from tests.live.of_user import OfUser
 
 T = TypeVar("T")
 
@@ -116,8 +117,9 @@ class LiveStack:
         os.kill(pid, number)
         return pid
 
-    def add_agent(self, host: str) -> str:
-        """Enrol a host and run its agent; returns the name of its process."""
+    def add_agent(self, host: str, as_user: OfUser | None = None) -> str:
+        """Enrol a host and run its agent, as root unless another user is named; returns the name of its
+        process."""
         state = self.folder.path / f"agent-{host}"
         answer = self.admin.post("/org-secrets", json={"name": host, "max_uses": 1, "lifetime_minutes": 10})
         assert answer.status_code == 201, answer.text
@@ -126,6 +128,8 @@ class LiveStack:
         self.call(self._enrol(host, state, secret))
         name = f"agent-{host}"
         child = self.stack.program(name, "agent", "run", "--state", str(state), "--grace", "1")
+        if as_user is not None:
+            child = as_user.runs(child, state)
         self.call(self.stack.processes.replace(child))
         until(lambda: self.host(host).get("online"), 60, f"{host} online")
         return name

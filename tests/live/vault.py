@@ -16,6 +16,7 @@ from deployments.stack.data_folder import DataFolder
 from deployments.stack.openbao import OpenBao
 from deployments.stack.postgres import Postgres
 from deployments.stack.processes import Processes
+from tests.live.stack import LiveStack
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,12 @@ class LiveVault:
         async with asyncio.timeout(60):
             while not await asyncio.to_thread(self.answers):
                 await asyncio.sleep(0.05)
+
+
+def vault_of(live: LiveStack) -> LiveVault:
+    """The vault of a running stack."""
+    assert live.stack.vault is not None
+    return LiveVault(live.folder, live.stack.vault, Postgres(live.folder), live.stack.processes)
 
 
 @asynccontextmanager

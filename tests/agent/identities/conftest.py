@@ -1,12 +1,10 @@
 """Real users of this host, an agent that is one of them, and credentials sealed as the server seals them."""
 
-import os
 import pwd
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -20,8 +18,7 @@ from agent import identity
 from agent.protocol import Credential
 from store.sealing import seal_to_agent
 from tests.agent.conftest import TOKEN, FakeServer, Job, Runs
-
-ROOT = Path(__file__).parents[3]
+from tests.live.of_user import ENVIRONMENT, python_for_all
 
 
 @pytest.fixture
@@ -47,18 +44,6 @@ def shared() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def _python_for_all() -> str:
-    """An interpreter like this one that other users may run too."""
-    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
-        with_nothing: dict[str, Any] = {"user": "nobody", "group": "nogroup", "extra_groups": [], "cwd": "/"}
-        try:
-            subprocess.run([python, "-c", ""], check=True, **with_nothing)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return python
-    pytest.skip("needs an interpreter that other users may run")
-
-
 @dataclass
 class Unprivileged(Runs):
     """An agent that runs as a user who has no rights beyond."""
@@ -66,11 +51,10 @@ class Unprivileged(Runs):
     user: str = ""
 
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
-        path = os.pathsep.join([str(ROOT), *(each for each in sys.path if "site-packages" in each)])
         with (self.folder.parent / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [_python_for_all(), "-m", "agent", "run", "--state", str(self.folder), *options],
-                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                [python_for_all(), "-m", "agent", "run", "--state", str(self.folder), *options],
+                env=ENVIRONMENT,
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
