@@ -1,7 +1,7 @@
 """Most commands quote nothing: their references are placed without a scanner, and alike."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from definitions.references import malformed
@@ -21,6 +21,20 @@ PIECES = st.tuples(st.sampled_from(WORDS), st.sampled_from(SPACES)).map("".join)
 
 @pytest.mark.parametrize("shell", ["bash", "powershell"])
 @given(command=st.lists(PIECES, min_size=1, max_size=8).map("".join))
+@example("echo a; {{inputs.x}}")
+@example("echo a & {{inputs.x}}")
+@example("echo a | {{inputs.x}}")
+@example("echo a\n{{inputs.x}}")
+@example("echo 'a {{inputs.x}}")
+@example('echo "a {{inputs.x}}')
+@example("echo `{{inputs.x}}`")
+@example("echo ${{inputs.x}}")
+@example("echo \\{{inputs.x}}")
+@example("echo # {{inputs.x}}")
+@example("echo ({{inputs.x}})")
+@example("echo > {{inputs.x}}")
+@example("a[{{inputs.x}}]=1")
+@example("echo RANDOM {{inputs.x}}")
 def test_a_quoted_command_in_front_changes_nothing(shell: Shell, command: str) -> None:
     assert lint_command(f"'x'\n{command}", shell) == lint_command(command, shell)
 
