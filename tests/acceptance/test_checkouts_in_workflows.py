@@ -20,7 +20,7 @@ def identities(live: LiveStack) -> Iterator[LiveStack]:
     """A role of the stack's database, whose password its vault has, as three identities."""
     live.call(vault_of(live).static_role("checked_out"))
     place = {"vault": "local", "source": "database_static", "path": "database/checked_out"}
-    approval = {"approvers": ["role:approver"], "timeout_minutes": 10}
+    approval = {"approvers": ["bob"], "timeout_minutes": 10}
     kinds: dict[str, dict[str, Any]] = {
         "co_free": {},
         "co_asked": {"requires_approval": True, "approval": approval},

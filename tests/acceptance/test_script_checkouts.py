@@ -15,7 +15,7 @@ IDENTITY = {
     "path": "secret/tidier",
     "username": "tidier",
     "requires_approval": True,
-    "approval": {"approvers": ["role:approver"]},
+    "approval": {"approvers": ["bob"]},
 }
 
 

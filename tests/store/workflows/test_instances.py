@@ -75,7 +75,7 @@ async def test_an_instance_keeps_the_versions_of_its_scripts(org: Any, save_scri
 
 
 async def test_an_empty_or_unknown_target_set_is_refused(org: Any) -> None:
-    await org.publish([WAIT])
+    await org.publish([RUN])
     nonsense: list[list[int | str]] = [[], ["nowhere"], ["tag:none"], [999]]
     for hosts in nonsense:
         with pytest.raises(Invalid) as refused:
