@@ -148,7 +148,8 @@ class Member:
             except TimeoutError:
                 pause = min(2 * pause, _LAST_LOOK_SECONDS)
             self._bell.clear()
-            if self.watch.leaving or self._dropped:
+            # A parallel step looks before it leaves: a branch may just have ended, and nobody rings again.
+            if self._dropped or (self.watch.leaving and waiting.kind != "branches"):
                 return waiting
             if waiting.kind != "branches":
                 self.watch.glance = await leases.glance(self.process.db, self.lease)
@@ -156,7 +157,7 @@ class Member:
                 if self.watch.glance.cancel_requested:
                     return waiting
             answer = await settle(run)
-            if isinstance(answer, Settled):
+            if isinstance(answer, Settled) or self.watch.leaving:
                 return answer
             waiting = answer
 

@@ -108,6 +108,7 @@ class Segment:
             while not self.watch.glance.cancel_requested:
                 waits: dict[Active, Waiting] = {}
                 seen: list[int] = []
+                closed = False
                 for member in await self._some_end():
                     answer = self._answer(member)
                     if isinstance(answer, Waiting):
@@ -116,8 +117,10 @@ class Segment:
                     elif (ended := await self._close(member.active, answer, member.task_run_id)) is not None:
                         await self._leave()
                         return ended
-                # Nothing seen: only a parallel step is left, whose last branch has just ended.
-                if seen and waits.keys() == set(self.situation.frontier):
+                    else:
+                        closed = True
+                # With what has just ended a parallel step may have joined that waited when it looked.
+                if seen and not closed and waits.keys() == set(self.situation.frontier):
                     if still := [waits[active].sentence for active in asked & waits.keys()]:
                         log.info("resumed, but it still waits", instance=self.lease.instance_id, why=still)
                     await self._park(list(waits.values()), min(seen))

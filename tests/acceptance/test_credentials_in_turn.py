@@ -31,10 +31,13 @@ def test_an_exclusive_identity_is_never_held_twice_and_everybody_is_served(
     live, lines = hosts, tmp_path / "lines"
     with makes(live, tmp_path) as make:
         known = make.one("role", HOSTS[0], exclusive=True, rotate_after_use=CHAOS)
-        says = 'echo "{{instance.id}} %s" >> ' + str(lines)
-        command = f"set -e; {says % 'has it'}; {known.log_in}; sleep 0.3; {says % 'gives it back'}"
-        out = {"id": "out", "type": "pam_checkout", "identity": known.name}
-        use = {"id": "use", "type": "command", "command": command, "run_as": f"{{{{{known.name}}}}}"}
+        says = f'echo "$PARAM_WHO %s" >> {lines}'
+        content = f"set -e; {says % 'has it'}; {known.log_in}; sleep 0.3; {says % 'gives it back'}"
+        script = {"name": "in-turn", "language": "bash", "content": content, "parameters": [{"name": "who"}]}
+        assert live.admin.put("/scripts/by-name/in-turn", json=script).status_code == 201
+        out = {"id": "out", "type": "pam_checkout", "identity": known.name, "variable_name": "turn"}
+        who = {"parameters": {"who": "{{instance.id}}"}, "run_as": "{{turn}}"}
+        use = {"id": "use", "type": "script", "script": "in-turn", **who}
         live.publish({"name": "in-turn", "steps": [out, use, {"id": "in", "type": "pam_checkin"}]})
         numbers = [live.launch("in-turn", [HOSTS[turn % 2]]) for turn in range(MANY)]
         ended = [live.ended(number, 400 if CHAOS else 180) for number in numbers]
