@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,20 @@ class Unprivileged(Runs):
     """An agent that runs as a user who has no rights beyond."""
 
     user: str = ""
+    more: dict[str, str] = field(default_factory=dict)
+    """Of its environment."""
 
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
         path = os.pathsep.join([str(ROOT), *(each for each in sys.path if "site-packages" in each)])
         with (self.folder.parent / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [_python_for_all(), "-m", "agent", "run", "--state", str(self.folder), *options],
-                env={"PATH": "/usr/bin:/bin", "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={
+                    "PATH": "/usr/bin:/bin",
+                    "PYTHONPATH": path,
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                    **self.more,
+                },
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,
