@@ -94,10 +94,13 @@ class Supervisor:
             self._watch_over(request, stdout, stderr)
             return
         # Of another user, in whose folder the agent could neither write nor clear up.
-        folder.mkdir(mode=0o700)
         try:
+            folder.mkdir(mode=0o700)
             for name, content in request["files"].items():
                 (folder / name).write_text(content, encoding="utf-8")
+        except OSError as error:
+            self._say({"failed": f"{folder} can't be made by that user ({error.strerror})"})
+        else:
             self._watch_over(request, stdout, stderr)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,14 @@ class Unprivileged(Runs):
     """An agent that runs as a user who has no rights beyond."""
 
     user: str = ""
+    more: dict[str, str] = field(default_factory=dict)
+    """Of its environment."""
 
     def start(self, *options: str) -> "subprocess.Popen[bytes]":
         with (self.folder.parent / "agent.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [python_for_all(), "-m", "agent", "run", "--state", str(self.folder), *options],
-                env=ENVIRONMENT,
+                env={**ENVIRONMENT, **self.more},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
                 stdout=log,

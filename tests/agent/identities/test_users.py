@@ -185,6 +185,16 @@ async def test_what_it_leaves_running_is_ended_with_it(unprivileged, give, ended
     await soon(lambda: processes_of(user) == 0)
 
 
+async def test_where_the_user_may_make_no_folder_the_job_says_so(unprivileged, give, ended, user):
+    set_password(user, PASSWORD)
+    unprivileged.more = {"TMPDIR": str(unprivileged.folder)}
+    unprivileged.start()
+    job = give(unprivileged, password_of(user.pw_name, PASSWORD), command="true")
+    report = await ended(job, 60)
+    assert report["outcome"] == "refused"
+    assert "can't be made by that user (Permission denied)" in report["reason"]
+
+
 async def test_a_user_of_a_domain_is_not_the_local_one_of_that_name(unprivileged, give, ended, user, shared):
     set_password(user, PASSWORD)
     unprivileged.start()
