@@ -12,6 +12,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
+from definitions.harmless import markdown
 from flows.settings import WORK_POOL, WORKER_TYPE
 from store.connection import Database
 from store.engine import runs
@@ -53,7 +54,7 @@ async def deploy(db: Database, client: PrefectClient, workflow_id: int) -> UUID 
         flow_id=flow_id,
         name="opsgate",
         version=str(wanted.version),
-        description=wanted.description or None,
+        description=markdown(wanted.description) or None,  # Prefect shows it as Markdown
         work_pool_name=WORK_POOL,
         entrypoint=ENTRYPOINT,
         path=".",

@@ -68,3 +68,15 @@ def test_the_run_leads_back_to_the_page_of_its_instance(live: LiveStack, ledger:
         until(lambda: prefect.post("/artifacts/filter", json=body).json(), 30, "the link")
         (artifact,) = prefect.post("/artifacts/filter", json=body).json()
     assert artifact["data"] == f"[Open in Opsgate]({live.stack.url}/instances/{number})"
+
+
+def test_a_description_is_shown_as_it_was_written_and_leads_nowhere(live: LiveStack) -> None:
+    wait = {"id": "wait", "type": "delay", "minutes": 1}
+    live.publish({"name": "told", "description": "*All* [here](https://evil.example)", "steps": [wait]})
+    with live.prefect() as prefect:
+        path = "/deployments/name/told/opsgate"
+        until(lambda: prefect.get(path).status_code == 200, 30, "the deployment")
+        shown = prefect.get(path).json()["description"]
+    assert shown.replace("\\", "").replace("\u2060", "") == "*All* [here](https://evil.example)"
+    assert "https://" not in shown
+    assert "*All*" not in shown
