@@ -81,6 +81,9 @@ class Cron:
         """The days on which it fires, from this one on; ends after 51 years without one."""
         day, last = start, start
         while day - last <= _HORIZON and day < date(9000, 1, 1):
+            if day.month not in self.months:  # a month at a time: of a 29th of February there are few
+                day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
+                continue
             if self.on(day):
                 last = day
                 yield day

@@ -1,6 +1,7 @@
 """Cron expressions: what is taken, what is refused and in which words."""
 
 from datetime import date
+from itertools import islice
 
 import pytest
 from croniter import croniter
@@ -36,6 +37,12 @@ def test_two_restricted_days_mean_either_and_a_star_means_both() -> None:
     assert [either.on(day) for day in (friday_the_12th, friday, thirteenth)] == [True, True, True]
     both = cron("0 0 */1 * 5")
     assert [both.on(day) for day in (friday_the_12th, friday, thirteenth)] == [True, True, False]
+
+
+def test_a_day_of_another_month_is_none_of_its_days() -> None:
+    leap = cron("0 0 29 2 *")
+    assert [leap.on(date(2028, month, 29)) for month in (1, 2, 3)] == [False, True, False]
+    assert list(islice(leap.days_from(date(2026, 12, 31)), 2)) == [date(2028, 2, 29), date(2032, 2, 29)]
 
 
 @pytest.mark.parametrize(
