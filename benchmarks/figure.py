@@ -102,8 +102,9 @@ AIMS: dict[str, Aim] = {
         for shape in ("chain", "wide", "conditions", "reading", "undefined")
     },
     **{
-        f"proof, {shape}, a step in the largest": Aim("linear: at most 1.5 x", _below(1.5))
+        f"proof, {shape}, a step in the largest{what}": Aim("linear: at most 1.5 x", _below(1.5))
         for shape in ("chain", "wide", "conditions", "reading", "undefined")
+        for what in ("", ", in calls")
     },
 }
 """By the name of the figure."""
