@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from definitions.identity import Identity
 from definitions.parameters import Parameter
 from definitions.script import Language
 from definitions.steps import PamCheckoutStep, Step
@@ -41,6 +42,19 @@ class IdentityFacts:
     domain: str | None = None
     exclusive: bool = False
     max_minutes: int = 60
+
+    @classmethod
+    def of(cls, number: int, identity: Identity) -> "IdentityFacts":
+        """Of a saved identity, by its id."""
+        return cls(
+            number,
+            identity.name,
+            identity.username,
+            identity.credential_type,
+            identity.domain,
+            identity.exclusive,
+            identity.max_checkout_minutes,
+        )
 
 
 @dataclass(frozen=True)

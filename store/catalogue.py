@@ -68,19 +68,7 @@ async def _identities(tx: Tx | Database) -> tuple[IdentityFacts, ...]:
            JOIN identity_versions v ON v.identity_id = i.id AND v.version = i.version
            WHERE i.archived_at IS NULL"""
     )
-    found = ((row["id"], Identity(name=row["name"], **row["definition"])) for row in rows)
-    return tuple(
-        IdentityFacts(
-            number,
-            identity.name,
-            identity.username,
-            identity.credential_type,
-            identity.domain,
-            identity.exclusive,
-            identity.max_checkout_minutes,
-        )
-        for number, identity in found
-    )
+    return tuple(IdentityFacts.of(row["id"], Identity(name=row["name"], **row["definition"])) for row in rows)
 
 
 async def _hosts(tx: Tx | Database) -> frozenset[str]:

@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from definitions.catalogue import Catalogue, ScriptFacts
+from definitions.catalogue import Catalogue, IdentityFacts, ScriptFacts
 from definitions.errors import Invalid
+from definitions.identity import Identity
 from definitions.library import Library, unfit_links
 from definitions.problems import Problem, has_errors
 from definitions.proof import prove
 from definitions.script import Language, Script
 from definitions.step_documents import walk
-from definitions.steps import ScriptStep
+from definitions.steps import PamCheckoutStep, ScriptStep, Step
 from definitions.workflow import Workflow
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import Refused
@@ -133,17 +134,20 @@ def _split(document: dict[str, Any]) -> tuple[str, str]:
 
 def _refusals(connection: Connection, plan: list[Planned]) -> Iterator[Problem]:
     """What the server says beforehand, as far as the folder itself does not make it untrue."""
-    scripts = {one.file.name: one for one in plan if one.file.kind.name == "script"}
     models = [(one, _model(one.file, one.file.document)) for one in plan]
     libraries = {model.name: model for _, model in models if isinstance(model, Library)}
-    moving = {name for name, one in scripts.items() if one.change != "unchanged"}
+    folder = Catalogue(
+        scripts=tuple(_facts(model) for _, model in models if isinstance(model, Script)),
+        identities=tuple(IdentityFacts.of(0, model) for _, model in models if isinstance(model, Identity)),
+    )
+    moving = {(one.file.kind.name, one.file.name) for one in plan if one.change != "unchanged"}
     for one, model in models:
         if isinstance(model, Script) and one.change != "unchanged":
             yield from _unfit_libraries(connection, one.file, model, libraries)
         if isinstance(model, Workflow) and not one.file.draft:
-            uses = {step.script for step, _ in walk(model.steps, "") if isinstance(step, ScriptStep)}
+            uses = {name for step, _ in walk(model.steps, "") for name in _named(step)}
             if one.change != "unchanged" or uses & moving:
-                yield from _not_provable(connection, one.file, model, scripts)
+                yield from _not_provable(connection, one.file, model, folder)
 
 
 def _unfit_libraries(
@@ -159,25 +163,38 @@ def _unfit_libraries(
 
 
 def _not_provable(
-    connection: Connection, file: DefinitionFile, workflow: Workflow, scripts: dict[str, Planned]
+    connection: Connection, file: DefinitionFile, workflow: Workflow, folder: Catalogue
 ) -> Iterator[Problem]:
-    """The server's proof; where a step runs a script of the folder, the proof against the folder's."""
+    """The server's proof; where a step names a script or an identity of the folder, the proof against the
+    folder's."""
     told = connection.post("/workflows/validate", file.document)["problems"]
+    names = {("script", one.name) for one in folder.scripts or ()}
+    names |= {("identity", one.name) for one in folder.identities or ()}
     ours = tuple(
         f"{where}/{part}"
         for step, where in walk(workflow.steps, "/steps")
-        if isinstance(step, ScriptStep) and step.script in scripts
-        for part in ("script", "parameters")
+        for kind, name in _named(step)
+        if (kind, name) in names
+        for part in _JUDGED[kind]
     )
     problems = [
         problem for problem in map(Problem.model_validate, told) if not problem.pointer.startswith(ours)
     ]
-    known = Catalogue(scripts=tuple(_facts(one.file) for one in scripts.values()))
-    problems += [problem for problem in prove(workflow, known) if problem.pointer.startswith(ours)]
+    problems += [problem for problem in prove(workflow, folder) if problem.pointer.startswith(ours)]
     yield from (file.at_fault(problem) for problem in problems if problem.severity == "error")
 
 
-def _facts(file: DefinitionFile) -> ScriptFacts:
-    script = _model(file, file.document)
-    assert isinstance(script, Script), "checked before"
+_JUDGED = {"script": ("script", "parameters"), "identity": ("identity", "duration_minutes")}
+"""By what a step names: the fields that are judged by it."""
+
+
+def _named(step: Step) -> Iterator[tuple[str, int | str]]:
+    """Kind and name of each definition that a step names."""
+    if isinstance(step, ScriptStep):
+        yield "script", step.script
+    if isinstance(step, PamCheckoutStep):
+        yield "identity", step.identity
+
+
+def _facts(script: Script) -> ScriptFacts:
     return ScriptFacts(0, script.name, script.parameters, script.language)

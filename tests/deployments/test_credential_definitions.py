@@ -60,6 +60,23 @@ def test_an_applied_vault_is_tried_out_and_an_export_says_the_same(
     assert {each["change"] for each in again.json if each["kind"] in ("vault", "identity")} == {"unchanged"}
 
 
+def test_a_workflow_is_proved_against_the_identities_of_its_folder(
+    opsgate: Opsgate, server: Server, folder: Path, name: str
+):
+    step = f"{{id: get_in, type: pam_checkout, identity: {name}, variable_name: op, reason: Upkeep}}"
+    file = folder / "workflow.yaml"
+    file.write_text(
+        f"kind: workflow\nname: w-{name}\nsteps:\n- {step}\n- {step.replace('get_in', 'again')}\n"
+    )
+    applied = opsgate("apply", "-f", str(folder), "--json", beside=server)
+    assert (applied.code, [each["change"] for each in applied.json]) == (0, ["created"] * 3), applied.err
+    identity = folder / "identity.yaml"
+    identity.write_text(identity.read_text() + "exclusive: true\n")
+    refused = opsgate("apply", "-f", str(folder))
+    assert refused.code == 1
+    assert f"error at /steps/1/identity: workflow.yaml: `{name}` is exclusive" in refused.err
+
+
 def test_a_vault_that_does_not_let_opsgate_in_is_told_and_fails_the_command(
     opsgate: Opsgate, server: Server, folder: Path, name: str
 ):
