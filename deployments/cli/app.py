@@ -20,7 +20,7 @@ NOUNS = {
     "identity": "Privileged accounts: list, show, rotate, versions, diff, rollback, archive.",
     "checkout": "Who holds which identity: list, show, checkin.",
     "host": "Hosts: list, show, tag, group, decommission.",
-    "user": "People: create, list.",
+    "user": "People: create, list, change, password.",
     "role": "Roles and their permissions: list.",
     "token": "API tokens: create, list, revoke.",
     "org-secret": "Secrets by which agents enrol: create, list, revoke.",

@@ -1,6 +1,5 @@
 """`opsgate login`: trade a name and a password for a token of this machine, and remember it."""
 
-import getpass
 import os
 import socket
 import sys
@@ -14,6 +13,7 @@ from deployments.cli import profile
 from deployments.cli.connection import API, trusting
 from deployments.cli.errors import Refused, WrongUse
 from deployments.cli.output import Json, print_json
+from deployments.cli.values import asked_for, text_of
 
 
 def login(
@@ -26,15 +26,14 @@ def login(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Sign in to the server at URL; the password is asked for, or read from --password-file (- is stdin)."""
+    """Sign in to the server at URL; the password is asked for (without a terminal: a line of standard input),
+    or read from --password-file (- is stdin)."""
     who = name or _ask("Name: ")
     if password_file is None:
-        password = getpass.getpass("Password: ")
+        password = asked_for("Password")
     else:
-        password = (
-            sys.stdin.read() if str(password_file) == "-" else password_file.read_text(encoding="utf-8")
-        )
-        password = password.rstrip("\r\n")
+        read = sys.stdin.read() if str(password_file) == "-" else text_of(str(password_file), "the password")
+        password = read.rstrip("\r\n")
     named = str(ca.absolute()) if ca else os.environ.get("OPSGATE_CA") or None
     token = new_token(url, who, password, f"{socket.gethostname()}, command line", named)
     path = profile.login_path()

@@ -33,7 +33,7 @@ def collect(given: Sequence[str], secrets: Sequence[str], option: str) -> dict[s
     for name in secrets:
         if name in found:
             raise WrongUse(f"{name} is given twice, by {option} and by --secret.")
-        found[name] = _asked_for(name)
+        found[name] = asked_for(name)
     return found
 
 
@@ -61,10 +61,11 @@ def _pair(entry: str, option: str) -> tuple[str, str]:
         raise WrongUse(f"{option} should look like name=value or name=@FILE.")
     if value.startswith("@@"):
         return name, value[1:]
-    return name, _text_of(value[1:], name) if _is_file(value) else value
+    return name, text_of(value[1:], name) if _is_file(value) else value
 
 
-def _text_of(file: str, name: str) -> str:
+def text_of(file: str, name: str) -> str:
+    """What stands in a file; `WrongUse` if it can't be read."""
     try:
         return Path(file).read_text(encoding="utf-8")
     except OSError as error:
@@ -73,7 +74,8 @@ def _text_of(file: str, name: str) -> str:
         raise WrongUse(f"The value of {name} can't be read from {file}: it is not text in UTF-8.") from None
 
 
-def _asked_for(name: str) -> str:
+def asked_for(name: str) -> str:
+    """What is typed unseen at a terminal, or the next line of standard input."""
     if sys.stdin.isatty():
         return getpass(f"{name}: ")
     line = sys.stdin.readline()

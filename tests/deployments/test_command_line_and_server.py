@@ -1,6 +1,7 @@
 """The command line against a real web process: what people type and what comes back."""
 
 import stat
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,19 @@ def test_a_made_up_password_signs_its_owner_in(opsgate: Opsgate, server: Server,
     assert done.code == 0, done.err
     assert stat.S_IMODE(login_path().stat().st_mode) == 0o600
     assert made.json["password"] not in login_path().read_text()
+
+
+def test_a_password_may_come_by_standard_input(
+    opsgate: Opsgate, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    made = opsgate("user", "create", "gina", "--role", "viewer", "--json", beside=server)
+    sign_in = ("login", server.url, "--name", "gina")
+    monkeypatch.setattr("sys.stdin", StringIO(made.json["password"] + "\n"))
+    done = opsgate(*sign_in)
+    assert (done.code, done.err) == (0, "")
+    assert "no line for Password" in opsgate(*sign_in).err
+    lost = opsgate(*sign_in, "--password-file", "lost")
+    assert (lost.code, "can't be read from lost" in lost.err) == (2, True)
 
 
 def test_a_wrong_password_is_refused_in_words(opsgate: Opsgate, server: Server, tmp_path: Path):
