@@ -10,8 +10,7 @@ from flows.process import EngineProcess
 from store import approvals, notices
 from tests.flows.notices.conftest import all_due, sent, tells, vote
 from tests.live.sinks import Mailbox, Webhook, text_of
-from tests.store.workflows.conftest import Org, person
-from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
+from tests.store.workflows.conftest import Org
 
 HERE = ["127.0.0.0/8", "::1/128"]
 
@@ -122,27 +121,6 @@ async def test_a_failed_instance_is_told_to_who_started_it_and_to_the_room_of_a_
     assert sorted(call.path for call in webhook.calls) == ["/ana", "/room"]
     assert webhook.calls[0].title == f"Failed: deploy #{started.id}"
     assert f"/instances/{started.id}" in webhook.calls[0].message
-
-
-async def test_of_a_quarantine_those_hear_who_look_after_vaults_until_it_is_lifted(
-    org: Org, process: EngineProcess, webhook: Webhook
-) -> None:
-    root = await person(org.db, "root", "admin")
-    await tells(process, root, webhook.url("root"))
-    await tells(process, org.bo, webhook.url("bo"))
-    await tells(process, SYSTEM, webhook.url("room"), role="admin", events=["identity.quarantined"])
-    await save_vault(org)
-    number = await save_identity(org)
-    sealed = "UPDATE identities SET quarantined_at = now(), quarantine_reason = 'The vault main is sealed.'"
-    lifted = "UPDATE identities SET quarantined_at = NULL, quarantine_reason = NULL"
-    for state in (sealed, lifted):
-        await org.db.execute(state)
-        async with org.db.transaction() as tx:
-            await notices.tell(tx, "identity.quarantined", number)
-        await round_of(process)
-    assert sorted(call.path for call in webhook.calls) == ["/room", "/root"]
-    assert webhook.calls[0].title == "Quarantined: db_admin"
-    assert "The vault main is sealed." in webhook.calls[0].message
 
 
 @pytest.mark.parametrize(
