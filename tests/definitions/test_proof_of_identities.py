@@ -6,6 +6,7 @@ import pytest
 
 from definitions.catalogue import Catalogue, IdentityFacts
 from definitions.examination import read_workflow
+from definitions.identity import Identity
 from definitions.problems import Problem
 from definitions.proof import prove
 from definitions.workflow import parse
@@ -180,3 +181,9 @@ def test_what_could_not_be_read_is_not_taken_for_missing() -> None:
 def test_a_circle_is_all_that_is_said_of_a_circle() -> None:
     found = _codes(OUT, {**IN, "on_success": "out"})
     assert [code for code, _ in found] == ["cycle"]
+
+
+def test_the_proof_knows_of_an_identity_what_its_definition_says():
+    document = {"name": "dba", "vault": "v", "source": "database_static", "path": "database/app"}
+    identity = Identity.model_validate({**document, "username": "app", "max_checkout_minutes": 20})
+    assert IdentityFacts.of(7, identity) == IdentityFacts(7, "dba", "app", "database", None, False, 20)
