@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from deployments.cli.profile import NAME, read
+
 ROOT = Path(__file__).parents[2]
 OPSGATE = (sys.executable, "-m", "deployments.cli")
 
@@ -79,18 +81,34 @@ def test_the_main_job_crosses_its_gate_and_everything_ends(place: Path):
     assert left_behind(place) == []
 
 
-def test_it_runs_again_on_the_same_data_and_a_person_approves_from_the_terminal(place: Path):
-    demo = subprocess.Popen(
-        [*OPSGATE, "demo"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
+def start(place: Path, command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*OPSGATE, command], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
     )
+
+
+def test_after_kill_9_at_its_gate_nothing_survives(place: Path):
+    demo = start(place, "demo")
+    read_until(demo, r"Waits for approval")
+    demo.kill()
+    demo.communicate()
+    deadline = time.monotonic() + 30
+    while left_behind(place) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left_behind(place) == []
+
+
+def test_the_next_one_cancels_what_was_left_and_a_person_approves_from_the_terminal(place: Path):
+    demo = start(place, "demo")
     try:
+        read_until(demo, r"Cancelled instance 2, ")
         request = read_until(demo, r"opsgate approval approve (\d+)").group(1)
         beside = environment(place)
         bob = {**beside, "OPSGATE_PROFILE": str(place / "data" / "bob.json")}
         subprocess.run(
             [*OPSGATE, "approval", "approve", request, "--yes"], env=bob, check=True, capture_output=True
         )
-        read_until(demo, r"Instance 2 is completed")
+        read_until(demo, r"Instance 3 is completed")
         read_until(demo, r"stop it with Ctrl-C")
         second = subprocess.run(
             [*OPSGATE, "up"], env=beside, capture_output=True, text=True, check=False, timeout=30
@@ -104,43 +122,14 @@ def test_it_runs_again_on_the_same_data_and_a_person_approves_from_the_terminal(
     assert left_behind(place) == []
 
 
-def test_what_an_earlier_demo_left_at_its_gate_is_cancelled(place: Path):
-    left = ""
-    for _ in range(2):
-        demo = subprocess.Popen(
-            [*OPSGATE, "demo"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
-        )
-        try:
-            if left:
-                read_until(demo, rf"Cancelled instance {left}, ")
-            left = read_until(demo, r"Started instance (\d+) ").group(1)
-            read_until(demo, r"Waits for approval")
-        finally:
-            demo.send_signal(signal.SIGINT)
-            demo.communicate(timeout=60)
-    assert left_behind(place) == []
-
-
-def test_after_kill_9_nothing_survives_and_the_next_start_works(place: Path):
-    stack = subprocess.Popen(
-        [*OPSGATE, "up"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
-    )
-    assert stack.stdout is not None
-    with stack.stdout:
-        first = read_until(stack, r"Opsgate: +(\S+)").group(1)
-        stack.kill()
-        stack.wait()
-    deadline = time.monotonic() + 30
-    while left_behind(place) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert left_behind(place) == []
-    again = subprocess.Popen(
-        [*OPSGATE, "up"], env=environment(place), cwd=place, stdout=subprocess.PIPE, text=True
-    )
+def test_up_has_the_same_data_and_address_and_stays_until_it_is_told_to_end(place: Path):
+    profile = read(place / "data" / NAME)
+    assert profile is not None
+    stack = start(place, "up")
     try:
-        assert read_until(again, r"Opsgate: +(\S+)").group(1) == first
+        assert read_until(stack, r"Opsgate: +(\S+)").group(1) == profile.url
     finally:
-        again.send_signal(signal.SIGTERM)
-        again.communicate(timeout=60)
-    assert again.returncode == 0
+        stack.send_signal(signal.SIGTERM)
+        stack.communicate(timeout=60)
+    assert stack.returncode == 0
     assert left_behind(place) == []

@@ -98,21 +98,21 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    folders = [tmp_path_factory.mktemp(name) for name in ("one", "two")]
-    for folder in folders:
-        run(sys.executable, "-m", "venv", folder / "venv")
-        run(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
-    return folders
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Installed once for both machines: what is installed is the same on each."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", folder / "venv")
+    run(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
+    return folder
 
 
 @pytest.fixture
-def machines(installed: list[Path], tmp_path: Path) -> Iterator[list[Machine]]:
+def machines(installed: Path, tmp_path: Path) -> Iterator[list[Machine]]:
     made = []
-    for number, folder in enumerate(installed, 1):
+    for number in (1, 2):
         place = tmp_path / f"machine-{number}"
         place.mkdir()
-        (place / "venv").symlink_to(folder / "venv")
+        (place / "venv").symlink_to(installed / "venv")
         made.append(Machine(f"host-{number}-{tmp_path.name[-12:].strip('_').replace('_', '-')}", place))
     yield made
     for machine in made:
