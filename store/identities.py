@@ -43,6 +43,24 @@ async def _check(tx: Tx, new: Identity, before: Identity | None) -> None:
         users = await _users_of(tx, before.name)
         if users:
             raise Conflict(f"The identity {before.name!r} is named by {listed(users)}: its name stays.")
+    if before is not None:
+        await _refuse_a_move(tx, new, before)
+
+
+async def _refuse_a_move(tx: Tx, new: Identity, before: Identity) -> None:
+    """What a job has set, or is to set, on one host would be noted as the password of another account."""
+    moved = new.moved_from(before)
+    job = await tx.fetchrow(
+        """SELECT j.id, h.name AS host FROM identities i JOIN jobs j ON j.id = i.rotation_job_id
+           JOIN hosts h ON h.id = j.host_id WHERE i.name = $1""",
+        before.name,
+    )
+    if moved and job is not None:
+        raise Conflict(
+            f"The identity {before.name!r} is being rotated, by job {job['id']} on {job['host']}: "
+            f"{listed([f'`{name}`' for name in moved])} can't change before that is done. Wait for it; or "
+            "cancel the job, or delete it if it has ended, and the rotation begins anew."
+        )
 
 
 async def _places(tx: Tx, new: Identity) -> list[Problem]:
