@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from definitions.errors import Conflict, Invalid
-from definitions.identity import Identity
+from definitions.identity import Identity, parse_identity
 from definitions.nearest import pointer_to
 from definitions.permissions import SYSTEM, Actor
 from definitions.problems import Problem
@@ -35,8 +35,8 @@ class IdentityView(VersionView[Identity]):
 
 
 async def _check(tx: Tx, new: Identity, before: Identity | None) -> None:
-    """Refuse what names a vault, a host or people that are not there."""
-    problems = [*await _places(tx, new), *await _people(tx, new)]
+    """Refuse what names a vault, a host or people that are not there, and what an older version could say."""
+    problems = [*parse_identity(new.document())[1], *await _places(tx, new), *await _people(tx, new)]
     if problems:
         raise Invalid(f"The identity {new.name!r} can't be saved.", problems)
     if before is not None and before.name != new.name:
