@@ -27,6 +27,9 @@ FIELDS: dict[Source, str] = {
 }
 """Under which name the secret stands there, unless the identity says another."""
 
+_WHEREABOUTS = ("source", "vault", "path", "mount", "field", "username", "domain", "host")
+"""What says whose credential it is, and where it lies."""
+
 _IDENTIFIER = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 Flag = Annotated[bool, Field(strict=True)]
 Rotator = Literal["vault", "host"]
@@ -84,18 +87,19 @@ class Identity(BaseModel):
     @property
     def rotated_by(self) -> Rotator | None:
         """Who gives it a new credential: its vault alone, or its host, whose account has the password."""
-        if self.source == "database_static":
-            return "vault"
-        return "host" if self.source == "kv_password" and self.host is not None else None
+        if self.why_not_rotated is not None:
+            return None
+        return "vault" if self.source == "database_static" else "host"
 
     @property
     def why_not_rotated(self) -> str | None:
         """None if Opsgate can have its credential replaced, else why it can't."""
-        if self.rotated_by is not None:
-            return None
-        if self.source == "kv_ssh_key":
-            return "A key is replaced where it is accepted, which Opsgate does not do: it can't be rotated."
-        return "The password of an account is set on its host, and none is named."
+        problem = _against_rotation(self)
+        return None if problem is None else problem.message
+
+    def moved_from(self, before: "Identity") -> list[str]:
+        """The fields in which it names another account, or another place of its credential."""
+        return [name for name in _WHEREABOUTS if getattr(self, name) != getattr(before, name)]
 
     def document(self) -> dict[str, object]:
         """The canonical document: `parse_identity` gives this identity back for it."""
@@ -149,12 +153,30 @@ def _check(identity: Identity) -> list[Problem]:
     if identity.requires_approval and identity.approval is None:
         message = "It requires an approval, and nobody is named who gives it."
         wrong("/approval", "missing-field", message, "Add `approval` with `approvers`.")
-    if identity.rotate_after_use and identity.why_not_rotated is not None:
-        if identity.source == "kv_ssh_key":
-            wrong("/rotate_after_use", "not-possible", identity.why_not_rotated, "Leave it out.")
-        else:
-            wrong("/host", "missing-field", identity.why_not_rotated, "Add `host`.")
+    against = _against_rotation(identity)
+    if identity.rotate_after_use and against is not None:
+        problems.append(against)
     return problems
+
+
+def _against_rotation(identity: Identity) -> Problem | None:
+    """Why Opsgate can't have its credential replaced. An agent sets passwords of its host's own accounts."""
+    place, code = "/rotate_after_use", "not-possible"
+    if identity.source == "database_static":
+        return None
+    if identity.source == "kv_ssh_key":
+        message = "A key is replaced where it is accepted, which Opsgate does not do: it can't be rotated."
+        return _problem(place, code, message, "Leave it out.")
+    if identity.domain is not None:
+        message = "The password of an account of a domain is set in the domain, which Opsgate does not do."
+        return _problem(place, code, message, "Leave it out; or `domain`, if the account is the host's own.")
+    if identity.host is None:
+        message = "The password of an account is set on its host, and none is named."
+        return _problem("/host", "missing-field", message, "Add `host`.")
+    if identity.username == "root":
+        message = "An agent does not set the password of root: its host could be out of reach then."
+        return _problem(place, code, message, "Leave it out, or name an account that may become root.")
+    return None
 
 
 def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:

@@ -36,7 +36,7 @@ from store.connection import Tx
 from store.engine import attention, leftovers, workers
 from store.engine.attention import Idle
 from store.wakes import notify
-from tasks import rotation
+from tasks.rotation_rounds import RotationRounds
 
 _LOCK = 0x6F70736B
 """Advisory lock of the active keeper."""
@@ -174,9 +174,10 @@ class Keeper:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _rotation_rounds(self) -> None:
-        while True:
-            await self._try("rotations", lambda: rotation.round_of(self.db))
-            await asyncio.sleep(TICK_SECONDS)
+        async with RotationRounds(self.db) as rounds:
+            while True:
+                await self._try("rotations", rounds.begin)
+                await asyncio.sleep(TICK_SECONDS)
 
     async def deadlines(self, number: int) -> None:
         """Everything that time alone brings about; safe to run beside another keeper's."""

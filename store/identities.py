@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from definitions.errors import Conflict, Invalid
-from definitions.identity import Identity
+from definitions.identity import Identity, parse_identity
 from definitions.nearest import pointer_to
 from definitions.permissions import SYSTEM, Actor
 from definitions.problems import Problem
@@ -35,14 +35,32 @@ class IdentityView(VersionView[Identity]):
 
 
 async def _check(tx: Tx, new: Identity, before: Identity | None) -> None:
-    """Refuse what names a vault, a host or people that are not there."""
-    problems = [*await _places(tx, new), *await _people(tx, new)]
+    """Refuse what names a vault, a host or people that are not there, and what an older version could say."""
+    problems = [*parse_identity(new.document())[1], *await _places(tx, new), *await _people(tx, new)]
     if problems:
         raise Invalid(f"The identity {new.name!r} can't be saved.", problems)
     if before is not None and before.name != new.name:
         users = await _users_of(tx, before.name)
         if users:
             raise Conflict(f"The identity {before.name!r} is named by {listed(users)}: its name stays.")
+    if before is not None:
+        await _refuse_a_move(tx, new, before)
+
+
+async def _refuse_a_move(tx: Tx, new: Identity, before: Identity) -> None:
+    """What a job has set, or is to set, on one host would be noted as the password of another account."""
+    moved = new.moved_from(before)
+    job = await tx.fetchrow(
+        """SELECT j.id, h.name AS host FROM identities i JOIN jobs j ON j.id = i.rotation_job_id
+           JOIN hosts h ON h.id = j.host_id WHERE i.name = $1""",
+        before.name,
+    )
+    if moved and job is not None:
+        raise Conflict(
+            f"The identity {before.name!r} is being rotated, by job {job['id']} on {job['host']}: "
+            f"{listed([f'`{name}`' for name in moved])} can't change before that is done. Wait for it; or "
+            "cancel the job, or delete it if it has ended, and the rotation begins anew."
+        )
 
 
 async def _places(tx: Tx, new: Identity) -> list[Problem]:

@@ -19,14 +19,12 @@ from store.connection import AWAY, Database
 from store.failpoints import failpoint
 from store.rotations import Asked, Turn
 from tasks.vault import VaultClient
-from tasks.vault_errors import VaultRefusal
-
-AT_ONCE = 4
-"""Identities rotated side by side: each keeps a connection for as long as its vault takes."""
+from tasks.vault_errors import Kind, VaultRefusal
 
 WAIT_SECONDS = 20.0
 """How long somebody who asks for it waits for its end."""
 
+_GONE: tuple[Kind, ...] = ("changed", "not_found", "unfit")
 _LOOK_SECONDS = 0.2
 _BYTES = 24
 
@@ -40,22 +38,6 @@ class Rotated(BaseModel):
     done: bool
     """False: a host has still to set the password."""
     message: str
-
-
-async def round_of(db: Database) -> int:
-    """One step for every identity whose turn has come; returns for how many. Called by the keeper."""
-    due = await rotations.due(db)
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(identity_id: int) -> bool:
-        async with slots:
-            return await advance(db, identity_id)
-
-    came = await asyncio.gather(*map(one, due), return_exceptions=True)
-    for error in came:
-        if isinstance(error, BaseException):
-            raise error
-    return came.count(True)
 
 
 async def advance(db: Database, identity_id: int) -> bool:
@@ -76,16 +58,17 @@ async def advance(db: Database, identity_id: int) -> bool:
 
 
 def _host_has_it(turn: Turn, error: OpsgateError) -> bool:
-    """Whether the host has set the pending password, so that only the vault is behind."""
-    changed = isinstance(error, VaultRefusal) and error.kind == "changed"
-    return turn.job is not None and turn.job.status == JobStatus.COMPLETED and not changed
+    """Whether the host has set the pending password, so that only the vault is behind. Where the version it
+    stood in is not to be had any more the vault says so for ever: the host is given what is pending now."""
+    gone = isinstance(error, VaultRefusal) and error.kind in _GONE
+    return turn.job is not None and turn.job.status == JobStatus.COMPLETED and not gone
 
 
 async def _step(db: Database, turn: Turn) -> None:
     vault, identity, job = VaultClient(turn.vault), turn.identity, turn.job
     if identity.why_not_rotated is not None:
-        raise Unavailable(identity.why_not_rotated)
-    if identity.rotated_by == "vault":
+        await rotations.let_go(turn, identity.why_not_rotated)
+    elif identity.rotated_by == "vault":
         await vault.rotate(identity)
         failpoint("rotation.vault_turned")
         await rotations.done(turn)
@@ -109,7 +92,7 @@ async def rotate(db: Database, actor: Actor, ref: int | str) -> Rotated:
     asked = await rotations.ask(db, actor, ref)
     deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
     while True:
-        if asked.identity_id in await rotations.due(db):
+        if await rotations.is_due(db, asked.identity_id):
             await advance(db, asked.identity_id)
         now = await rotations.standing(db, asked.identity_id)
         if now.rotated_at is not None and now.rotated_at >= asked.at:

@@ -20,6 +20,7 @@ IDENTITY: dict[str, Any] = {
     "username": "app",
 }
 APPROVAL = {"approvers": ["role:admin"]}
+ROTATED_BY_ITS_HOST = {"source": "kv_password", "host": "web-1", "rotate_after_use": True}
 
 
 def test_a_vault_is_read_and_written_back() -> None:
@@ -120,6 +121,8 @@ def test_a_mount_may_have_a_slash_in_it() -> None:
         ({"approval": {**APPROVAL, "quorum": 2}}, ("unknown-key", "/approval/quorum")),
         ({"source": "kv_ssh_key", "rotate_after_use": True}, ("not-possible", "/rotate_after_use")),
         ({"source": "kv_password", "rotate_after_use": True}, ("missing-field", "/host")),
+        ({**ROTATED_BY_ITS_HOST, "domain": "CORP"}, ("not-possible", "/rotate_after_use")),
+        ({**ROTATED_BY_ITS_HOST, "username": "root"}, ("not-possible", "/rotate_after_use")),
         ({"max_checkout_minutes": 0}, ("out-of-range", "/max_checkout_minutes")),
         ({"exclusive": "yes"}, ("wrong-type", "/exclusive")),
         ({"used_by": ["role:"]}, ("bad-form", "/used_by/0")),

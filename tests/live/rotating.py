@@ -11,16 +11,17 @@ from pathlib import Path
 
 from store.connection import Database
 from store.sealing import read_keys
-from tasks import rotation
+from tasks.rotation_rounds import RotationRounds
 
 
 async def rotate() -> None:
     """Until it is ended."""
     keys = read_keys(Path(os.environ["OPSGATE_SEALING_KEY_FILE"]))
     db = await Database.connect(os.environ["OPSGATE_DATABASE_URL"], max_size=2, keys=keys)
-    while True:
-        await rotation.round_of(db)
-        await asyncio.sleep(0.05)
+    async with RotationRounds(db) as rounds:
+        while True:
+            await rounds.begin()
+            await asyncio.sleep(0.05)
 
 
 def main() -> None:

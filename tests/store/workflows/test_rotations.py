@@ -9,6 +9,7 @@ from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM
 from definitions.rotation import PAUSES
 from store import checkouts, hosts, identities, jobs, rotations
+from store.connection import Database
 from store.identities import IDENTITIES, IdentityView
 from store.rotations import Turn
 from store.sealing import SealingKeys
@@ -28,10 +29,24 @@ async def view(org: Any) -> IdentityView:
     return found
 
 
+async def trail(org: Any) -> list[str]:
+    """What the audit trail has of identities."""
+    rows = await org.db.fetch("SELECT action FROM audit WHERE subject_kind = 'identity' ORDER BY id")
+    return [row["action"] for row in rows]
+
+
 async def its_turn(org: Any) -> Any:
     """The turn of the one identity that is due."""
     (number,) = await rotations.due(org.db)
+    assert await rotations.is_due(org.db, number)
     return rotations.turn(org.db, number)
+
+
+async def ends(db: Database, job: int, status: str, *, started: bool = True) -> None:
+    """As its agent says, or its deadline: however a job may end."""
+    for passed in ("pending", "running") if started else ():
+        await db.execute("UPDATE jobs SET status = $2, started_at = now() WHERE id = $1", job, passed)
+    await db.execute("UPDATE jobs SET status = $2, ended_at = now() WHERE id = $1", job, status)
 
 
 async def fail(org: Any, times: int) -> None:
@@ -71,7 +86,7 @@ async def test_it_waits_for_the_other_holders_and_nobody_new_gets_it_before_it_i
     await check_in(org, first)
     late = await ask(org, instance, 3)
     assert late.status == CheckoutStatus.REQUESTED
-    assert await rotations.due(org.db) == []
+    assert not await rotations.due(org.db)
     await check_in(org, other)
     assert await status(org, late) == "requested"
     async with await its_turn(org) as turn:
@@ -114,7 +129,7 @@ async def test_it_is_tried_again_after_growing_pauses(org: Any, instance: int) -
     waited = "SELECT extract(epoch FROM rotation_not_before - now()) FROM identities"
     for pause in PAUSES[:3]:
         await fail(org, 1)
-        assert await rotations.due(org.db) == []
+        assert not await rotations.due(org.db)
         assert pause - 60 < await org.db.fetchval(waited) <= pause
     assert (await view(org)).rotation_error == "The vault main is sealed."
     assert (await view(org)).quarantined_at is None
@@ -129,7 +144,7 @@ async def test_what_can_not_be_rotated_is_quarantined_and_whoever_wants_it_is_to
     await fail(org, len(PAUSES))
     assert await status(org, waiting) == "requested"
     await fail(org, 1)
-    assert await rotations.due(org.db) == []
+    assert not await rotations.due(org.db)
     reason = await org.db.fetchval("SELECT end_reason FROM checkouts WHERE id = $1", waiting.id)
     assert (await status(org, waiting), "db_admin is quarantined until it is rotated" in reason) == (
         "failed",
@@ -141,8 +156,7 @@ async def test_what_can_not_be_rotated_is_quarantined_and_whoever_wants_it_is_to
     assert shown.quarantined_at is not None
     assert shown.quarantine_reason == "The vault main is sealed."
     assert listed.quarantined_at == shown.quarantined_at
-    rows = await org.db.fetch("SELECT action FROM audit WHERE subject_kind = 'identity' ORDER BY id")
-    assert [row["action"] for row in rows][-2:] == ["identity.rotate_failed", "identity.quarantine"]
+    assert (await trail(org))[-2:] == ["identity.rotate_failed", "identity.quarantine"]
     assert await org.db.fetchval("SELECT payload FROM outbox WHERE kind = 'notice'") == {
         "event": "identity.quarantined",
         "subject_id": shown.id,
@@ -160,7 +174,7 @@ async def test_a_rotation_that_a_person_asks_for_lifts_the_quarantine_if_it_work
     await rotations.ask(org.db, SYSTEM, "db_admin")
     await fail(org, 1)  # it does not work yet, and is not tried by itself
     assert (await view(org)).quarantined_at is not None
-    assert await rotations.due(org.db) == []
+    assert not await rotations.due(org.db)
     await rotations.ask(org.db, SYSTEM, "db_admin")
     async with await its_turn(org) as turn:
         await rotations.done(turn)
@@ -176,12 +190,14 @@ async def test_what_only_a_person_asked_for_and_failed_at_once_ends_in_no_quaran
     await fail(org, 1)
     assert await rotations.call_off(org.db, asked)
     assert (await view(org)).rotation_due_at is None
+    assert (await trail(org))[-2:] == ["identity.rotate_failed", "identity.rotation_called_off"]
 
 
 async def test_what_a_use_has_made_due_is_not_called_off(org: Any, instance: int) -> None:
     await save_identity(org, rotate_after_use=True)
     await check_in(org, await ask(org, instance))
     asked = await rotations.ask(org.db, SYSTEM, "db_admin")
+    assert (await trail(org))[-1] == "identity.rotation_asked"
     await fail(org, 1)
     assert not await rotations.call_off(org.db, asked)
 
@@ -201,8 +217,8 @@ async def test_a_job_that_failed_to_set_a_password_can_not_set_it_later_by_hand(
     await check_in(org, await ask(org, instance))
     async with await its_turn(org) as turn:
         job = await rotations.dispatch(turn, SealingKeys([bytes(32)]), 7, "next one")
-    assert await rotations.due(org.db) == []
-    await org.db.execute("UPDATE jobs SET status = 'failed', ended_at = now() WHERE id = $1", job)
+    assert not await rotations.due(org.db)
+    await ends(org.db, job, "failed", started=False)
     async with await its_turn(org) as turn:
         assert (turn.job.status, turn.job.version) == ("failed", 7)
         await rotations.failed(turn, "It failed.")

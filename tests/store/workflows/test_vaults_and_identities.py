@@ -110,6 +110,19 @@ async def test_an_identity_that_a_published_workflow_checks_out_stays_with_its_n
         await save_identity(org, "db_admin", name="db_owner")
 
 
+async def test_a_version_from_before_a_rule_does_not_come_back(org: Any) -> None:
+    await save_vault(org)
+    account = {"source": "kv_password", "path": "secret/web", "host": "web-1", "rotate_after_use": True}
+    await save_identity(org, **account)
+    await org.db.execute(
+        """INSERT INTO identity_versions (identity_id, version, definition)
+           SELECT identity_id, 2, definition || '{"domain": "CORP"}' FROM identity_versions"""
+    )
+    with pytest.raises(Invalid) as refused:
+        await IDENTITIES.rollback(org.db, SYSTEM, "db_admin", 2)
+    assert [problem.pointer for problem in refused.value.problems] == ["/rotate_after_use"]
+
+
 async def test_who_may_use_an_identity_is_asked_when_it_is_used(org: Any) -> None:
     await save_vault(org)
     await save_identity(org, used_by=["user:bo"])
