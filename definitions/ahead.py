@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.errors import Invalid
 from definitions.parameters import Value, text_of
-from definitions.references import Reference, references, whole
+from definitions.references import RESERVED_ROOTS, Reference, references, whole
 from definitions.routing import ENDINGS, Outcome, declared_target, follow, outcomes
 from definitions.steps import (
     ApprovalStep,
@@ -26,7 +26,7 @@ from definitions.steps import (
     Step,
 )
 from definitions.storable import storable
-from definitions.variables import Scope, value_of
+from definitions.variables import BLOCKED, Scope, is_blocked, value_of
 from definitions.workflow import Workflow
 
 LONGEST_VALUE = 2000
@@ -96,20 +96,27 @@ def reached(workflow: Workflow, gate: str) -> list[tuple[Step, str]]:
     return [(workflow.step(step), " or ".join(found)) for step, found in ways.items()]
 
 
-def may_run_as(workflow: Workflow, points: Iterable[str]) -> frozenset[str]:
-    """The names of the identities that these steps, or any that may come after them, run as."""
-    to_do, seen, names = [*points], set[str](), set[str]()
+def to_come(workflow: Workflow, points: Iterable[str], begun: Collection[str] = ()) -> list[Step]:
+    """These steps and all that may come after them. `begun`: parallel steps of which no branch begins anew,
+    as it is of those that the steps lie in."""
+    to_do, found, inside = [*points], dict[str, Step](), {*begun}
     while to_do:
         at = to_do.pop()
-        if at in seen:
+        if at in found:
             continue
-        seen.add(at)
-        step = workflow.step(at)
-        if isinstance(step, JobStep) and step.run_as is not None:
-            names |= {reference.root for reference in references(step.run_as)}
-        to_do += [target for _, _, target in edges(workflow, at)]
-        to_do += [parallel for parallel, _ in workflow.place(at).branches]
-    return frozenset(names)
+        found[at] = workflow.step(at)
+        around = [parallel for parallel, _ in workflow.place(at).branches]
+        inside |= {*around}
+        ways = edges(workflow, at)
+        to_do += [target for _, outcome, target in ways if outcome is not None or at not in inside]
+        to_do += around
+    return list(found.values())
+
+
+def may_run_as(steps: Iterable[Step]) -> frozenset[str]:
+    """The names of the identities that these steps run as."""
+    texts = (step.run_as for step in steps if isinstance(step, JobStep) and step.run_as is not None)
+    return frozenset(reference.root for text in texts for reference in references(text))
 
 
 _WAYS = {
@@ -209,6 +216,8 @@ def pieces(template: Value, scope: Scope, later: Collection[str]) -> tuple[Piece
 
 
 def _value(reference: Reference, scope: Scope, later: Collection[str]) -> Piece:
+    if _of_identity(reference) and is_blocked(reference):
+        return Piece(text=BLOCKED, of=reference.text)
     unknown = _unknown(reference, scope, later)
     if unknown is None:
         try:
@@ -222,9 +231,13 @@ def _unknown(reference: Reference, scope: Scope, later: Collection[str]) -> str 
     """Why a reference can't have its value yet."""
     if reference.step_id is not None:
         return f"known when `{reference.step_id}` has run" if reference.step_id in later else None
-    if reference.root in ("inputs", "instance") or reference.root in scope.identities:
+    if not _of_identity(reference) or reference.root in scope.identities:
         return None
     return _not_checked_out(reference.root)
+
+
+def _of_identity(reference: Reference) -> bool:
+    return reference.step_id is None and reference.root not in RESERVED_ROOTS
 
 
 def _not_checked_out(name: str) -> str:

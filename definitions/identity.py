@@ -44,7 +44,7 @@ class IdentityApproval(BaseModel):
     approvers: tuple[Approver, ...] = Field(min_length=1, max_length=500)
     timeout_minutes: Minutes = 60
     allow_self: Flag = False
-    """Whether the person it is checked out for may vote."""
+    """Whether the person it is checked out for may vote, and who started the instance that asks."""
 
 
 class Identity(BaseModel):

@@ -20,7 +20,7 @@ from definitions.steps import (
     PamCheckoutStep,
     Step,
 )
-from definitions.variables import ALLOWED, PROPERTIES, lint_command
+from definitions.variables import ALLOWED, PROPERTIES, is_blocked, lint_command
 from definitions.witness import Before
 from definitions.workflow import Workflow, all_steps
 
@@ -166,7 +166,7 @@ class References:
             return _not_on_every_path(reference, pointer, self.checkouts[root], "succeeded", witness)
         if not rest:
             return None if field == "run_as" else _whole(reference, pointer)
-        if len(rest) > 1 or rest[0] not in ALLOWED:
+        if is_blocked(reference):
             return _blocked(reference, pointer, field == "condition")
         return None
 

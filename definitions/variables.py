@@ -35,6 +35,7 @@ __all__ = [
     "bind_command",
     "checkout_over",
     "identities_of",
+    "is_blocked",
     "lint_command",
     "references",
     "resolve",
@@ -209,8 +210,12 @@ def value_of(reference: Reference, scope: Scope) -> Value:
         return _of_step(reference, scope.results.get(reference.step_id) or StepFacts())
     if root in RESERVED_ROOTS or root not in scope.identities:
         raise _unresolved(reference, f"nothing is known as `{root}`")
-    allowed = len(rest) == 1 and rest[0] in ALLOWED
-    return scope.identities[root].get(rest[0]) if allowed else BLOCKED
+    return BLOCKED if is_blocked(reference) else scope.identities[root].get(rest[0])
+
+
+def is_blocked(reference: Reference) -> bool:
+    """Whether a reference gives the marker and no value ever, if its root is an identity."""
+    return len(reference.path) != 2 or reference.path[1] not in ALLOWED
 
 
 def _of_step(reference: Reference, facts: StepFacts) -> Value:

@@ -107,7 +107,7 @@ that was not kept yet."""
 
 _ROW = f"""r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
     r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name,
-    r.checkout_id, d.name AS identity, coalesce(i.started_by, c.for_id) AS started_by,
+    r.checkout_id, d.name AS identity, coalesce(i.started_by, c.for_id) AS started_by, c.for_id,
     coalesce(i.started_by_name, u.name, '') AS started_by_name,
     coalesce(r.deadline <= clock_timestamp(), false) AS late, {ASKED} AS asked"""
 _FROM = """FROM approval_requests r
@@ -177,13 +177,16 @@ def tally(row: Row, votes: Sequence[CastVote]) -> quorum.Tally:
 
 
 def not_asked(row: Row, actor: Actor) -> str | None:
-    """None if the person is among those asked; otherwise why not. `row` has eligible and started_by."""
+    """None if the person is among those asked; otherwise why not. `row` has eligible and started_by, and
+    for_id: for whom a checkout would be."""
     if actor.kind != "user" or actor.id is None:
         return "Only a person may decide."
     if actor.id in row["eligible"]:
         return None
     if actor.id == row["started_by"]:
         return "You started this, and somebody else has to decide on it."
+    if actor.id == row["for_id"]:
+        return "You resumed this, and somebody else has to decide on it."
     return "You are not among the people asked."
 
 

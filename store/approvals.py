@@ -3,7 +3,7 @@
 A request freezes what a person says yes to, and the digest of it. Voting is `store.votes`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -69,7 +69,8 @@ class Question:
     """Who decides, and until when."""
     at: str
     """For whom nobody could be asked: `step 'gate'`."""
-    started_by: int | None
+    askers: frozenset[int] = frozenset()
+    """Who asks, and decides only if the rule lets them."""
     instance_id: int | None = None
     """None: of a checkout that is for jobs alone."""
     step_id: str | None = None
@@ -92,17 +93,17 @@ class Electorate(NamedTuple):
 
 
 async def electorate(
-    tx: Tx, rule: ApprovalStep | IdentityApproval, started_by: int | None, at: str
+    tx: Tx, rule: ApprovalStep | IdentityApproval, askers: Collection[int], at: str
 ) -> Electorate:
     """Who may decide now; Conflict when nobody, or too few, can."""
     found = await people.resolve(tx, rule.approvers)
     eligible = frozenset[int]().union(*found.values())
-    if started_by is not None and not rule.allow_self:
-        eligible -= {started_by}
+    if not rule.allow_self:
+        eligible -= set(askers)
     if not eligible:
         raise Conflict(
             f"Nobody could decide at {at}: {', '.join(rule.approvers)} names nobody who may "
-            f"respond to approvals{'' if rule.allow_self else ', other than who starts it'}."
+            f"respond to approvals{'' if rule.allow_self else ', other than who asks for it'}."
         )
     try:
         needed = quorum.needed(rule.approval_type, len(eligible))
@@ -126,7 +127,8 @@ async def open_request(
     """Open an approval step's request, or find the one it has; returns its id. The caller holds the
     instance's lock."""
     at = f"step {step.id!r}"
-    question = Question(title, description, step, at, started_by, instance_id, step_id, visit, branch)
+    askers = frozenset[int]() if started_by is None else frozenset[int]({started_by})
+    question = Question(title, description, step, at, askers, instance_id, step_id, visit, branch)
     return await ask(tx, question)
 
 
@@ -143,7 +145,7 @@ async def ask(tx: Tx, question: Question) -> int:
         return existing
     rule = question.rule
     title, description = _fitting(question.title, 500), _fitting(question.description, 20_000)
-    eligible, needed, who = await electorate(tx, rule, question.started_by, question.at)
+    eligible, needed, who = await electorate(tx, rule, question.askers, question.at)
     deadline = await _deadline(tx, rule)
     asked: dict[str, Value] = {
         **await _of_step(tx, question),
@@ -278,7 +280,7 @@ async def listing(
 ) -> Page[ApprovalRow]:
     """Requests, decided ones too, the newest first; `mine`: those this person is asked and has not voted on,
     False: the other ones;
-    `started`: those of what this person started; `decided`: those that are not open any more."""
+    `started`: those of what this person started or resumed; `decided`: those that are not open any more."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
         found = await approval_views.rows(
@@ -288,7 +290,7 @@ async def listing(
                  AND ($3::bool IS NULL OR $3 = (
                       r.status = 'pending' AND coalesce($4 = ANY (r.eligible), false)
                       AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
-                 AND (NOT $5 OR coalesce(i.started_by, c.for_id) = $4) AND (NOT $6 OR r.status <> 'pending')
+                 AND (NOT $5 OR i.started_by = $4 OR c.for_id = $4) AND (NOT $6 OR r.status <> 'pending')
                ORDER BY r.id DESC LIMIT $7""",
             pages.before(after),
             status,

@@ -42,7 +42,7 @@ class CheckoutView(BaseModel):
     minutes: int
     """How long it may last, at most."""
     person: str | None
-    """Who started the instance, or asked for the jobs."""
+    """Who started the instance, or resumed it last, or asked for the jobs."""
     created_at: datetime
     active_at: datetime | None
     deadline: datetime | None

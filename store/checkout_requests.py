@@ -16,7 +16,6 @@ async def ask(
     asked: Requested,
     wanted: Wanted,
     *,
-    started_by: int | None,
     branch: str = "",
     limit_minutes: float | None = None,
 ) -> int:
@@ -33,13 +32,13 @@ async def ask(
         description=wanted.reason,
         rule=rule,
         at=at(identity),
-        started_by=started_by,
+        askers=asked.asker.people,
         instance_id=wanted.instance_id,
         step_id=wanted.step_id,
         visit=wanted.visit,
         branch=branch,
         checkout_id=asked.id,
-        about={"checkout": _shown(asked)},
+        about={"checkout": shown(asked)},
     )
     return await approvals.ask(tx, question)
 
@@ -49,11 +48,12 @@ def at(identity: Identity) -> str:
     return f"the checkout of {identity.name!r}"
 
 
-def _shown(asked: Requested) -> dict[str, Value]:
-    """What people say yes to besides the steps: whose account, on what terms."""
+def shown(asked: Requested) -> dict[str, Value]:
+    """What people say yes to besides the steps: who gets whose account, on what terms."""
     identity = asked.identity
     return {
         "id": asked.id,
+        "person": asked.asker.name,
         "identity": identity.name,
         "version": asked.version,
         "username": identity.username,

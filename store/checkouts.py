@@ -1,11 +1,15 @@
 """Checkouts: an instance, or jobs of none, may run as an identity, from a moment on and until another.
 
 Holds who, why and which identity at which version, never a secret. Every change locks the identity's
-row: so an exclusive one is held once at most, and its queue moves in order. A checkout ends by a step,
-a person, its time, or with its instance or its jobs (`store.job_checkouts`), whichever comes first;
-whatever waits for its turn comes in then, or when the credential has been replaced if it is to be. Locks
-are taken in the order instance, job, request, identity; so an instance or job whose checkout somebody else
-has changed hears of it afterwards, by `tell`.
+row: so an exclusive one is held once at most, and its queue moves in order. Whether it is exclusive, its
+newest version says to who comes in; who has got it alone keeps it so. A checkout ends by a step, a person,
+its time, or with its instance or its jobs (`store.job_checkouts`), whichever comes first; whatever waits for
+its turn comes in then, or when the credential has been replaced if it is to be.
+
+Locks are taken in the order instance, job, request, identity, checkout; so an instance or job whose checkout
+somebody else has changed hears of it afterwards, by `tell`. The end of an instance alone locks identities
+before jobs and requests: they are its own, and whoever locks one of them and then more has locked the
+instance before.
 """
 
 from collections.abc import Sequence
@@ -17,7 +21,8 @@ from definitions.lifecycles.approval import ApprovalStatus
 from definitions.lifecycles.checkout import ENDED, CheckoutStatus
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.storable import storable
-from store import audit, channels, identities, references, visits
+from store import askers, audit, channels, identities, references, visits
+from store.askers import Asker
 from store.connection import Database, Row, Tx
 from store.identities import IDENTITIES
 from store.visits import Visits
@@ -40,8 +45,8 @@ class Wanted:
     reason: str = ""
     minutes: int | None = None
     """None, or more than the identity allows: as long as it allows."""
-    for_id: int | None = None
-    """The person for whom it is, where no instance says who started it."""
+    asker: Asker | None = None
+    """In whose name, where no instance says."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,15 @@ class Requested:
     minutes: int
     """How long it may last."""
     needs_approval: bool
+    asker: Asker
+    """In whose name it was asked for."""
 
 
 async def request(tx: Tx, wanted: Wanted) -> Requested:
-    """Ask for an identity in the name of a person, of whoever started the instance if there is one; or
+    """Ask for an identity in the name of a person, of whoever the instance asks for if there is one; or
     find what the visit has asked for already. Active at once if it needs no approval and nobody else
     holds it. The caller holds the instance's lock. `NotPermitted`: it is not for that person."""
+    asker = wanted.asker or await askers.of_instance(tx, wanted.instance_id)
     row = await IDENTITIES.find(tx, wanted.identity, lock=True)
     known = await tx.fetchrow(
         """SELECT id, status, identity_version, ready, minutes FROM checkouts
@@ -74,11 +82,8 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         version = known["identity_version"]
         identity = await IDENTITIES.load_version(tx, row["id"], version)
         status = CheckoutStatus(known["status"])
-        return Requested(known["id"], status, identity, version, known["minutes"], not known["ready"])
-    person = wanted.for_id
-    if wanted.instance_id is not None:
-        person = await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", wanted.instance_id)
-    identity = await _offered(tx, row, person)
+        return Requested(known["id"], status, identity, version, known["minutes"], not known["ready"], asker)
+    identity = await _offered(tx, row, asker.person)
     minutes = min(wanted.minutes or identity.max_checkout_minutes, identity.max_checkout_minutes)
     checkout_id: int = await tx.fetchval(
         """INSERT INTO checkouts (identity_id, identity_version, exclusive, ready, instance_id, step_id,
@@ -94,7 +99,7 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         wanted.variable_name,
         storable(wanted.reason)[:2000],
         minutes,
-        person,
+        asker.person,
     )
     await _note(tx, SYSTEM, "request", checkout_id)
     await let_in(tx, row["id"])
@@ -102,7 +107,9 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
     status = CheckoutStatus(
         await tx.fetchval("UPDATE checkouts SET news = false WHERE id = $1 RETURNING status", checkout_id)
     )
-    return Requested(checkout_id, status, identity, row["version"], minutes, identity.requires_approval)
+    return Requested(
+        checkout_id, status, identity, row["version"], minutes, identity.requires_approval, asker
+    )
 
 
 async def offered(tx: Tx, ref: int | str, person: int | None) -> Identity:
@@ -141,7 +148,7 @@ async def approve(tx: Tx, checkout_id: int) -> None:
 
 
 async def refuse(tx: Tx, checkout_id: int, status: CheckoutStatus, reason: str) -> None:
-    """Its approval was denied (`DENIED`), or the vault could not give it (`FAILED`)."""
+    """Its approval was denied (`DENIED`), or the identity was quarantined (`FAILED`)."""
     row = await _lock(tx, checkout_id)
     if row["status"] == CheckoutStatus.REQUESTED:
         await _end(tx, SYSTEM, row, status, reason)
@@ -268,15 +275,15 @@ async def _end(tx: Tx, actor: Actor, row: Row, status: CheckoutStatus, reason: s
         reason,
     )
     await _note(tx, actor, status, row["id"], reason=reason)
-    if row["status"] == CheckoutStatus.ACTIVE:
-        await _rotate_after_use(tx, row)
+    if row["status"] == CheckoutStatus.ACTIVE and (await _newest(tx, row["identity_id"])).rotate_after_use:
+        await identities.mark_for_rotation(tx, row["identity_id"], f"It was used by checkout {row['id']}.")
     await let_in(tx, row["identity_id"])
 
 
-async def _rotate_after_use(tx: Tx, row: Row) -> None:
-    version = await tx.fetchval("SELECT version FROM identities WHERE id = $1", row["identity_id"])
-    if (await IDENTITIES.load_version(tx, row["identity_id"], version)).rotate_after_use:
-        await identities.mark_for_rotation(tx, row["identity_id"], f"It was used by checkout {row['id']}.")
+async def _newest(tx: Tx, identity_id: int) -> Identity:
+    """The identity as it is now, whatever it was when it was asked for."""
+    version = await tx.fetchval("SELECT version FROM identities WHERE id = $1", identity_id)
+    return await IDENTITIES.load_version(tx, identity_id, version)
 
 
 async def refuse_waiting(tx: Tx, identity_id: int, reason: str) -> None:
@@ -290,19 +297,21 @@ async def refuse_waiting(tx: Tx, identity_id: int, reason: str) -> None:
 
 async def let_in(tx: Tx, identity_id: int) -> None:
     """Make active what waits for its turn alone: all of it, of an exclusive identity the first when nobody
-    holds it, and none while the credential is to be replaced. The caller has locked the identity's row."""
+    holds it; none while the credential is to be replaced, or somebody holds it who has got it alone. The
+    caller has locked the identity's row."""
     rows = await tx.fetch(
-        """UPDATE checkouts c SET status = 'active', active_at = now(), news = true,
+        """UPDATE checkouts c SET status = 'active', active_at = now(), news = true, exclusive = $2,
                   deadline = now() + minutes * interval '1 minute'
            WHERE identity_id = $1 AND status = 'requested' AND ready
              AND EXISTS (SELECT FROM identities i WHERE i.id = $1
                          AND i.rotation_due_at IS NULL AND i.quarantined_at IS NULL)
-             AND (NOT exclusive OR (
-               NOT EXISTS (SELECT FROM checkouts h WHERE h.identity_id = $1 AND h.status = 'active')
-               AND id = (SELECT min(f.id) FROM checkouts f
-                         WHERE f.identity_id = $1 AND f.status = 'requested' AND f.ready)))
+             AND NOT EXISTS (SELECT FROM checkouts h WHERE h.identity_id = $1 AND h.status = 'active'
+                             AND ($2 OR h.exclusive))
+             AND (NOT $2 OR id = (SELECT min(f.id) FROM checkouts f
+                                  WHERE f.identity_id = $1 AND f.status = 'requested' AND f.ready))
            RETURNING id""",
         identity_id,
+        (await _newest(tx, identity_id)).exclusive,
     )
     for row in rows:
         await _note(tx, SYSTEM, "active", row["id"])

@@ -15,8 +15,9 @@ from definitions.parameters import Value, bound
 from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
 from store import audit, job_checkouts, jobs, libraries, references, scripts, sealed_values, targets
+from store.askers import Asker
 from store.connection import Database, Row, Tx
-from store.job_checkouts import Asker, ScriptRun
+from store.job_checkouts import ScriptRun
 from store.jobs import NewJob
 from store.sealing import SealingKeys
 

@@ -1,5 +1,5 @@
 """Going on with an instance that failed or was stopped: as a new visit, every earlier result kept; and what
-it held of identities when it ended asked for again.
+it held of identities when it ended asked for again, in the name of who resumes it.
 
 Where it goes on is `definitions.resuming`. The keeper sees an instance that nobody runs, as after a
 crash, and sets its flow run going.
@@ -16,9 +16,11 @@ from definitions.permissions import Actor, require
 from definitions.resuming import Left, Resumption
 from definitions.workflow import Workflow
 from store import (
+    askers,
     audit,
     checkout_requests,
     checkouts,
+    checkouts_ahead,
     instance_views,
     references,
     sealed_values,
@@ -43,7 +45,7 @@ async def resume(
     require(actor, "workflows.manage")
     async with db.transaction() as tx:
         row = await tx.fetchrow(
-            """SELECT id, status, reason, ended_at, workflow_id, workflow_version, inputs, started_by
+            """SELECT id, status, reason, ended_at, workflow_id, workflow_version, inputs, pinned_scripts
                FROM instances WHERE id = $1 FOR UPDATE""",
             instance_id,
         )
@@ -55,9 +57,12 @@ async def resume(
         found = resuming.resume(workflow, await _left(tx, instance_id))
         held = await checkouts.held_at_end(tx, instance_id)
         await _go_on(tx, actor, row, found)
-        names = ahead.may_run_as(workflow, (step.id for step in found.points))
+        to_come = ahead.to_come(workflow, (step.id for step in found.points), found.begun)
+        asker = await askers.of_instance(tx, instance_id)
+        await checkouts_ahead.confirm(tx, to_come, row["pinned_scripts"], asker)
+        names = ahead.may_run_as(to_come)
         needed = [each for each in held if names & {each["identity"], each["variable_name"]}]
-        await _check_out_again(tx, row, workflow, needed, found.visit)
+        await _check_out_again(tx, instance_id, workflow, needed, found.visit)
         if secret := secret_values.given(workflow.inputs, inputs):
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
         await wake_instance(tx, instance_id)
@@ -112,13 +117,13 @@ async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
 
 
 async def _check_out_again(
-    tx: Tx, instance: Row, workflow: Workflow, held: Sequence[Row], visit: int
+    tx: Tx, instance_id: int, workflow: Workflow, held: Sequence[Row], visit: int
 ) -> None:
     """Ask for what the instance held when it ended and may need, in the order of the identities' locks; ask
     people too, where that takes their yes. What runs as it waits."""
     for row in sorted(held, key=lambda row: (row["identity_id"], row["step_id"])):
         wanted = Wanted(
-            instance_id=instance["id"],
+            instance_id=instance_id,
             step_id=row["step_id"],
             visit=visit,
             identity=row["identity_id"],
@@ -129,7 +134,7 @@ async def _check_out_again(
         asked = await checkouts.request(tx, wanted)
         if asked.needs_approval:
             branch = workflow.branch(row["step_id"])
-            await checkout_requests.ask(tx, asked, wanted, started_by=instance["started_by"], branch=branch)
+            await checkout_requests.ask(tx, asked, wanted, branch=branch)
 
 
 async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:
@@ -157,7 +162,8 @@ async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:
                cancel_requested_at = NULL, cancel_reason = NULL, parked_seq = NULL, park_kind = NULL,
                wake_at = NULL, nudged_at = NULL, nudges = 0, run_closed = false,
                resumes = resumes || jsonb_build_array(jsonb_build_object('at', now(), 'by', $3::text,
-                   'steps', $4::jsonb, 'visit', $5::int, 'was', $6::text, 'reason', $7::text))
+                   'steps', $4::jsonb, 'visit', $5::int, 'was', $6::text, 'reason', $7::text,
+                   'by_id', $8::bigint))
            WHERE id = $1""",
         row["id"],
         [{"step": active.step, "visit": active.visit} for active in found.frontier],
@@ -166,4 +172,5 @@ async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:
         found.visit,
         row["status"],
         row["reason"],
+        actor.person,
     )

@@ -8,24 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from definitions import host_references, routing, secret_values
-from definitions.errors import Conflict, Invalid, NotFound
+from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.problems import Problem, has_errors
-from definitions.steps import ApprovalStep, PamCheckoutStep, ScriptStep
+from definitions.steps import ApprovalStep, ScriptStep
 from definitions.workflow import Workflow, all_steps
 from store import (
     approvals,
     audit,
     channels,
-    checkout_requests,
-    checkouts,
+    checkouts_ahead,
     instance_views,
     references,
     sealed_values,
     targets,
     workflows,
 )
+from store.askers import Asker
 from store.connection import Database, Row, Tx
 from store.instance_cancel import cancel
 from store.instance_lists import listing
@@ -183,11 +183,11 @@ class _New:
 
 
 async def _insert(tx: Tx, actor: Actor, name: str, workflow: Workflow, new: _New) -> int:
+    asker = Asker(actor.person, actor.name)
     for step in all_steps(workflow.steps):
         if isinstance(step, ApprovalStep):
-            await approvals.electorate(tx, step, actor.person, f"step {step.id!r}")
-        elif isinstance(step, PamCheckoutStep):
-            await _confirm_checkout(tx, step, actor.person)
+            await approvals.electorate(tx, step, asker.people, f"step {step.id!r}")
+    await checkouts_ahead.confirm(tx, all_steps(workflow.steps), new.scripts, asker)
     instance_id: int = await tx.fetchval(
         """INSERT INTO instances (workflow_id, workflow_version, inputs, host_ids, pinned_scripts,
                pinned_libraries, started_by, started_by_name, frontier, rerun_of)
@@ -209,16 +209,6 @@ async def _insert(tx: Tx, actor: Actor, name: str, workflow: Workflow, new: _New
     await notify(tx, channels.OUTBOX)
     await notify(tx, channels.EVENTS, f"instance:{instance_id}")
     return instance_id
-
-
-async def _confirm_checkout(tx: Tx, step: PamCheckoutStep, person: int | None) -> None:
-    """Refuse what could not be checked out in the name of who starts the instance."""
-    try:
-        identity = await checkouts.offered(tx, step.identity, person)
-    except NotFound as missing:
-        raise Conflict(f"Step {step.id!r} checks out what is not there. {missing.message}") from missing
-    if identity.requires_approval and identity.approval is not None:
-        await approvals.electorate(tx, identity.approval, person, checkout_requests.at(identity))
 
 
 async def _pins(

@@ -15,19 +15,13 @@ from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value, text_of
 from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
-from store import approvals, checkout_requests, checkouts, scripts, votes
+from store import approvals, askers, checkout_requests, checkouts, scripts, votes
 from store.approvals import Question
+from store.askers import Asker
 from store.checkouts import BATCH, Requested, Wanted
 from store.connection import Database, Row, Tx
 
 JOBS_ENDED = "Its jobs have ended."
-
-
-class Asker(NamedTuple):
-    """In whose name."""
-
-    person: int | None
-    name: str
 
 
 class ScriptRun(NamedTuple):
@@ -47,42 +41,26 @@ async def check_out(tx: Tx, asker: Asker, run: ScriptRun, identity: str, reason:
     """Make the checkout by which the jobs of a run, not made yet, will run. `NotPermitted` if the identity is
     not for this person; `Conflict` if it is archived, or nobody could approve its use."""
     reason = reason.strip() or f"The script {run.script.name}, version {run.version}."
-    wanted = Wanted(None, None, None, identity, reason=reason, for_id=asker.person)
-    made = await checkouts.request(tx, wanted)
+    made = await checkouts.request(tx, Wanted(None, None, None, identity, reason=reason, asker=asker))
     if made.needs_approval:
-        terms = await tx.fetchrow("SELECT identity_version, minutes FROM checkouts WHERE id = $1", made.id)
-        assert terms is not None
-        await approvals.ask(tx, _question(asker, run, made, terms, reason))
+        await approvals.ask(tx, _question(run, made, reason))
     return made.id
 
 
-def _question(asker: Asker, run: ScriptRun, made: Requested, terms: Row, reason: str) -> Question:
+def _question(run: ScriptRun, made: Requested, reason: str) -> Question:
     assert made.identity.approval is not None
     return Question(
         title=f"Run {run.script.name} as {made.identity.name}",
         description=reason,
         rule=made.identity.approval,
         at=checkout_requests.at(made.identity),
-        started_by=asker.person,
+        askers=made.asker.people,
         checkout_id=made.id,
-        about={**_facts(asker, run, made.identity, reason), "checkout": _shown(made, terms)},
+        about={
+            **_facts(made.asker, run, made.identity, reason),
+            "checkout": checkout_requests.shown(made),
+        },
     )
-
-
-def _shown(made: Requested, terms: Row) -> dict[str, Value]:
-    """Whose account, on what terms."""
-    identity = made.identity
-    return {
-        "id": made.id,
-        "identity": identity.name,
-        "version": terms["identity_version"],
-        "username": identity.username,
-        "domain": identity.domain,
-        "credential_type": identity.credential_type,
-        "host": identity.host,
-        "vault": identity.vault,
-        "minutes": terms["minutes"],
-    }
 
 
 def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dict[str, Value]:
@@ -115,9 +93,7 @@ def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dic
     }
 
 
-async def of_step(
-    tx: Tx, asker: Asker, run: ScriptRun, identity: str, instance_id: int, step_id: str, visit: int
-) -> int:
+async def of_step(tx: Tx, run: ScriptRun, identity: str, instance_id: int, step_id: str, visit: int) -> int:
     """The checkout by which a step's jobs run as the identity of their script: one that jobs of this visit
     have, or one that the instance has of this identity, or a new one. The caller has locked the instance."""
     known: int | None = await tx.fetchval(
@@ -138,7 +114,7 @@ async def of_step(
     if known is not None:
         return known
     reason = f"Step {step_id} of instance {instance_id} runs the script {run.script.name}."
-    return await check_out(tx, asker, run, identity, reason)
+    return await check_out(tx, await askers.of_instance(tx, instance_id), run, identity, reason)
 
 
 async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
@@ -163,7 +139,8 @@ async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
         [before["host"]],
     )
     reason = f"Attempt {job['attempt'] + 1} of job {job['id']}, the script {script.name}."
-    made = await check_out(tx, Asker(actor.person, actor.name), run, before["identity"], reason)
+    others = (await askers.of_instance(tx, job["instance_id"])).people
+    made = await check_out(tx, Asker(actor.person, actor.name, others), run, before["identity"], reason)
     await tx.execute("UPDATE jobs SET checkout_id = $2 WHERE id = $1", job["id"], made)
     return made
 

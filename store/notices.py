@@ -101,10 +101,11 @@ async def _audience(tx: Tx, event: Event, subject_id: int) -> Audience | None:
 
 
 async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
-    """Asked and reminded are those who have not voted; of the end everybody hears, and who started it."""
+    """Asked and reminded are those who have not voted; of the end everybody hears, and who started it or
+    asked for it."""
     row = await tx.fetchrow(
         """SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id,
-                  coalesce(i.started_by, c.for_id) AS started_by, coalesce(w.name, '') AS workflow,
+                  i.started_by, c.for_id, coalesce(w.name, '') AS workflow,
                   coalesce(i.started_by_name, u.name, '') AS started_by_name,
                   coalesce(nullif((SELECT count(DISTINCT host)
                       FROM json_array_elements(r.frozen -> 'ahead') step,
@@ -119,8 +120,8 @@ async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
     open_still = event in ("approval.asked", "approval.reminder")
     if row is None or (open_still and row["status"] != "pending"):
         return None
-    people = set(row["eligible"])
-    people = people - set(row["voted"]) if open_still else people | {row["started_by"]} - {None}
+    more = {row["started_by"], row["for_id"]} - {None}
+    people = set(row["eligible"]) - set(row["voted"]) if open_still else {*row["eligible"], *more}
     facts = Facts(
         workflow=row["workflow"],
         instance_id=row["instance_id"],

@@ -47,8 +47,10 @@ SELECT c.*, i.name AS identity, v.definition, h.instance_id AS holder, h.deadlin
           AND o.status = 'requested' AND o.ready) AS before
 FROM checkouts c JOIN identities i ON i.id = c.identity_id
 JOIN identity_versions v ON v.identity_id = i.id AND v.version = c.identity_version
-LEFT JOIN checkouts h ON c.status = 'requested' AND h.identity_id = c.identity_id AND h.status = 'active'
-  AND h.exclusive
+LEFT JOIN LATERAL (
+    SELECT instance_id, deadline FROM checkouts
+    WHERE c.status = 'requested' AND identity_id = c.identity_id AND status = 'active'
+    ORDER BY deadline DESC, id DESC LIMIT 1) h ON true
 WHERE c.instance_id = $1
 """
 

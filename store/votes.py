@@ -85,7 +85,7 @@ async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> datetime:
         raise Conflict(f"This request is {row['status']} already. {row['decision_reason']}".strip())
     facts = await tx.fetchrow(
         """SELECT $1::bigint[] AS eligible, coalesce(i.started_by, c.for_id) AS started_by,
-                  clock_timestamp() AS at
+                  c.for_id, clock_timestamp() AS at
            FROM (SELECT) one LEFT JOIN instances i ON i.id = $2 LEFT JOIN checkouts c ON c.id = $3""",
         row["eligible"],
         row["instance_id"],

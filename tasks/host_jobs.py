@@ -26,7 +26,7 @@ from store.engine import commits, facts, host_work
 from store.engine.host_work import HostWork, StepWork
 from store.engine.leases import LeaseLost
 from store.failpoints import failpoint
-from store.job_checkouts import Asker, ScriptRun
+from store.job_checkouts import ScriptRun
 from store.references import listed
 from store.targets import HostRef
 from tasks import run_as
@@ -167,10 +167,9 @@ async def _by_itself(tx: Tx, run: StepRun, plan: Plan) -> int | None:
         return None
     situation, active = run.situation, run.active
     work = await host_work.of_step(tx, situation.instance_id, active)
-    asker = Asker(situation.started_by, situation.started_by_name)
     script = plan.as_itself._replace(hosts=[host.host for host in work.hosts])
     about = situation.instance_id, active.step, active.visit
-    return await job_checkouts.of_step(tx, asker, script, plan.as_itself.script.run_as, *about)
+    return await job_checkouts.of_step(tx, script, plan.as_itself.script.run_as, *about)
 
 
 async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> None:

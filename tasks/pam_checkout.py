@@ -47,7 +47,6 @@ async def begin(run: StepRun) -> Settled | Waiting:
                 tx,
                 asked,
                 wanted,
-                started_by=run.situation.started_by,
                 branch=run.situation.workflow.branch(run.active.step),
                 limit_minutes=None if step.timeout_minutes is None else float(step.timeout_minutes),
             )

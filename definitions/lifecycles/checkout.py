@@ -22,13 +22,13 @@ STATES: dict[CheckoutStatus, str] = {
     _S.ACTIVE: "Steps or jobs may run as the identity.",
     _S.ENDED: "Checked in.",
     _S.DENIED: "The approval was refused, or its deadline passed.",
-    _S.FAILED: "The vault could not give it.",
+    _S.FAILED: "The identity was quarantined while it waited.",
 }
 
 MOVES: tuple[Move, ...] = (
     Move(_S.REQUESTED, _S.ACTIVE, "check out", "it needs no approval, or was approved"),
     Move(_S.REQUESTED, _S.DENIED, "deny", "its approval was refused"),
-    Move(_S.REQUESTED, _S.FAILED, "fail", "the vault could not give it"),
+    Move(_S.REQUESTED, _S.FAILED, "fail", "its identity was quarantined while it waited"),
     Move(_S.REQUESTED, _S.ENDED, "check in", "its instance or its jobs ended before it was approved"),
     Move(
         _S.ACTIVE,

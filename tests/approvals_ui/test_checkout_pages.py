@@ -13,9 +13,17 @@ from tests.store.workflows.test_vaults_and_identities import save_identity, save
 
 
 @pytest.fixture
-async def asked(seed: Any, db: Database) -> tuple[Seeded, int]:
+def resumes() -> list[dict[str, Any]]:
+    """Who has had the instance go on."""
+    return []
+
+
+@pytest.fixture
+async def asked(seed: Any, db: Database, resumes: list[dict[str, Any]]) -> tuple[Seeded, int]:
     """The instance's third step wants the identity db_admin, which takes an approver's yes; its request."""
     seeded: Seeded = await seed()
+    traces = [{**each, "by_id": seeded.people[each["by"]]} for each in resumes]
+    await db.execute("UPDATE instances SET resumes = $1", traces)
     org = SimpleNamespace(db=db)
     await save_vault(org)
     approval = {"approvers": ["role:approver"], "timeout_minutes": 30}
@@ -23,7 +31,7 @@ async def asked(seed: Any, db: Database) -> tuple[Seeded, int]:
     wanted = Wanted(seeded.instance_id, "deploy", 1, "db_admin", reason="upkeep")
     async with db.transaction() as tx:
         checkout = await checkouts.request(tx, wanted)
-        request = await checkout_requests.ask(tx, checkout, wanted, started_by=None)
+        request = await checkout_requests.ask(tx, checkout, wanted)
         await tx.execute(
             """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
                VALUES ($1, 'deploy', 1, 'pam_checkout', 'Get in', 'waiting')""",
@@ -42,6 +50,20 @@ async def test_who_approves_sees_whose_credential_it_is_and_for_how_long(
     assert "version 1: database of app&lt;b&gt; in corp, for 60 minutes at most" in shown
     voted = await anna.vote(asked[1], "approve")
     assert voted.status_code == 303
+
+
+TRACE = {"at": "2030-01-01T00:00:00Z", "steps": ["deploy"], "visit": 1, "was": "failed", "reason": ""}
+
+
+@pytest.mark.parametrize("resumes", [[], [{**TRACE, "by": "anna"}]])
+async def test_who_approves_sees_who_resumed_the_instance(
+    browser: Any, asked: tuple[Seeded, int], resumes: list[dict[str, Any]]
+) -> None:
+    bert = browser()
+    await bert.enter("bert")
+    shown = (await bert.get(f"/approvals/{asked[1]}")).text
+    assert "<dt>Started by</dt><dd><strong>olga</strong>" in shown
+    assert ("<dt>Resumed by</dt><dd><strong>anna</strong>" in shown) == bool(resumes)
 
 
 async def test_the_instances_page_shows_what_a_step_asks_for_holds_and_held(

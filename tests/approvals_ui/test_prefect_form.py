@@ -190,6 +190,19 @@ async def test_with_several_gates_open_the_form_asks_which_and_fills_in_none(db,
     assert [tuple(row) for row in decided] == [("gate", "pending"), ("other", "approved")]
 
 
+async def test_the_form_says_who_resumed_the_instance_that_wants_to_check_out(seed: Seed, at, db: Database):
+    seeded = await seed()
+    anna = await at("anna", seeded.instance_id)
+    assert "resumed by" not in await anna.description()
+    await db.execute(
+        """UPDATE approval_requests
+           SET frozen = (frozen::jsonb || '{"checkout": {"person": "bert"}}')::json"""
+    )
+    assert "started by olga, resumed by bert. Hosts: web-1." in (await anna.description()).replace(
+        "\u2060", ""
+    )
+
+
 async def test_the_form_shows_what_the_store_holds_as_plain_text(seed: Seed, at):
     seeded = await seed(note="**bold** <img src=x> [a](http://evil.test)\u202e")
     text = (await (await at("anna", seeded.instance_id)).description()).replace("\u2060", "")

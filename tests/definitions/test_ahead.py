@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from definitions.ahead import LONGEST_VALUE, Piece, StepAhead, describe, may_run_as, reached, shown
+from definitions.ahead import LONGEST_VALUE, Piece, StepAhead, describe, may_run_as, reached, shown, to_come
 from definitions.parameters import Value
 from definitions.variables import HostFacts, StepFacts, scope
 from definitions.workflow import Workflow, parse
@@ -133,6 +133,13 @@ def test_of_an_identity_only_its_name_is_shown() -> None:
     )
 
 
+@pytest.mark.parametrize("reference", ["{{web.password}}", "{{ web.Password.x }}", "{{web}}"])
+def test_what_is_never_given_of_an_identity_does_not_become_known_when_it_is_checked_out(
+    reference: str,
+) -> None:
+    assert described({"command": reference}).text == (Piece(text="***CREDENTIAL_BLOCKED***", of=reference),)
+
+
 def test_whom_a_step_runs_as_is_said_once_it_is_checked_out() -> None:
     known = described({"command": "true", "run_as": "{{db_admin}}"}).values["run as"]
     assert known == (Piece(text="db_admin (postgres)", of="{{db_admin}}"),)
@@ -148,10 +155,16 @@ def test_whom_steps_to_come_may_run_as() -> None:
     fork = {"id": "p", "type": "parallel", "branches": branches}
     plain = {"id": "last", "type": "command", "command": "true"}
     found = workflow(use("a", "zero"), fork, use("z", "four"), plain)
-    assert may_run_as(found, ["a"]) == {"zero", "one", "two", "three", "four"}
-    assert may_run_as(found, ["z"]) == {"four"}
-    assert may_run_as(found, ["b2"]) >= {"two", "four"}
-    assert may_run_as(found, ["last"]) == frozenset()
+
+    def names(*points: str, begun: tuple[str, ...] = ()) -> frozenset[str]:
+        return may_run_as(to_come(found, points, begun))
+
+    assert names("a") == {"zero", "one", "two", "three", "four"}
+    assert names("z") == {"four"}
+    assert names("b2") == names("p", "b2", begun=("p",)) == {"two", "four"}
+    assert names("p") == {"one", "two", "three", "four"}
+    assert names("p", begun=("p",)) == {"four"}
+    assert names("last") == frozenset()
 
 
 def test_a_long_value_is_cut_and_told_apart_by_its_fingerprint() -> None:

@@ -8,6 +8,7 @@ import pytest
 from definitions.permissions import SYSTEM
 from definitions.script import Script
 from definitions.steps import ApprovalStep
+from deployments.cli.approval_plan import credential
 from deployments.stack.first_start import SECOND_PROFILE
 from store import approvals, instances, scripts, users, workflows
 from store.connection import Database
@@ -58,6 +59,16 @@ def gate(server: Server, content: str) -> int:
             await db.close()
 
     return asyncio.run(main())
+
+
+@pytest.mark.parametrize(("person", "more"), [("ana", []), ("bo", ["resumed by bo"])])
+def test_of_a_checkout_it_is_said_whose_credential_it_is_and_who_resumed_for_it(
+    person: str, more: list[str]
+) -> None:
+    asked = {"identity": "dba", "version": 2, "credential_type": "database", "username": "app"}
+    asked |= {"domain": "corp", "host": None, "minutes": 5, "person": person}
+    line = "credential: dba version 2: database of app in corp, for 5 minutes at most"
+    assert list(credential({"started_by": "ana", "checkout": asked})) == [line, *more]
 
 
 @pytest.fixture

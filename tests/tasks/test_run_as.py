@@ -151,7 +151,7 @@ async def check_out_again(bench: Bench, visit: int = 2) -> int:
         wanted = Wanted(bench.run.situation.instance_id, "out", visit, "db_admin", "dba")
         asked = await checkouts.request(tx, wanted)
         if asked.needs_approval:
-            await checkout_requests.ask(tx, asked, wanted, started_by=None)
+            await checkout_requests.ask(tx, asked, wanted)
     return asked.id
 
 

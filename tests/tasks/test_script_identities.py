@@ -8,7 +8,7 @@ import pytest
 
 from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
-from store import approvals, checkout_jobs, checkouts, job_checkouts, scripts
+from store import approvals, checkout_jobs, checkouts, job_checkouts, jobs, scripts, users
 from store.checkouts import Wanted
 from store.connection import Database
 from tasks.step_run import Settled, Waiting
@@ -41,13 +41,14 @@ async def run_by(db: Database) -> list[int]:
     return [row["checkout_id"] for row in rows]
 
 
-async def done(db: Database) -> None:
+async def done(db: Database, end: str = "completed") -> None:
     """What their agents would say of the jobs there are; how they get the credential is not shown here."""
-    for status in ("pending", "running", "completed"):
+    for status in ("pending", "running", end):
         await db.execute(
-            """UPDATE jobs SET status = $1, ended_at = CASE WHEN $1 = 'completed' THEN now() END
-               WHERE status NOT IN ($1, 'completed')""",
+            """UPDATE jobs SET status = $1, ended_at = CASE WHEN $1 = $2 THEN now() END
+               WHERE status NOT IN ($1, $2)""",
             status,
+            end,
         )
 
 
@@ -80,6 +81,41 @@ async def test_one_that_the_instance_has_already_serves_them_and_stays(tidy: Beg
     assert await run_by(db) == [held.id]
     await done(db)
     assert await job_checkouts.end_unused(db) == 0
+
+
+async def test_who_resumed_the_instance_does_not_decide_on_what_its_scripts_run_as(
+    tidy: Begin, db: Database, admin: Actor
+) -> None:
+    rule = {"requires_approval": True, "approval": {"approvers": ["role:admin"]}}
+    await save_identity(SimpleNamespace(db=db), **rule)
+    step = await tidy()
+    await db.execute("UPDATE instances SET resumes = $1", [{"by": "ann", "by_id": admin.id}])
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert "Nobody could decide at the checkout of 'db_admin'" in settled.reason
+    bo = await users.create(db, SYSTEM, "bo", None, None, ["admin"])
+    await step.begin()
+    (row,) = (await approvals.listing(db, admin)).items
+    assert (row.started_by_name, row.why_not) == (
+        "ann",
+        "You started this, and somebody else has to decide on it.",
+    )
+    assert (await approvals.show(db, admin, row.id)).eligible[0].id == bo.id
+
+
+async def test_who_started_the_instance_does_not_decide_when_somebody_else_has_a_job_tried_again(
+    tidy: Begin, db: Database, admin: Actor
+) -> None:
+    step = await tidy()
+    await step.begin()
+    await db.execute("UPDATE instances SET started_by = $1", admin.id)
+    await done(db, "failed")
+    rule = {"requires_approval": True, "approval": {"approvers": ["role:admin"]}}
+    await save_identity(SimpleNamespace(db=db), **rule)
+    bo, cy = [await users.create(db, SYSTEM, name, None, None, ["admin"]) for name in ("bo", "cy")]
+    await jobs.retry(db, await users.actor_of(db, bo.id), await step.job_id("web-1"))
+    (row,) = (await approvals.listing(db, admin)).items
+    assert [each.id for each in (await approvals.show(db, admin, row.id)).eligible] == [cy.id]
 
 
 async def test_people_are_asked_for_all_its_hosts_and_their_no_fails_the_step(

@@ -1,10 +1,12 @@
 """A job's credential is read at its claim, for an active checkout, sealed to its agent, and not kept."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -13,10 +15,12 @@ from agent.sealed import CannotOpen
 from definitions.identity import Identity, parse_identity
 from definitions.permissions import SYSTEM, Actor
 from definitions.vault import Vault, parse_vault
-from store import checkouts, job_credentials, jobs
+from store import checkouts, job_credentials, jobs, sealed_values
 from store.connection import Database
+from store.engine import commits, leases, workers
 from store.identities import IDENTITIES
 from store.job_credentials import NotRead
+from store.sealing import SealingKeys
 from store.vaults import VAULTS
 from tests.store.jobs.test_secrets import Host, enrol, everything
 
@@ -299,6 +303,43 @@ async def test_one_that_ends_while_the_vault_is_asked_is_not_handed_over(
     fake_vault.answers.set()
     assert (await poll).jobs == []
     assert (await how_it_stands(db, job_id))[0] == "failed"
+    assert await db.fetchval("SELECT count(*) FROM audit WHERE action = 'credential.read'") == 0
+
+
+async def all_blocked(db: Database, sessions: int) -> None:
+    """So many wait for somebody's lock."""
+    waiting = """SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+    while await db.fetchval(waiting) < sessions:
+        await asyncio.sleep(0.01)
+
+
+async def test_a_reading_and_the_end_of_its_instance_do_not_wait_for_each_other(
+    db: Database, host: Host, fake_vault: FakeVault, checkout: MakeCheckout, job_by: Any, instance: Any
+) -> None:
+    number = await instance()
+    job_id = await job_by(await checkout(instance=number))
+    await db.execute(
+        "UPDATE jobs SET instance_id = $1, step_id = 's', visit = 1, credential_tries = 1", number
+    )
+    db.keys = SealingKeys([os.urandom(32)])
+    async with db.transaction() as tx:
+        await sealed_values.keep_of_job(tx, db.keys, job_id, {"PARAM_KEY_FILE": "x"})
+    worker = uuid4()
+    await workers.register(db, worker, "test")
+    lease = await leases.take(db, number, worker)
+    fake_vault.answers.clear()
+    poll = asyncio.create_task(host.fake.poll())
+    await asked(fake_vault, poll)
+    async with db.transaction() as tx:
+        await tx.execute("SELECT FROM identities FOR UPDATE")
+        end = asyncio.create_task(commits.end_cancelled(db, lease, "Enough."))
+        await all_blocked(db, 1)
+        fake_vault.answers.set()
+        await all_blocked(db, 2)
+    await end
+    assert (await poll).jobs == []
+    assert (await how_it_stands(db, job_id))[0] == "cancelled"
     assert await db.fetchval("SELECT count(*) FROM audit WHERE action = 'credential.read'") == 0
 
 

@@ -79,6 +79,41 @@ async def test_ten_at_once_get_an_exclusive_identity_one_after_another(org: Any,
     assert served == sorted(one.id for one in all_of_them)
 
 
+async def test_made_exclusive_while_it_is_held_it_is_for_one_when_all_have_given_it_back(
+    org: Any, instance: int
+) -> None:
+    held = [await ask(org, instance, visit) for visit in (1, 2)]
+    await save_identity(org, exclusive=True)
+    waiting = [await ask(org, instance, visit) for visit in (3, 4)]
+    for each in held:
+        assert [await status(org, one) for one in waiting] == ["requested", "requested"]
+        await check_in(org, each)
+    assert [await status(org, one) for one in waiting] == ["active", "requested"]
+
+
+async def test_one_that_asked_before_it_was_made_exclusive_comes_in_alone(org: Any, instance: int) -> None:
+    rule = {"requires_approval": True, "approval": {"approvers": ["role:approver"]}}
+    await save_identity(org, **rule)
+    first, second = await ask(org, instance), await ask(org, instance, 2)
+    await save_identity(org, exclusive=True, **rule)
+    async with org.db.transaction() as tx:
+        for each in (first, second):
+            await checkouts.approve(tx, each.id)
+    assert (await status(org, first), await status(org, second)) == ("active", "requested")
+
+
+async def test_made_exclusive_no_more_it_stays_with_who_has_it_alone_until_they_give_it_back(
+    org: Any, instance: int
+) -> None:
+    await save_identity(org, exclusive=True)
+    alone, before = await ask(org, instance), await ask(org, instance, 2)
+    await save_identity(org)
+    after = await ask(org, instance, 3)
+    assert (await status(org, before), await status(org, after)) == ("requested", "requested")
+    await check_in(org, alone)
+    assert (await status(org, before), await status(org, after)) == ("active", "active")
+
+
 async def test_one_that_waits_for_approval_holds_up_nobody(org: Any, instance: int) -> None:
     approval = {"approvers": ["role:approver"]}
     await save_identity(org, exclusive=True, requires_approval=True, approval=approval)

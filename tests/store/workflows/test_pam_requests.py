@@ -7,11 +7,10 @@ import pytest
 from definitions.errors import Conflict, Invalid, NotPermitted
 from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM
-from definitions.routing import Active, Outcome
+from definitions.routing import Active
 from store import approval_views, approvals, catalogue, checkout_requests, checkouts, instances
 from store.checkouts import Wanted
 from store.instance_cancel import stop_work
-from tests.store.workflows.test_resume import Engine
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 OUT: dict[str, Any] = {"id": "out", "type": "pam_checkout", "identity": "db_admin", "variable_name": "dba"}
@@ -37,7 +36,7 @@ async def open_checkout(org: Any) -> tuple[int, int]:
     wanted = Wanted(instance, "out", 1, "db_admin", "dba")
     async with org.db.transaction() as tx:
         asked = await checkouts.request(tx, wanted)
-        request = await checkout_requests.ask(tx, asked, wanted, started_by=org.ana.id)
+        request = await checkout_requests.ask(tx, asked, wanted)
     return asked.id, request
 
 
@@ -86,6 +85,37 @@ async def test_what_could_not_be_checked_out_does_not_start(
     assert await org.db.fetchval("SELECT count(*) FROM instances") == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"used_by": ["user:bo"]}, NotPermitted, "is for user:bo"),
+        ({**ASKED, "approval": {"approvers": ["user:ana"]}}, Conflict, "Nobody could decide"),
+        ({"name": "renamed"}, Conflict, "The script of step 'tidy' runs as what is not there"),
+    ],
+)
+async def test_what_the_script_of_a_step_could_not_run_as_does_not_start_either(
+    org: Any, save_script: Any, change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    script = await save_script(run_as="db_admin")
+    workflow = await org.publish([{"id": "tidy", "type": "script", "script": script}])
+    if "name" in change:
+        await org.db.execute("UPDATE identities SET name = 'renamed'")
+    else:
+        await save_identity(org, **change)
+    with pytest.raises(error, match=words):
+        await org.start(workflow)
+    assert await org.db.fetchval("SELECT count(*) FROM instances") == 0
+
+
+async def test_whom_a_script_runs_as_is_not_asked_where_its_step_says_whom(
+    org: Any, save_script: Any
+) -> None:
+    await save_identity(org, name="other", used_by=["user:bo"])
+    script = await save_script(run_as="other")
+    step = {"id": "tidy", "type": "script", "script": script, "run_as": "{{dba}}"}
+    await org.start(await org.publish([OUT, step]))
+
+
 async def test_who_approves_sees_whose_credential_it_is_and_what_runs_then(org: Any) -> None:
     _, request = await open_checkout(org)
     shown = await approvals.show(org.db, org.bo, request)
@@ -126,8 +156,9 @@ async def test_cancelling_ends_what_is_asked_for_and_what_a_yes_would_come_too_l
         await approvals.vote(org.db, org.bo, request, "approve", "", digest)
 
 
-async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any) -> None:
-    await save_identity(org, exclusive=True)
+@pytest.mark.parametrize("before", [True, False])
+async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any, before: bool) -> None:
+    await save_identity(org, exclusive=before)
     first, second = [(await org.start(await org.publish([OUT, USE]))).id for _ in range(2)]
     for number in (first, second):
         await org.db.execute("UPDATE instances SET status = 'running' WHERE id = $1", number)
@@ -138,6 +169,7 @@ async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any) -> No
         )
         async with org.db.transaction() as tx:
             await checkouts.request(tx, Wanted(number, "out", 1, "db_admin", "dba"))
+        await save_identity(org, exclusive=True)
     held = (await instances.show(org.db, org.vi, first)).steps[0].checkout
     assert held is not None
     assert (held.identity, held.username, held.status, held.waits) == ("db_admin", "app", "active", None)
@@ -146,43 +178,3 @@ async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any) -> No
     assert waiting.waits_for.startswith(
         f"Get in: Waits until db_admin is free: instance {first} holds it, until"
     )
-
-
-async def failed_at(org: Any, step: str) -> int:
-    """An instance that has checked out and failed at that step; what it held has ended with it."""
-    tell = {"id": "tell", "type": "command", "command": "true"}
-    number = (await org.start(await org.publish([OUT, USE, tell]))).id
-    engine = await Engine.take(org, number)
-    async with org.db.transaction() as tx:
-        asked = await checkouts.request(tx, Wanted(number, "out", 1, "db_admin", "dba", "upkeep", 5))
-        await checkouts.approve(tx, asked.id)
-    for passed in ("out", "use"):
-        if passed != step:
-            await engine.end(passed, Outcome.SUCCESS)
-        else:
-            break
-    await engine.end(step, Outcome.FAILURE)
-    await engine.leave()
-    return int(number)
-
-
-@pytest.mark.parametrize("asks", [False, True])
-async def test_an_instance_that_is_resumed_asks_again_for_what_it_held(org: Any, asks: bool) -> None:
-    await save_identity(org, **(ASKED if asks else {}))
-    number = await failed_at(org, "use")
-    await instances.resume(org.db, org.ana, number)
-    rows = await org.db.fetch(
-        "SELECT status, visit, variable_name, reason, minutes FROM checkouts ORDER BY id"
-    )
-    same = ("dba", "upkeep", 5)
-    assert [tuple(row) for row in rows] == [
-        ("ended", 1, *same),
-        ("requested" if asks else "active", 2, *same),
-    ]
-    open_ones = (await instances.show(org.db, org.bo, number)).approvals
-    assert [(request.kind, request.step_id) for request in open_ones] == ([("pam", "out")] if asks else [])
-
-
-async def test_it_does_not_ask_for_what_no_step_to_come_runs_as(org: Any) -> None:
-    await instances.resume(org.db, org.ana, await failed_at(org, "tell"))
-    assert await org.db.fetchval("SELECT count(*) FROM checkouts") == 1

@@ -1,0 +1,140 @@
+"""What a resumed instance asks for anew: in the name of who resumes it, and not for them to decide on."""
+
+import itertools
+from typing import Any
+
+import pytest
+
+from definitions.errors import Conflict, NotPermitted
+from definitions.permissions import Actor
+from definitions.routing import Outcome
+from store import approvals, checkout_requests, checkouts, instances
+from store.approvals import ApprovalDetail
+from store.checkouts import Wanted
+from tests.store.workflows.test_pam_requests import ASKED, OUT, USE
+from tests.store.workflows.test_resume import Engine
+from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
+
+
+@pytest.fixture(autouse=True)
+async def identity(org: Any) -> None:
+    await save_vault(org)
+    await save_identity(org)
+
+
+async def failed_at(org: Any, step: str) -> int:
+    """An instance that failed at that step; what it had checked out by then has ended with it."""
+    look, tell = [{"id": name, "type": "command", "command": "true"} for name in ("look", "tell")]
+    number = (await org.start(await org.publish([look, OUT, USE, tell]))).id
+    engine = await Engine.take(org, number)
+    for passed in itertools.takewhile(lambda passed: passed != step, ("look", "out", "use")):
+        if passed == "out":
+            async with org.db.transaction() as tx:
+                asked = await checkouts.request(tx, Wanted(number, "out", 1, "db_admin", "dba", "upkeep", 5))
+                await checkouts.approve(tx, asked.id)
+        await engine.end(passed, Outcome.SUCCESS)
+    await engine.end(step, Outcome.FAILURE)
+    await engine.leave()
+    return int(number)
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_an_instance_that_is_resumed_asks_again_for_what_it_held(org: Any, asks: bool) -> None:
+    await save_identity(org, **(ASKED if asks else {}))
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, org.ana, number)
+    rows = await org.db.fetch(
+        "SELECT status, visit, variable_name, reason, minutes FROM checkouts ORDER BY id"
+    )
+    same = ("dba", "upkeep", 5)
+    assert [tuple(row) for row in rows] == [
+        ("ended", 1, *same),
+        ("requested" if asks else "active", 2, *same),
+    ]
+    open_ones = (await instances.show(org.db, org.bo, number)).approvals
+    assert [(request.kind, request.step_id) for request in open_ones] == ([("pam", "out")] if asks else [])
+
+
+async def test_it_does_not_ask_for_what_no_step_to_come_runs_as(org: Any) -> None:
+    await instances.resume(org.db, org.ana, await failed_at(org, "tell"))
+    assert await org.db.fetchval("SELECT count(*) FROM checkouts") == 1
+
+
+async def resumed(org: Any, by: Actor) -> ApprovalDetail:
+    """The request that ana's instance opens for what it held, when somebody resumes it."""
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, by, number)
+    (request,) = (await instances.show(org.db, by, number)).approvals
+    return await approvals.show(org.db, by, request.id)
+
+
+async def test_neither_who_resumes_it_nor_who_started_it_decides(org: Any) -> None:
+    await save_identity(org, **ASKED)
+    request = await resumed(org, org.bo)
+    assert [person.name for person in request.eligible] == ["cy", "di"]
+    for person, why in ((org.bo, "You resumed this"), (org.ana, "You started this")):
+        assert why in str((await approvals.show(org.db, person, request.id)).why_not)
+        with pytest.raises(NotPermitted, match=f"{why}, and somebody else has to decide on it"):
+            await approvals.vote(org.db, person, request.id, "approve", "", request.digest)
+    await approvals.vote(org.db, org.cy, request.id, "approve", "", request.digest)
+    assert await org.db.fetchval("SELECT status FROM checkouts ORDER BY id DESC LIMIT 1") == "active"
+
+
+async def test_who_decides_sees_who_has_resumed_it(org: Any) -> None:
+    await save_identity(org, **ASKED)
+    request = await resumed(org, org.bo)
+    assert (request.started_by_name, request.frozen["checkout"]["person"]) == ("ana", "bo")
+    for person in (org.ana, org.bo):
+        started = await approvals.listing(org.db, person, started=True)
+        assert [row.id for row in started.items] == [request.id]
+
+
+async def test_the_rule_may_let_them_decide(org: Any) -> None:
+    await save_identity(org, **{**ASKED, "approval": {**ASKED["approval"], "allow_self": True}})
+    assert len((await resumed(org, org.bo)).eligible) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"used_by": ["user:ana"]}, NotPermitted, "The identity db_admin is for user:ana"),
+        (
+            {**ASKED, "approval": {"approvers": ["user:ana", "user:bo"]}},
+            Conflict,
+            "other than who asks for it",
+        ),
+    ],
+)
+@pytest.mark.parametrize("step", ["look", "out", "use"])
+async def test_who_could_not_check_out_what_it_wants_does_not_resume_it(
+    org: Any, change: dict[str, Any], error: type[Exception], words: str, step: str
+) -> None:
+    number = await failed_at(org, step)
+    await save_identity(org, **change)
+    with pytest.raises(error, match=words):
+        await instances.resume(org.db, org.bo, number)
+    assert (await instances.show(org.db, org.bo, number)).status == "failed"
+
+
+async def test_whom_the_identity_is_for_resumes_it_and_anybody_what_needs_it_no_more(org: Any) -> None:
+    wants_it, needs_it_no_more = await failed_at(org, "use"), await failed_at(org, "tell")
+    await save_identity(org, used_by=["user:cy"])
+    await instances.resume(org.db, org.cy, wants_it)
+    await instances.resume(org.db, org.bo, needs_it_no_more)
+    people = await org.db.fetch("SELECT for_id FROM checkouts WHERE visit > 1")
+    assert [row["for_id"] for row in people] == [org.cy.id]
+
+
+async def test_what_its_steps_ask_for_from_then_on_is_asked_for_who_resumed_it_last(org: Any) -> None:
+    await save_identity(org, **ASKED)
+    number = await failed_at(org, "tell")
+    for person in (org.cy, org.bo):
+        await org.db.execute("UPDATE instances SET status = 'failed', ended_at = now()")
+        await instances.resume(org.db, person, number)
+    wanted = Wanted(number, "out", 9, "db_admin", "dba")
+    async with org.db.transaction() as tx:
+        asked = await checkouts.request(tx, wanted)
+        request = await checkout_requests.ask(tx, asked, wanted)
+    assert await org.db.fetchval("SELECT for_id FROM checkouts WHERE id = $1", asked.id) == org.bo.id
+    eligible = (await approvals.show(org.db, org.cy, request)).eligible
+    assert [person.name for person in eligible] == ["cy", "di"]
