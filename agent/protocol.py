@@ -184,7 +184,7 @@ class PollReply(Message):
     """Kill these attempts' process trees and report `cancelled`."""
     forget: list[AttemptRef] = Field(default_factory=list)
     """The server has these results, or no longer wants them: drop them from the journal.
-    If one of them is still running, kill it."""
+    If one of them is still running, kill it. One that printed a secret is reported before, and refused."""
     server_time: datetime
 
 
