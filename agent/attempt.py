@@ -15,7 +15,7 @@ from typing import Any
 from agent import processes, tree, work
 from agent.connection import Connection, Delivered, Refused
 from agent.journal import Entry, Journal, Key
-from agent.output import StreamOutput
+from agent.output import StreamOutput, redactions
 from agent.protocol import AttemptRef, CompletedReport, StartedReport, Stream
 from agent.runner import CANCEL_GRACE_SECONDS, Ending, Stop
 from agent.sealed import Unsealer
@@ -67,6 +67,9 @@ class Attempt:
         """Called when the slot is free again."""
         self._shop = shop
         self._outputs = shop.outputs(key)
+        for out in self._outputs:
+            out.noted = self._record_started
+        self._tree: tree.ProcessTree | None = None
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
         self._dropped = asyncio.Event()
 
@@ -101,8 +104,10 @@ class Attempt:
             for shipper in shippers:
                 shipper.cancel()
 
-    async def report_interrupted(self, reason: str) -> None:
+    async def report_interrupted(self, last: Entry, reason: str) -> None:
         """After a restart: it had started and has no result."""
+        for out in self._outputs:
+            out.recall(last.redactions)
         await self.report_again(self._complete(Ending("interrupted", reason=reason)))
 
     async def report_again(self, report: CompletedReport) -> None:
@@ -141,7 +146,7 @@ class Attempt:
             return Ending(stop.outcome, reason=f"{stop.reason} It had not started.")
         if job.payload is None:
             return Ending("refused", reason=job.problem)
-        self._shop.record(self._entry("started"))
+        self._record_started()
         folder = self._shop.work_folder(self.key)
         due = work.Work(self.ref, job.payload, job.sealed, folder, self._outputs, job.identity)
         return await work.carry_out(
@@ -149,8 +154,14 @@ class Attempt:
             self._shop.unsealer,
             self._shop.launcher,
             self._stop,
-            lambda tree: self._shop.record(self._entry("started", tree)),
+            self._record_started,
         )
+
+    def _record_started(self, running: tree.ProcessTree | None = None) -> None:
+        """That it runs, by which processes, and what was replaced in its output: what must outlive the agent
+        while there is no result."""
+        self._tree = running or self._tree
+        self._shop.record(self._entry("started"))
 
     def _complete(self, ending: Ending) -> CompletedReport:
         """Put the result on disk."""
@@ -160,23 +171,35 @@ class Attempt:
         return report
 
     async def _deliver(self, report: CompletedReport, shippers: list[asyncio.Task[None]]) -> None:
-        """Send output, then the result, until the server has it or does not want it."""
+        """Send output, then the result, until the server has it or does not want it. That a secret was
+        printed it is told in any case."""
+        try:
+            sent = await self._sent(report, shippers)
+            if not sent and (report.stdout.redacted or report.stderr.redacted):
+                await self._shop.connection.report(self.ref, report)
+        except Refused as error:
+            log.warning("The result of %s is dropped: %s", self.key, error)
+        finally:
+            for shipper in shippers:
+                shipper.cancel()
+            await asyncio.gather(*shippers, return_exceptions=True)
+        self._forget()
+
+    async def _sent(self, report: CompletedReport, shippers: list[asyncio.Task[None]]) -> bool:
+        """Send all of it; False when the server says meanwhile that it wants nothing of the attempt."""
         if self._dropped.is_set():
-            self._forget()
-            return
+            return False
         delivery = asyncio.create_task(self._send_all(report, shippers))
         dropped = asyncio.create_task(self._dropped.wait())
         try:
             await asyncio.wait({delivery, dropped}, return_when=asyncio.FIRST_COMPLETED)
             if delivery.done():
                 delivery.result()
-        except Refused as error:
-            log.warning("The result of %s is dropped: %s", self.key, error)
+            return delivery.done()
         finally:
-            for task in (delivery, dropped, *shippers):
+            for task in (delivery, dropped):
                 task.cancel()
-            await asyncio.gather(delivery, dropped, *shippers, return_exceptions=True)
-        self._forget()
+            await asyncio.gather(delivery, dropped, return_exceptions=True)
 
     async def _send_all(self, report: CompletedReport, shippers: list[asyncio.Task[None]]) -> None:
         await asyncio.gather(*shippers)
@@ -204,9 +227,9 @@ class Attempt:
     def _entry(
         self,
         state: str,
-        running: tree.ProcessTree | None = None,
         report: CompletedReport | None = None,
     ) -> Entry:
+        running = self._tree if state == "started" else None
         return Entry.model_validate(
             {
                 "job_id": self.key.job_id,
@@ -215,6 +238,7 @@ class Attempt:
                 "kernel_boot": processes.kernel_boot() if running else "",
                 "leader": running.leader if running else None,
                 "supervisor": running.supervisor if running else None,
+                "redactions": redactions(self._outputs) if state == "started" else {},
                 "report": report,
             }
         )

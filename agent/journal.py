@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from agent.protocol import CompletedReport
+from agent.protocol import CompletedReport, Redactions
 from agent.tree import ProcessId
 
 SEEN_KEPT = 10_000
@@ -43,6 +43,8 @@ class Entry(BaseModel):
     kernel_boot: str = ""
     leader: ProcessId | None = None
     supervisor: ProcessId | None = None
+    redactions: Redactions = Field(default_factory=dict)
+    """So far, of one that has started; later it is in its report."""
     report: CompletedReport | None = None
 
     @property

@@ -137,7 +137,7 @@ class Agent:
             if entry.report is not None:
                 self._live(attempt, attempt.report_again(entry.report))
             else:
-                self._live(attempt, attempt.report_interrupted(recovery.INTERRUPTED))
+                self._live(attempt, attempt.report_interrupted(entry, recovery.INTERRUPTED))
 
     def _on_signal(self) -> None:
         if self._stopping.is_set():

@@ -2,12 +2,13 @@
 
 Standard input has one line, an `Order`, and stays open: the letter C on it cancels the job, and its end
 kills the job, for who wanted it is gone; the folder is cleared then. What the job prints comes out as it
-runs, without its secrets and up to the cap. The folder's `REPORT` says how it ended, as the report to a
-server would.
+runs, without its secrets and up to the cap; the folder's `REDACTIONS` says before in which streams some were
+replaced. The folder's `REPORT` says how it ended, as the report to a server would.
 """
 
 import asyncio
 import base64
+import json
 import os
 import shutil
 import socket
@@ -16,8 +17,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from agent.output import StreamOutput
-from agent.protocol import CANCEL, REPORT, AttemptRef, Order, Stream
+from agent.output import StreamOutput, redactions
+from agent.protocol import CANCEL, REDACTIONS, REPORT, AttemptRef, Order, Stream
 from agent.runner import CANCEL_GRACE_SECONDS, Stop
 from agent.sealed import Unsealer
 from agent.spool import Spool
@@ -40,6 +41,8 @@ async def serve(folder: Path, launcher: socket.socket) -> None:
     stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
     watching = asyncio.create_task(_watch(lifeline, stop))
     outputs = _output(folder, "stdout"), _output(folder, "stderr")
+    for out in outputs:
+        out.noted = lambda: _leave(folder / REDACTIONS, json.dumps(redactions(outputs)))
     printing = [asyncio.create_task(out.ship(_print)) for out in outputs]
     ref = AttemptRef(job_id=order.job.job_id, attempt=order.job.attempt)
     work = Work(ref, order.job.payload, order.job.sealed, folder / "work", outputs, order.job.identity)
@@ -48,12 +51,17 @@ async def serve(folder: Path, launcher: socket.socket) -> None:
     ending = await carry_out(work, unsealer, launcher, stop, lambda _: None)
     report = completed(ending, outputs)
     await asyncio.gather(*printing)
-    unfinished = folder / f"{REPORT}.new"
-    unfinished.write_text(report.model_dump_json(), encoding="utf-8")
-    unfinished.rename(folder / REPORT)
+    _leave(folder / REPORT, report.model_dump_json())
     if watching.done():
         shutil.rmtree(folder, ignore_errors=True)
     watching.cancel()
+
+
+def _leave(file: Path, text: str) -> None:
+    """Have it there as a whole or not at all."""
+    unfinished = file.with_name(f"{file.name}.new")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.rename(file)
 
 
 def _output(folder: Path, stream: Stream) -> StreamOutput:

@@ -10,9 +10,16 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
-from agent.protocol import CHUNK_BYTES, INLINE_OUTPUT_BYTES, OUTPUT_CAP_BYTES, Stream, StreamReport
+from agent.protocol import (
+    CHUNK_BYTES,
+    INLINE_OUTPUT_BYTES,
+    OUTPUT_CAP_BYTES,
+    Redactions,
+    Stream,
+    StreamReport,
+)
 from agent.redaction import Redactor
 from agent.spool import Spool
 
@@ -30,6 +37,10 @@ class StreamOutput:
         self.stream: Stream = stream
         self._spool = spool
         self._redactor = Redactor(())
+        self.redacted: bool | None = None
+        """Whether a credential was replaced in it; None: nothing was."""
+        self.noted: Callable[[], None] = lambda: None
+        """Called when `redacted` has changed, before any of that output is kept."""
         self._pending = bytearray()
         self._digest = hashlib.sha256()
         self._kept = 0
@@ -52,11 +63,16 @@ class StreamOutput:
         there. Call it before anything is fed."""
         self._redactor = Redactor(forms, watched)
 
+    def recall(self, redactions: Redactions) -> None:
+        """What was replaced in what the spool already holds."""
+        self.redacted = redactions.get(self.stream)
+
     def feed(self, data: bytes) -> None:
         """Keep what fits under the cap, count all of it; a secret's possible beginning waits."""
         self._take(self._redactor.feed(data))
 
     def _take(self, data: bytes) -> None:
+        self._note()
         self._total += len(data)
         room = 0 if self._full else OUTPUT_CAP_BYTES - self._kept
         kept = data[:room]
@@ -69,6 +85,12 @@ class StreamOutput:
             # Lines show up at once at first; a job that writes for days makes fewer, larger chunks.
             delay = min(0.3 + self._frames * 0.005, 10.0)
             self._timer = asyncio.get_running_loop().call_later(delay, self._cut_all)
+
+    def _note(self) -> None:
+        found = self._redactor.seen
+        if found > bool(self.redacted) or (self._redactor.hits and self.redacted is None):
+            self.redacted = found
+            self.noted()
 
     async def pump(self, reader: asyncio.StreamReader) -> None:
         """Read a pipe to its end. It is always drained, so the job never blocks on us."""
@@ -93,8 +115,8 @@ class StreamOutput:
             sha256=self._digest.hexdigest(),
             truncated=self._total > self._kept,
             inline=inline,
-            redacted=self._redactor.hits,
-            credential_redacted=self._redactor.seen,
+            redacted=max(self._redactor.hits, self.redacted is not None),
+            credential_redacted=bool(self.redacted),
         )
 
     async def ship(self, send: Send) -> None:
@@ -147,3 +169,8 @@ class StreamOutput:
         self._digest = hashlib.sha256()
         for kept in self._spool.frames():
             self._digest.update(kept)
+
+
+def redactions(outputs: Iterable[StreamOutput]) -> Redactions:
+    """What was replaced in these so far."""
+    return {out.stream: out.redacted for out in outputs if out.redacted is not None}

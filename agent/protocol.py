@@ -34,6 +34,9 @@ SEALED_FOR_IDENTITY = f"{SEALED_SUITE}+identity"
 job; it would run it as its own user otherwise."""
 
 Stream = Literal["stdout", "stderr"]
+Redactions = dict[Stream, bool]
+"""The streams of an attempt in which secret values were replaced so far; True: the credential of the identity
+it runs as was among them."""
 Outcome = Literal["exited", "timeout", "cancelled", "interrupted", "refused"]
 
 
@@ -135,6 +138,8 @@ CANCEL = b"C"
 """The letter that ends such a job as cancelled."""
 REPORT = "report.json"
 """The file in which it leaves its `CompletedReport`."""
+REDACTIONS = "redactions.json"
+"""The file in which it leaves its `Redactions`, before it prints what they were replaced in."""
 
 
 def sealed_info(host_id: int, agent_id: int, job_id: int, attempt: int) -> bytes:
@@ -179,7 +184,7 @@ class PollReply(Message):
     """Kill these attempts' process trees and report `cancelled`."""
     forget: list[AttemptRef] = Field(default_factory=list)
     """The server has these results, or no longer wants them: drop them from the journal.
-    If one of them is still running, kill it."""
+    If one of them is still running, kill it. One that printed a secret is reported before, and refused."""
     server_time: datetime
 
 
@@ -203,7 +208,8 @@ class StreamReport(Message):
     inline: str | None = None
     """The kept bytes, base64, when not sent as chunks (at most INLINE_OUTPUT_BYTES)."""
     redacted: Annotated[int, Field(ge=0)] = 0
-    """How often a secret value stood in it and was replaced, also beyond the cap."""
+    """How often a secret value stood in it and was replaced, also beyond the cap; of an attempt whose agent
+    died, 1 for however often."""
     credential_redacted: bool = False
     """Whether the credential of the identity it ran as was among them."""
 

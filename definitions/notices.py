@@ -18,6 +18,7 @@ Event = Literal[
     "approval.expired",
     "instance.failed",
     "identity.quarantined",
+    "identity.leaked",
     "test",
 ]
 
@@ -28,6 +29,7 @@ EVENTS: dict[Event, str] = {
     "approval.expired": "Nobody decided an approval in time",
     "instance.failed": "An instance of a workflow failed",
     "identity.quarantined": "The credential of an identity could not be replaced",
+    "identity.leaked": "A credential was printed that Opsgate can't have replaced",
 }
 """What a channel can be told of."""
 
@@ -55,7 +57,9 @@ class Facts:
     path: str = ""
     """Of the page it links to."""
     reason: str = ""
-    """Why an identity is quarantined, in Opsgate's own words."""
+    """Why an identity is quarantined, or can't be rotated, in Opsgate's own words."""
+    job_id: int | None = None
+    """Which job has printed the credential."""
 
 
 def remind_at(opened: datetime, deadline: datetime) -> datetime:
@@ -76,6 +80,8 @@ def text(event: Event, facts: Facts, public_url: str) -> tuple[str, str]:
         return "Opsgate: a test", "This is what a notice of Opsgate looks like. Nothing is to be done."
     if event == "identity.quarantined":
         return _quarantined(facts, public_url)
+    if event == "identity.leaked":
+        return _leaked(facts, public_url)
     run = f"{_plain(facts.workflow)} #{facts.instance_id}" if facts.instance_id else _plain(facts.workflow)
     hosts = "1 host" if facts.hosts == 1 else f"{facts.hosts} hosts"
     what = f"Workflow {run}, started by" if run else "Asked for by"
@@ -95,6 +101,17 @@ def _quarantined(facts: Facts, public_url: str) -> tuple[str, str]:
         *_link(facts, public_url),
     ]
     return f"Quarantined: {name}", "\n".join(lines)
+
+
+def _leaked(facts: Facts, public_url: str) -> tuple[str, str]:
+    name = _plain(facts.title)
+    lines = [
+        f"The credential of {name} stood in the output of job {facts.job_id}, where it was masked.",
+        f"Opsgate does not replace it: {_plain(facts.reason)}",
+        "Replace it by hand, where it is accepted and in its vault: whoever had it printed may have it.",
+        *_link(facts, public_url),
+    ]
+    return f"To be replaced by hand: {name}", "\n".join(lines)
 
 
 def _link(facts: Facts, public_url: str) -> list[str]:

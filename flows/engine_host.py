@@ -171,6 +171,7 @@ class Attempt:
         self._sent: dict[Stream, tuple[int, int]] = dict.fromkeys(_STREAMS, (0, 0))
         self._shell: EngineShell | None = None
         self._cancelled = False
+        self._leaked = False
         self.task = asyncio.create_task(self._live(), name=f"opsgate-engine-job-{self.ref.job_id}")
 
     def cancel(self) -> None:
@@ -217,10 +218,18 @@ class Attempt:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _ship(self, shell: EngineShell) -> None:
-        """Store what was printed since."""
+        """Store what was printed since; before, that the credential it runs by was in it: this worker may be
+        gone when it ends."""
         for stream in _STREAMS:
             while data := shell.read(stream, self._sent[stream][1], CHUNK_BYTES):
+                await self._note_leak(shell)
                 await self._insist(partial(self._store, stream, data))
+        await self._note_leak(shell)  # also of what is over the cap
+
+    async def _note_leak(self, shell: EngineShell) -> None:
+        if not self._leaked and any(shell.redactions().values()):
+            await self._insist(partial(jobs.printed_credential, self._db, self._agent, *self._about))
+            self._leaked = True
 
     async def _store(self, stream: Stream, data: bytes) -> None:
         seq, offset = self._sent[stream]

@@ -1,6 +1,7 @@
 """What an agent says about an attempt: it starts, it has ended. One compare-and-set each.
 
-An identical repeat is accepted, anything else that does not fit is refused and kept.
+An identical repeat is accepted, anything else that does not fit is refused and kept. What it says of secrets
+in the output is noted in any case (`store.job_leaks`).
 """
 
 import base64
@@ -19,7 +20,7 @@ from agent.protocol import (
 )
 from definitions.lifecycles.job import JobStatus
 from definitions.permissions import Actor
-from store import audit, channels, identities, job_endings, job_output
+from store import channels, job_endings, job_leaks, job_output
 from store.connection import Database, Row, Tx
 from store.job_endings import Printed
 
@@ -42,6 +43,7 @@ async def report(db: Database, agent: Actor, job_id: int, attempt: int, said: St
             if job is None:
                 raise _Refused("There is no such job.")
             if isinstance(said, CompletedReport):
+                await job_leaks.note(tx, agent, job, attempt, _streams(said))
                 await _completed(tx, agent, job, attempt, said)
             else:
                 _started(agent, job, attempt)
@@ -73,7 +75,8 @@ async def _ends(db: Database, agent: Actor, job_id: int, attempt: int, said: Com
     except _Refused:
         return False
     status, reason = conclusion(said)
-    if status is JobStatus.CANCELLED or any(part.redacted for part in _streams(said).values()):
+    leaked = any(part.redacted or part.credential_redacted for part in _streams(said).values())
+    if status is JobStatus.CANCELLED or leaked:
         return False  # the job may know who wanted it; a secret that was printed is audited
     return await job_endings.end_alone(
         db,
@@ -117,29 +120,12 @@ async def _completed(tx: Tx, agent: Actor, job: Row, attempt: int, said: Complet
         raise _Refused(f"The job is {job['status']}.")
     for stream, part in _streams(said).items():
         await _keep_output(tx, job, stream, part)
-    if job["checkout_id"] is not None and any(part.credential_redacted for part in _streams(said).values()):
-        await _note_leak(tx, agent, job)
-    hits: dict[str, int] = {stream: part.redacted for stream, part in _streams(said).items() if part.redacted}
-    if hits:
-        await audit.record(tx, agent, "job.secret_redacted", "job", job["id"], attempt=attempt, **hits)
     status, reason = conclusion(said)
     if status is JobStatus.CANCELLED and job["reason"]:
         reason = job["reason"]  # who cancelled it, which the agent does not know
     await job_endings.end(
         tx, job, status, reason, outcome=said.outcome, exit_code=said.exit_code, report_sha256=sha256
     )
-
-
-async def _note_leak(tx: Tx, agent: Actor, job: Row) -> None:
-    """The credential it ran by stood in its output: masked, but whoever made it print it has it."""
-    identity = await tx.fetchrow(
-        """SELECT i.id, i.name FROM checkouts c JOIN identities i ON i.id = c.identity_id WHERE c.id = $1""",
-        job["checkout_id"],
-    )
-    assert identity is not None
-    detail = {"identity": identity["name"], "checkout": job["checkout_id"], "attempt": job["attempt"]}
-    await audit.record(tx, agent, "job.credential_redacted", "job", job["id"], **detail)
-    await identities.mark_for_rotation(tx, identity["id"], f"Job {job['id']} of {agent.name} printed it.")
 
 
 def _streams(said: CompletedReport) -> dict[Stream, StreamReport]:

@@ -18,6 +18,7 @@ from store import audit, channels, job_checkouts, job_endings, job_views, sealed
 from store.connection import Database, Row, Tx
 from store.job_deadlines import fail_stale as fail_stale
 from store.job_deadlines import time_out_running as time_out_running
+from store.job_leaks import printed_credential as printed_credential
 from store.job_lists import listing as listing
 from store.job_reports import report as report
 from store.job_views import JobRow, JobView

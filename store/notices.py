@@ -13,6 +13,7 @@ from definitions import notices
 from definitions.notices import Event, Facts
 from store import outbox, sealed_values
 from store.connection import Database, Row, Tx
+from store.identities import IDENTITIES
 from store.names import normalise
 from store.outbox import Errand
 
@@ -28,9 +29,13 @@ OF_ONE_CHANNEL = 4
 MAX_ERROR = 200
 
 
-async def tell(tx: Tx, event: Event, subject_id: int, not_before: datetime | None = None) -> None:
-    """Note, in the caller's transaction, that people are to be told."""
-    await outbox.add(tx, "notice", {"event": event, "subject_id": subject_id}, not_before)
+async def tell(
+    tx: Tx, event: Event, subject_id: int, not_before: datetime | None = None, *, job_id: int | None = None
+) -> None:
+    """Note, in the caller's transaction, that people are to be told; `job_id`: of which job, where one is
+    the cause."""
+    of_job = {} if job_id is None else {"job_id": job_id}
+    await outbox.add(tx, "notice", {"event": event, "subject_id": subject_id, **of_job}, not_before)
 
 
 async def asked(tx: Tx, request_id: int, approvers: Iterable[str], deadline: datetime | None) -> None:
@@ -65,7 +70,7 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
     event: Event = errand.payload["event"]
     subject_id: int = errand.payload["subject_id"]
     async with db.transaction() as tx:
-        found = await _audience(tx, event, subject_id)
+        found = await _audience(tx, event, subject_id, errand.payload.get("job_id"))
         made: list[Row] = []
         if found is not None:
             title, body = notices.text(event, found.facts, public_url)
@@ -90,12 +95,12 @@ async def expand(db: Database, errand: Errand, public_url: str) -> int:
     return len(made)
 
 
-async def _audience(tx: Tx, event: Event, subject_id: int) -> Audience | None:
+async def _audience(tx: Tx, event: Event, subject_id: int, job_id: int | None) -> Audience | None:
     match event:
         case "instance.failed":
             return await _of_instance(tx, subject_id)
-        case "identity.quarantined":
-            return await _of_identity(tx, subject_id)
+        case "identity.quarantined" | "identity.leaked":
+            return await _of_identity(tx, event, subject_id, job_id)
         case _:
             return await _of_request(tx, event, subject_id)
 
@@ -151,21 +156,25 @@ async def _of_instance(tx: Tx, instance_id: int) -> Audience | None:
     return Audience(facts, people, row["roles"])
 
 
-async def _of_identity(tx: Tx, identity_id: int) -> Audience | None:
-    """Who looks after vaults, and the roles that do; nobody once it is lifted."""
+async def _of_identity(tx: Tx, event: Event, identity_id: int, job_id: int | None) -> Audience | None:
+    """Who looks after vaults, and the roles that do; nobody once a quarantine is lifted."""
     row = await tx.fetchrow(
-        """SELECT i.name, i.quarantine_reason,
+        """SELECT i.name, i.version, i.quarantine_reason,
                   ARRAY(SELECT id FROM roles WHERE 'pam_vaults.manage' = ANY (permissions)) AS roles,
                   ARRAY(SELECT DISTINCT ur.user_id FROM user_roles ur JOIN roles r ON r.id = ur.role_id
                         WHERE 'pam_vaults.manage' = ANY (r.permissions)) AS people
-           FROM identities i WHERE i.id = $1 AND i.quarantined_at IS NOT NULL""",
+           FROM identities i WHERE i.id = $1 AND (i.quarantined_at IS NOT NULL OR $2)""",
         identity_id,
+        event == "identity.leaked",
     )
     if row is None:
         return None
-    facts = Facts(
-        "", None, "", 0, title=row["name"], path="/credentials/identities", reason=row["quarantine_reason"]
-    )
+    reason: str = row["quarantine_reason"] or ""
+    if event == "identity.leaked":
+        identity = await IDENTITIES.load_version(tx, identity_id, row["version"])
+        reason = identity.why_not_rotated or "It could not, when that was printed."
+    path = "/credentials/identities"
+    facts = Facts("", None, "", 0, title=row["name"], path=path, reason=reason, job_id=job_id)
     return Audience(facts, row["people"], row["roles"], sees="pam_vaults.view")
 
 

@@ -1,7 +1,7 @@
 """The outbox: what Prefect or people still have to be told, written with the fact that causes it.
 
 The keeper carries the rows out and may do one twice; every kind is idempotent.
-Kinds: `deploy_workflow {workflow_id}`, `notice {event, subject_id}`, `show_decision {request_id}`.
+Kinds: `deploy_workflow {workflow_id}`, `notice {event, subject_id, job_id?}`, `show_decision {request_id}`.
 """
 
 from datetime import datetime, timedelta

@@ -9,6 +9,7 @@ ends, be it that this process was: no line, log or run of Prefect's sees anythin
 
 import asyncio
 import importlib.util
+import json
 import os
 import shlex
 import shutil
@@ -20,7 +21,16 @@ from pathlib import Path
 
 from prefect_shell import ShellOperation
 
-from agent.protocol import CANCEL, REPORT, CompletedReport, Order, Stream
+from agent.protocol import (
+    CANCEL,
+    REDACTIONS,
+    REPORT,
+    CompletedReport,
+    Order,
+    Redactions,
+    Stream,
+    StreamReport,
+)
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -47,12 +57,25 @@ class EngineShell:
         except FileNotFoundError:  # it has hardly begun
             return b""
 
+    def redactions(self) -> Redactions:
+        """What was replaced in what `read` gives, and maybe in what it will give."""
+        try:
+            found: Redactions = json.loads((self._folder / REDACTIONS).read_bytes())
+        except FileNotFoundError:
+            return {}
+        return found
+
     def report(self) -> CompletedReport:
         """How it ended, once it has."""
         try:
             return CompletedReport.model_validate_json((self._folder / REPORT).read_bytes())
         except FileNotFoundError:
-            return CompletedReport(outcome="interrupted", reason="The program that ran it was killed.")
+            streams = {
+                stream: StreamReport(redacted=1, credential_redacted=leaked)
+                for stream, leaked in self.redactions().items()
+            }
+            reason = "The program that ran it was killed."
+            return CompletedReport(outcome="interrupted", reason=reason, **streams)
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ No message repeats anything of what was read.
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from definitions.errors import Unavailable
@@ -14,10 +13,13 @@ from definitions.secret_place import place_of
 from store.settings import FileSettings
 
 _MOST = 64 * 1024
+_OF_OUR_VAULT = Path("vault", "secret-id")
+"""In the data folder, what references may lead to: the stack signs in to its own vault by one
+(`deployments.stack.openbao`)."""
 
 
 class _Kept(FileSettings):
-    """The files that Opsgate keeps for itself."""
+    """What Opsgate keeps for itself: the data folder of an embedded stack, and single files."""
 
     data_dir: Path | None = None
     sealing_key_file: Path | None = None
@@ -44,7 +46,7 @@ def read_place(reference: str) -> str:
 def _file(path: Path) -> str:
     try:
         real = path.resolve(strict=True)
-        if any(real == kept or kept in real.parents for kept in _kept_back()):
+        if _is_kept_back(real):
             raise Unavailable(f"{path} is Opsgate's own: put the vault's secret into a file of its own.")
         if not real.is_file():
             raise Unavailable(f"{path} is no file.")
@@ -54,11 +56,14 @@ def _file(path: Path) -> str:
         raise Unavailable(f"{path} can't be read: {error.strerror}.") from None
 
 
-def _kept_back() -> Iterator[Path]:
-    """What no reference may lead to, nor into."""
+def _is_kept_back(real: Path) -> bool:
+    """Whether no reference may lead there; the path has no link in it any more."""
     kept = _Kept()
+    places = [kept.sealing_key_file, kept.audit_key_file, kept.prefect_auth_file, kept.web_tls_key, "/proc"]
     if kept.data_dir is not None:
-        yield (kept.data_dir / "secrets").resolve()
-    files = (kept.sealing_key_file, kept.audit_key_file, kept.prefect_auth_file, kept.web_tls_key)
-    yield from (Path(each).resolve() for each in files if each)
-    yield Path("/proc")
+        own = kept.data_dir.resolve()
+        if real == own / _OF_OUR_VAULT:
+            return False
+        places.append(own)
+    closed = {Path(place).resolve() for place in places if place}
+    return not closed.isdisjoint((real, *real.parents))

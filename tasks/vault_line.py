@@ -2,6 +2,10 @@
 
 A limit for each part of an answer does not hold a server that sends a byte now and then. Knows nothing of
 what is asked.
+
+The resolved address is not judged here as that of a notice is: vaults stand in private networks and on this
+machine, and who is connected to has to show the certificate of the vault's name, or is on this machine
+(`definitions.vault`). What does it for notices holds for a whole process, which the courier has to itself.
 """
 
 import contextlib

@@ -48,6 +48,8 @@ class Job:
         default_factory=lambda: {"stdout": {}, "stderr": {}}
     )
     report: dict[str, Any] | None = None
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    """What was said of its end too late."""
     completed_posts: int = 0
     started_posts: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -285,6 +287,7 @@ class FakeServer:
         if job.report is not None:
             return "" if job.report == body else "it has ended otherwise"
         if job.status not in ("pending", "running"):
+            job.refused.append(body)
             return f"it is {job.status}"
         job.status, job.report = "ended", body
         job.ended.set()

@@ -63,7 +63,16 @@ def test_a_quarantine_says_of_whom_why_and_how_it_ends() -> None:
     assert "See it: https://ops.example.org/x" in body
 
 
-@pytest.mark.parametrize("event", [event for event in EVENTS if event != "identity.quarantined"])
+def test_of_a_printed_credential_it_says_whose_by_which_job_and_what_is_to_be_done() -> None:
+    facts = Facts("", None, "", 0, title="deploy_key", path="/x", reason="A key is not rotated.", job_id=7)
+    title, body = text("identity.leaked", facts, "https://ops.example.org")
+    assert title == "To be replaced by hand: deploy_key"
+    assert "The credential of deploy_key stood in the output of job 7" in body
+    assert "Opsgate does not replace it: A key is not rotated." in body
+    assert "See it: https://ops.example.org/x" in body
+
+
+@pytest.mark.parametrize("event", [event for event in EVENTS if not event.startswith("identity.")])
 def test_a_text_says_what_for_whom_and_where_to_look(event: Event) -> None:
     title, body = text(event, FACTS, "https://ops.example.org/")
     assert title.endswith(": Deploy release 7?")

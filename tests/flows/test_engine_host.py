@@ -24,6 +24,8 @@ from store.job_views import JobView
 from store.jobs import NewJob
 from store.sealing import SealingKeys
 from tasks import engine_shell
+from tasks.vault import Credential
+from tests.store.jobs.test_job_credentials import checked_out
 
 CANARY = "correct-horse-battery-staple"
 
@@ -163,6 +165,28 @@ async def test_a_worker_that_stops_says_so_and_leaves_no_process(engine: Engine)
     view = await engine.job(job)
     assert (view.status, view.outcome, view.attempt) == ("failed", "interrupted", 1)
     await gone("4003")
+
+
+async def test_a_credential_in_the_output_is_noted_before_that_is_stored_for_the_worker_may_be_killed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def read(*_: object) -> Credential:
+        return Credential("app", CANARY)
+
+    monkeypatch.setattr(engine_host, "_read", read)
+    checkout = await checked_out(engine.db, name="db_admin", source="database_static", path="database/app")
+    command = CommandPayload(command='cat "$PGPASSFILE"; sleep 4004')
+    job = await engine.dispatch(command, checkout_id=checkout)
+    async with asyncio.timeout(60):
+        while b"***" not in await engine.printed(job):
+            await asyncio.sleep(0.05)
+    assert (await engine.job(job)).status == "running"
+    why = await engine.db.fetchval("SELECT rotation_reason FROM identities")
+    assert why == f"Job {job} of @engine printed it."
+    await engine.stop()
+    noted = "SELECT count(*) FROM audit WHERE action = 'job.credential_redacted'"
+    assert await engine.db.fetchval(noted) == 1
+    await gone("4004")
 
 
 async def test_another_worker_takes_over_when_the_first_has_left(

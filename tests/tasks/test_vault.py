@@ -20,7 +20,6 @@ from store.connection import Database
 from store.identities import IDENTITIES
 from store.vaults import VAULTS
 from tasks import rotation
-from tasks.secret_places import read_place
 from tasks.vault import VaultClient, VaultRefusal
 from tests.live.vault import LiveVault
 
@@ -181,25 +180,3 @@ async def test_the_token_follows_no_redirect(answering: Callable[..., Answering]
     client = VaultClient(vault_at(f"http://127.0.0.1:{here.server_port}", method="token", token=token))
     assert (await refusal(client, identity("kv_password", "secret/x"))).kind == "unfit"
     assert (here.asked, elsewhere.asked) == (1, 0)
-
-
-def test_a_reference_does_not_lead_to_what_opsgate_keeps_for_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    own = tmp_path / "secrets"
-    own.mkdir()
-    (own / "sealing-key").write_text("1:abc")
-    (tmp_path / "link").symlink_to(own / "sealing-key")
-    (tmp_path / "text").write_text("root:x:0:0:root of all\n")
-    (tmp_path / "token").write_text("hvs.word\n")
-    monkeypatch.setenv("OPSGATE_DATA_DIR", str(tmp_path))
-    assert read_place(f"file:{tmp_path}/token") == "hvs.word"
-    for place in (f"{tmp_path}/link", f"{own}/sealing-key", f"{tmp_path}/text", f"{tmp_path}/none",
-                  "/proc/self/environ", str(tmp_path)):  # fmt: skip
-        with pytest.raises(Unavailable) as refused:
-            read_place(f"file:{place}")
-        assert "abc" not in str(refused.value)
-    with pytest.raises(Unavailable, match="not named as env:NAME"):
-        read_place("env:OPSGATE_DATABASE_URL")
-    monkeypatch.setenv("VAULT_WORD", "hvs.other")
-    assert read_place("env:VAULT_WORD") == "hvs.other"

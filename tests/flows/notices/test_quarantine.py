@@ -1,4 +1,4 @@
-"""Who is told that the credential of an identity could not be replaced."""
+"""Who is told that the credential of an identity could not be replaced, or was printed and can't be."""
 
 from definitions.permissions import SYSTEM
 from flows.notices import round_of
@@ -29,3 +29,20 @@ async def test_of_a_quarantine_those_hear_who_look_after_vaults_until_it_is_lift
     assert sorted(call.path for call in webhook.calls) == ["/room", "/root"]
     assert webhook.calls[0].title == "Quarantined: db_admin"
     assert "The vault main is sealed." in webhook.calls[0].message
+
+
+async def test_of_a_printed_credential_those_hear_who_look_after_vaults(
+    org: Org, process: EngineProcess, webhook: Webhook
+) -> None:
+    root = await person(org.db, "root", "admin")
+    await notice_channels.add(org.db, root, "mine", webhook.url("root"))
+    await notice_channels.add(org.db, org.bo, "mine", webhook.url("bo"))
+    await save_vault(org)
+    number = await save_identity(org, source="kv_ssh_key")
+    async with org.db.transaction() as tx:
+        await notices.tell(tx, "identity.leaked", number, job_id=12)
+    await round_of(process)
+    (call,) = webhook.calls
+    assert (call.path, call.title) == ("/root", "To be replaced by hand: db_admin")
+    assert "in the output of job 12" in call.message
+    assert "Opsgate does not replace it: A key is replaced where it is accepted" in call.message

@@ -74,6 +74,24 @@ async def save_identity(db: Database, **more: Any) -> None:
     await IDENTITIES.put(db, SYSTEM, identity)
 
 
+async def checked_out(
+    db: Database, person: Actor = SYSTEM, instance: int | None = None, **identity: Any
+) -> int:
+    """An active checkout of an identity that is made for it."""
+    await save_identity(db, **identity)
+    number: int = await db.fetchval(
+        """INSERT INTO checkouts (status, identity_id, identity_version, exclusive, ready, minutes,
+               reason, for_id, active_at, deadline, instance_id, step_id, visit)
+           SELECT 'active', id, version, false, true, 60, 'the release', $1, now(),
+               now() + interval '1 hour', $2, CASE WHEN $2::bigint IS NOT NULL THEN 'out' END,
+               CASE WHEN $2::bigint IS NOT NULL THEN 1 END
+           FROM identities RETURNING id""",
+        person.id,
+        instance,
+    )
+    return number
+
+
 MakeCheckout = Callable[..., Awaitable[int]]
 
 
@@ -82,18 +100,7 @@ def checkout(db: Database, admin: Actor) -> MakeCheckout:
     """An identity that is checked out, by itself or for an instance."""
 
     async def make(*, instance: int | None = None, **more: Any) -> int:
-        await save_identity(db, **more)
-        number: int = await db.fetchval(
-            """INSERT INTO checkouts (status, identity_id, identity_version, exclusive, ready, minutes,
-                   reason, for_id, active_at, deadline, instance_id, step_id, visit)
-               SELECT 'active', id, version, false, true, 60, 'the release', $1, now(),
-                   now() + interval '1 hour', $2, CASE WHEN $2::bigint IS NOT NULL THEN 'out' END,
-                   CASE WHEN $2::bigint IS NOT NULL THEN 1 END
-               FROM identities RETURNING id""",
-            admin.id,
-            instance,
-        )
-        return number
+        return await checked_out(db, admin, instance, **more)
 
     return make
 
@@ -385,3 +392,42 @@ async def test_another_secret_in_the_output_says_nothing_of_the_identity(
 ) -> None:
     await host.fake.run(await job_by(await checkout()), stdout=StreamReport(redacted=1))
     assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
+
+
+@pytest.mark.parametrize("retried", [False, True])
+async def test_what_an_agent_saw_counts_once_also_of_an_attempt_that_the_server_has_ended(
+    db: Database, admin: Actor, host: Host, checkout: MakeCheckout, job_by: Any, retried: bool
+) -> None:
+    number = await checkout(host="web-1")
+    job_id = await job_by(number)
+    await host.fake.poll()
+    await host.fake.start(job_id)
+    await db.execute("UPDATE jobs SET started_at = now() - interval '1 day'")
+    assert await jobs.time_out_running(db) == 1
+    if retried:
+        await jobs.retry(db, admin, job_id)
+    web2 = await enrol(db, admin, "web-2")
+    leaked = StreamReport(redacted=2, credential_redacted=True)
+    for agent in (web2, host):
+        assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
+        for outcome in ("interrupted", "interrupted", "timeout"):
+            assert not (await agent.fake.complete(job_id, outcome=outcome, stdout=leaked)).accepted
+    noted = "SELECT action, actor_name, detail FROM audit WHERE action LIKE 'job.%redacted' ORDER BY id"
+    assert [tuple(row) for row in await db.fetch(noted)] == [
+        ("job.credential_redacted", "web-1", {"identity": "deployer", "checkout": number, "attempt": 1}),
+        ("job.secret_redacted", "web-1", {"stdout": 2, "attempt": 1}),
+    ]
+    assert await db.fetchval("SELECT rotation_reason FROM identities") == f"Job {job_id} of web-1 printed it."
+
+
+async def test_one_that_opsgate_cant_have_replaced_is_told_once_for_a_checkout(
+    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
+) -> None:
+    number = await checkout(source="kv_ssh_key")
+    first, second = await job_by(number), await job_by(number)
+    for job_id in (first, second):
+        await host.fake.run(job_id, stderr=StreamReport(redacted=1, credential_redacted=True))
+    assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
+    told = [row["payload"] for row in await db.fetch("SELECT payload FROM outbox WHERE kind = 'notice'")]
+    identity = await db.fetchval("SELECT id FROM identities")
+    assert told == [{"event": "identity.leaked", "subject_id": identity, "job_id": first}]

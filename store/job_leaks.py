@@ -1,0 +1,99 @@
+"""Secrets that stood in a job's output, where its agent has replaced them: audited once for an attempt.
+
+What an agent saw counts however late it says so, also of an attempt that the server has ended meanwhile.
+A credential that was printed is out of the vault's hands, so Opsgate has it replaced whatever its identity
+says: `rotate_after_use` is about one that nobody has seen. One that Opsgate can't have replaced is told to
+those who look after vaults, once for a checkout. Holds nothing of what was printed.
+"""
+
+from collections.abc import Mapping
+
+from agent.protocol import Stream, StreamReport
+from definitions.permissions import Actor
+from store import audit, identities, job_endings, notices
+from store.connection import Database, Row, Tx
+
+_SECRET, _CREDENTIAL = "job.secret_redacted", "job.credential_redacted"
+
+
+async def note(tx: Tx, agent: Actor, job: Row, attempt: int, streams: Mapping[Stream, StreamReport]) -> None:
+    """Note what an agent says of an attempt of the locked job; nothing if the attempt was never its own."""
+    leaked = any(part.credential_redacted for part in streams.values())
+    hits: dict[str, int] = {stream: part.redacted for stream, part in streams.items() if part.redacted}
+    if not (leaked or hits) or not await _was_its_own(tx, agent, job, attempt):
+        return
+    if leaked:
+        await _leak(tx, agent, job["id"], attempt)
+    if hits and not await _noted(tx, _SECRET, job["id"], attempt):
+        await audit.record(tx, agent, _SECRET, "job", job["id"], attempt=attempt, **hits)
+
+
+async def printed_credential(db: Database, agent: Actor, job_id: int, attempt: int) -> None:
+    """Note that an attempt which has not ended yet has printed the credential it runs by."""
+    async with db.transaction() as tx:
+        job = await job_endings.lock(tx, job_id)
+        if job is not None and await _was_its_own(tx, agent, job, attempt):
+            await _leak(tx, agent, job_id, attempt)
+
+
+async def _leak(tx: Tx, agent: Actor, job_id: int, attempt: int) -> None:
+    given = await _given(tx, job_id, attempt)
+    if given is None or await _noted(tx, _CREDENTIAL, job_id, attempt):
+        return
+    why = f"Job {job_id} of {agent.name} printed it."
+    # Locks the identity: of two jobs of a checkout one is the first.
+    rotates = await identities.mark_for_rotation(tx, given["identity_id"], why)
+    if not rotates and not await _told(tx, given["identity_id"], given["checkout"]):
+        await notices.tell(tx, "identity.leaked", given["identity_id"], job_id=job_id)
+        detail = {"name": given["identity"], "checkout": given["checkout"], "why": why}
+        await audit.record(tx, agent, "identity.leaked", "identity", given["identity_id"], **detail)
+    detail = {"identity": given["identity"], "checkout": given["checkout"], "attempt": attempt}
+    await audit.record(tx, agent, _CREDENTIAL, "job", job_id, **detail)
+
+
+async def _was_its_own(tx: Tx, agent: Actor, job: Row, attempt: int) -> bool:
+    """Whether this agent had the attempt, which may be over, and the job's next one another's."""
+    if (job["agent_id"], job["attempt"]) == (agent.id, attempt):
+        return True
+    found: bool = await tx.fetchval(
+        "SELECT EXISTS (SELECT FROM job_attempts WHERE job_id = $1 AND attempt = $2 AND agent_id = $3)",
+        job["id"],
+        attempt,
+        agent.id,
+    )
+    return found
+
+
+async def _given(tx: Tx, job_id: int, attempt: int) -> Row | None:
+    """Whose credential the attempt was given, and by which checkout: the job's next attempt may have
+    another. None: it was given none."""
+    return await tx.fetchrow(
+        """SELECT i.id AS identity_id, i.name AS identity, (a.detail ->> 'checkout')::bigint AS checkout
+           FROM jobs j JOIN checkouts c ON c.id = j.checkout_id JOIN identities i ON i.id = c.identity_id
+           JOIN audit a ON a.subject_kind = 'identity' AND a.subject_id = i.id
+           WHERE j.id = $1 AND a.action = 'credential.read' AND a.detail ->> 'job' = $1::bigint::text
+             AND a.detail ->> 'attempt' = $2::int::text ORDER BY a.id DESC LIMIT 1""",
+        job_id,
+        attempt,
+    )
+
+
+async def _noted(tx: Tx, action: str, job_id: int, attempt: int) -> bool:
+    found: bool = await tx.fetchval(
+        """SELECT EXISTS (SELECT FROM audit WHERE subject_kind = 'job' AND subject_id = $1 AND action = $2
+               AND detail ->> 'attempt' = $3::int::text)""",
+        job_id,
+        action,
+        attempt,
+    )
+    return found
+
+
+async def _told(tx: Tx, identity_id: int, checkout_id: int) -> bool:
+    found: bool = await tx.fetchval(
+        """SELECT EXISTS (SELECT FROM audit WHERE subject_kind = 'identity' AND subject_id = $1
+               AND action = 'identity.leaked' AND detail ->> 'checkout' = $2::bigint::text)""",
+        identity_id,
+        checkout_id,
+    )
+    return found
