@@ -25,7 +25,7 @@ from store.jobs import NewJob
 from store.sealing import SealingKeys
 from tasks import engine_shell
 from tasks.vault import Credential
-from tests.store.jobs.test_job_credentials import checked_out
+from tests.store.jobs.credentials.conftest import checked_out
 
 CANARY = "correct-horse-battery-staple"
 

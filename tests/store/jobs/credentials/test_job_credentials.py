@@ -2,124 +2,27 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from agent.protocol import AttemptRef, Credential, JobMessage, PollReply, StreamReport
+from agent.protocol import PollReply
 from agent.sealed import CannotOpen
-from definitions.identity import Identity, parse_identity
 from definitions.permissions import SYSTEM, Actor
-from definitions.vault import Vault, parse_vault
 from store import checkouts, job_credentials, jobs, sealed_values
 from store.connection import Database
 from store.engine import commits, leases, workers
-from store.identities import IDENTITIES
 from store.job_credentials import NotRead
 from store.sealing import SealingKeys
-from store.vaults import VAULTS
+from tests.store.jobs.credentials.conftest import (
+    PASSWORD,
+    FakeVault,
+    MakeCheckout,
+    credential_in,
+)
 from tests.store.jobs.test_secrets import Host, enrol, everything
-
-PASSWORD = "mArKeR correct horse"
-
-
-@dataclass(frozen=True)
-class Given:
-    secret: str
-    passphrase: str | None = None
-
-
-class FakeVault:
-    """Gives a password, or what it is told to raise first, and counts."""
-
-    def __init__(self) -> None:
-        self.refusals: list[NotRead] = []
-        self.asked: list[str] = []
-        self.answers = asyncio.Event()
-        self.answers.set()
-
-    async def read(self, vault: Vault, identity: Identity) -> Given:
-        self.asked.append(f"{vault.name}/{identity.name}")
-        await self.answers.wait()
-        if self.refusals:
-            raise self.refusals.pop(0)
-        return Given(PASSWORD)
-
-
-@pytest.fixture
-def fake_vault() -> FakeVault:
-    return FakeVault()
-
-
-@pytest.fixture
-async def host(db: Database, admin: Actor, fake_vault: FakeVault) -> Host:
-    made = await enrol(db, admin, "web-1")
-    made.fake.read = fake_vault.read
-    return made
-
-
-async def save_identity(db: Database, **more: Any) -> None:
-    vault, _ = parse_vault(
-        {"name": "main", "address": "https://vault.test", "auth": {"method": "token", "token": "env:T"}}
-    )
-    fields = {"name": "deployer", "vault": "main", "source": "kv_password", "path": "secret/x", **more}
-    identity, problems = parse_identity({"username": "deploy", **fields})
-    assert vault is not None
-    assert identity is not None, problems
-    await VAULTS.put(db, SYSTEM, vault)
-    await IDENTITIES.put(db, SYSTEM, identity)
-
-
-async def checked_out(
-    db: Database, person: Actor = SYSTEM, instance: int | None = None, **identity: Any
-) -> int:
-    """An active checkout of an identity that is made for it."""
-    await save_identity(db, **identity)
-    number: int = await db.fetchval(
-        """INSERT INTO checkouts (status, identity_id, identity_version, exclusive, ready, minutes,
-               reason, for_id, active_at, deadline, instance_id, step_id, visit)
-           SELECT 'active', id, version, false, true, 60, 'the release', $1, now(),
-               now() + interval '1 hour', $2, CASE WHEN $2::bigint IS NOT NULL THEN 'out' END,
-               CASE WHEN $2::bigint IS NOT NULL THEN 1 END
-           FROM identities RETURNING id""",
-        person.id,
-        instance,
-    )
-    return number
-
-
-MakeCheckout = Callable[..., Awaitable[int]]
-
-
-@pytest.fixture
-def checkout(db: Database, admin: Actor) -> MakeCheckout:
-    """An identity that is checked out, by itself or for an instance."""
-
-    async def make(*, instance: int | None = None, **more: Any) -> int:
-        return await checked_out(db, admin, instance, **more)
-
-    return make
-
-
-@pytest.fixture
-def job_by(db: Database, queued: Callable[..., Awaitable[int]]) -> Callable[[int], Awaitable[int]]:
-    """Queue a command on web-1 that runs by a checkout; its id."""
-
-    async def queue(checkout_id: int) -> int:
-        job_id = await queued()
-        await db.execute("UPDATE jobs SET checkout_id = $2 WHERE id = $1", job_id, checkout_id)
-        return job_id
-
-    return queue
-
-
-def credential_in(host: Host, job: JobMessage) -> Credential | None:
-    ref = AttemptRef(job_id=job.job_id, attempt=job.attempt)
-    return host.unsealer.open(ref, job.sealed, [], job.identity).credential
 
 
 async def how_it_stands(db: Database, job_id: int) -> tuple[str, str]:
@@ -368,66 +271,3 @@ async def test_a_slow_vault_holds_up_neither_other_jobs_nor_other_hosts(
     await web2.fake.run(await queued("web-2"))
     fake_vault.answers.set()
     assert [job.job_id for job in (await poll).jobs] == [waits]
-
-
-async def test_a_credential_in_the_output_is_audited_and_due_for_rotation(
-    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
-) -> None:
-    number = await checkout(host="web-1")
-    first, second = await job_by(number), await job_by(number)
-    leaked = StreamReport(redacted=1, credential_redacted=True)
-    for job_id in (first, second):
-        await host.fake.run(job_id, stderr=leaked)
-    rows = await db.fetch("SELECT * FROM audit WHERE action = 'job.credential_redacted' ORDER BY id")
-    assert [row["subject_id"] for row in rows] == [first, second]
-    assert rows[0]["detail"] == {"identity": "deployer", "checkout": number, "attempt": 1}
-    marked = await db.fetchrow("SELECT rotation_due_at, rotation_reason FROM identities")
-    assert marked is not None
-    assert marked["rotation_due_at"] is not None
-    assert marked["rotation_reason"] == f"Job {first} of web-1 printed it."
-
-
-async def test_another_secret_in_the_output_says_nothing_of_the_identity(
-    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
-) -> None:
-    await host.fake.run(await job_by(await checkout()), stdout=StreamReport(redacted=1))
-    assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
-
-
-@pytest.mark.parametrize("retried", [False, True])
-async def test_what_an_agent_saw_counts_once_also_of_an_attempt_that_the_server_has_ended(
-    db: Database, admin: Actor, host: Host, checkout: MakeCheckout, job_by: Any, retried: bool
-) -> None:
-    number = await checkout(host="web-1")
-    job_id = await job_by(number)
-    await host.fake.poll()
-    await host.fake.start(job_id)
-    await db.execute("UPDATE jobs SET started_at = now() - interval '1 day'")
-    assert await jobs.time_out_running(db) == 1
-    if retried:
-        await jobs.retry(db, admin, job_id)
-    web2 = await enrol(db, admin, "web-2")
-    leaked = StreamReport(redacted=2, credential_redacted=True)
-    for agent in (web2, host):
-        assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
-        for outcome in ("interrupted", "interrupted", "timeout"):
-            assert not (await agent.fake.complete(job_id, outcome=outcome, stdout=leaked)).accepted
-    noted = "SELECT action, actor_name, detail FROM audit WHERE action LIKE 'job.%redacted' ORDER BY id"
-    assert [tuple(row) for row in await db.fetch(noted)] == [
-        ("job.credential_redacted", "web-1", {"identity": "deployer", "checkout": number, "attempt": 1}),
-        ("job.secret_redacted", "web-1", {"stdout": 2, "attempt": 1}),
-    ]
-    assert await db.fetchval("SELECT rotation_reason FROM identities") == f"Job {job_id} of web-1 printed it."
-
-
-async def test_one_that_opsgate_cant_have_replaced_is_told_once_for_a_checkout(
-    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
-) -> None:
-    number = await checkout(source="kv_ssh_key")
-    first, second = await job_by(number), await job_by(number)
-    for job_id in (first, second):
-        await host.fake.run(job_id, stderr=StreamReport(redacted=1, credential_redacted=True))
-    assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
-    told = [row["payload"] for row in await db.fetch("SELECT payload FROM outbox WHERE kind = 'notice'")]
-    identity = await db.fetchval("SELECT id FROM identities")
-    assert told == [{"event": "identity.leaked", "subject_id": identity, "job_id": first}]

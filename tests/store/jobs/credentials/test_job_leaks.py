@@ -1,0 +1,75 @@
+"""A credential that shows up in the output is audited, and replaced or told of."""
+
+from typing import Any
+
+import pytest
+
+from agent.protocol import StreamReport
+from definitions.permissions import Actor
+from store import jobs
+from store.connection import Database
+from tests.store.jobs.credentials.conftest import MakeCheckout
+from tests.store.jobs.test_secrets import Host, enrol
+
+
+async def test_a_credential_in_the_output_is_audited_and_due_for_rotation(
+    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
+) -> None:
+    number = await checkout(host="web-1")
+    first, second = await job_by(number), await job_by(number)
+    leaked = StreamReport(redacted=1, credential_redacted=True)
+    for job_id in (first, second):
+        await host.fake.run(job_id, stderr=leaked)
+    rows = await db.fetch("SELECT * FROM audit WHERE action = 'job.credential_redacted' ORDER BY id")
+    assert [row["subject_id"] for row in rows] == [first, second]
+    assert rows[0]["detail"] == {"identity": "deployer", "checkout": number, "attempt": 1}
+    marked = await db.fetchrow("SELECT rotation_due_at, rotation_reason FROM identities")
+    assert marked is not None
+    assert marked["rotation_due_at"] is not None
+    assert marked["rotation_reason"] == f"Job {first} of web-1 printed it."
+
+
+async def test_another_secret_in_the_output_says_nothing_of_the_identity(
+    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
+) -> None:
+    await host.fake.run(await job_by(await checkout()), stdout=StreamReport(redacted=1))
+    assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
+
+
+@pytest.mark.parametrize("retried", [False, True])
+async def test_what_an_agent_saw_counts_once_also_of_an_attempt_that_the_server_has_ended(
+    db: Database, admin: Actor, host: Host, checkout: MakeCheckout, job_by: Any, retried: bool
+) -> None:
+    number = await checkout(host="web-1")
+    job_id = await job_by(number)
+    await host.fake.poll()
+    await host.fake.start(job_id)
+    await db.execute("UPDATE jobs SET started_at = now() - interval '1 day'")
+    assert await jobs.time_out_running(db) == 1
+    if retried:
+        await jobs.retry(db, admin, job_id)
+    web2 = await enrol(db, admin, "web-2")
+    leaked = StreamReport(redacted=2, credential_redacted=True)
+    for agent in (web2, host):
+        assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
+        for outcome in ("interrupted", "interrupted", "timeout"):
+            assert not (await agent.fake.complete(job_id, outcome=outcome, stdout=leaked)).accepted
+    noted = "SELECT action, actor_name, detail FROM audit WHERE action LIKE 'job.%redacted' ORDER BY id"
+    assert [tuple(row) for row in await db.fetch(noted)] == [
+        ("job.credential_redacted", "web-1", {"identity": "deployer", "checkout": number, "attempt": 1}),
+        ("job.secret_redacted", "web-1", {"stdout": 2, "attempt": 1}),
+    ]
+    assert await db.fetchval("SELECT rotation_reason FROM identities") == f"Job {job_id} of web-1 printed it."
+
+
+async def test_one_that_opsgate_cant_have_replaced_is_told_once_for_a_checkout(
+    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
+) -> None:
+    number = await checkout(source="kv_ssh_key")
+    first, second = await job_by(number), await job_by(number)
+    for job_id in (first, second):
+        await host.fake.run(job_id, stderr=StreamReport(redacted=1, credential_redacted=True))
+    assert await db.fetchval("SELECT rotation_due_at FROM identities") is None
+    told = [row["payload"] for row in await db.fetch("SELECT payload FROM outbox WHERE kind = 'notice'")]
+    identity = await db.fetchval("SELECT id FROM identities")
+    assert told == [{"event": "identity.leaked", "subject_id": identity, "job_id": first}]
