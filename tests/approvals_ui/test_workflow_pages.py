@@ -1,5 +1,6 @@
 """The list of workflows, and the form that starts one."""
 
+import html
 import re
 
 import pytest
@@ -44,6 +45,28 @@ async def test_the_form_starts_an_instance(browser, seed, db):
     assert row["started_by_name"] == "olga"
     assert row["inputs"]["threshold"] == 75
     assert row["inputs"]["channel"] == "stable"
+
+
+async def test_each_choice_of_the_form_can_be_chosen_whatever_its_type(browser, seed, db):
+    choices = [True, False, 7, 1.5, "7 <b>"]
+    given = [{"name": "how", "type": "choice", "choices": choices, "required": True}]
+    steps = [{"id": "look", "type": "command", "command": "true"}]
+    steps.append({"id": "gate", "type": "approval", "approvers": ["role:approver"]})
+    olga = browser()
+    seeded = await seed()
+    await olga.enter("olga")
+    actor = await users.actor_of(db, seeded.people["olga"])
+    document = {"name": "choosy", "inputs": given, "steps": steps}
+    view, _ = await workflows.put(db, actor, document, publish=True)
+    shown = (await olga.get(f"/workflows/{view.id}")).text
+    select = shown.split('<select id="input.how"')[1].split("</select>")[0]
+    values = [html.unescape(value) for value in re.findall(r'<option value="([^"]+)"', select)]
+    assert len(values) == len(choices)
+    for value in values:
+        response = await start(olga, view.id, {"host": "web-1", "input.how": value})
+        assert response.status_code == 303, value
+    rows = await db.fetch("SELECT inputs FROM instances WHERE workflow_id = $1 ORDER BY id", view.id)
+    assert [row["inputs"]["how"] for row in rows] == choices
 
 
 async def test_targets_may_be_named_in_words(browser, seed, db):
