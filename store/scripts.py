@@ -6,7 +6,7 @@ Running one is `store.executions`.
 from definitions.errors import Invalid
 from definitions.prepending import prepend
 from definitions.script import Script
-from store import identities, libraries
+from store import identities, libraries, recurring_uses
 from store.connection import Row, Tx
 from store.versioned import Versioned, VersionView
 
@@ -15,8 +15,11 @@ class ScriptView(VersionView[Script]):
     """A script at one version."""
 
 
-async def _check(tx: Tx, new: Script, _before: Script | None) -> None:
-    """Refuse what no host could be given faithfully, rather than run something else."""
+async def _check(tx: Tx, new: Script, before: Script | None) -> None:
+    """Refuse what no host could be given faithfully, rather than run something else, and a new name that
+    recurring jobs would not find it by."""
+    if before is not None and before.name != new.name:
+        await recurring_uses.refuse_rename(tx, "script", before.name)
     problems = [] if new.run_as is None else await identities.unknown(tx, new.run_as, "/run_as")
     try:
         linked = await libraries.linked(tx, new)
@@ -39,15 +42,8 @@ async def _needed_by(tx: Tx, row: Row) -> list[str]:
            ORDER BY w.name""",
         row["id"],
     )
-    recurring = await tx.fetch(
-        """SELECT name FROM recurring_jobs WHERE archived_at IS NULL AND coalesce(
-               definition #>> '{job,payload,script}', definition #>> '{job,payload,script_id}') = ANY ($1)
-           ORDER BY name""",
-        [row["name"], str(row["id"])],
-    )
-    return [f"the workflow {each['name']!r}" for each in rows] + [
-        f"the recurring job {each['name']!r}" for each in recurring
-    ]
+    workflows = [f"the workflow {each['name']!r}" for each in rows]
+    return workflows + await recurring_uses.users(tx, "script", row)
 
 
 SCRIPTS = Versioned("script", "scripts", Script, ScriptView, check=_check, needed_by=_needed_by)
