@@ -26,7 +26,7 @@ from definitions.steps import (
     Step,
 )
 from definitions.storable import storable
-from definitions.variables import Scope, value_of
+from definitions.variables import Scope, beginnings, value_of
 from definitions.workflow import Workflow
 
 LONGEST_VALUE = 2000
@@ -212,7 +212,9 @@ def _value(reference: Reference, scope: Scope, later: Collection[str]) -> Piece:
     unknown = _unknown(reference, scope, later)
     if unknown is None:
         try:
-            return Piece(text=shown(text_of(value_of(reference, scope))), of=reference.text)
+            text = shown(text_of(value_of(reference, scope)))
+            short = "".join(f" ({sentence})" for sentence in beginnings([reference.text], scope))
+            return Piece(text=text + short, of=reference.text)
         except Invalid as error:
             unknown = error.message
     return Piece(text=reference.text, of=reference.text, unknown=unknown)
