@@ -12,6 +12,7 @@ from approvals_ui import in_words
 from approvals_ui.visitor import session_of
 from definitions.harmless import terminal_text, visible
 from definitions.parameters import text_of
+from definitions.step_words import APPROVAL_TYPES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -34,7 +35,7 @@ def _environment() -> Environment:
         as_text=text_of,
         time_left=lambda deadline: in_words.time_left(deadline, datetime.now(UTC)),
     )
-    environment.globals.update(between=in_words.between, APPROVAL_TYPES=in_words.APPROVAL_TYPES)
+    environment.globals.update(between=in_words.between, APPROVAL_TYPES=APPROVAL_TYPES)
     return environment
 
 

@@ -13,6 +13,7 @@ from definitions.errors import Invalid
 from definitions.parameters import Value, text_of
 from definitions.references import Reference, references, whole
 from definitions.routing import ENDINGS, Outcome, declared_target, follow, outcomes
+from definitions.step_words import length
 from definitions.steps import (
     ApprovalStep,
     CommandStep,
@@ -176,7 +177,7 @@ def _said(step: Step) -> tuple[str, dict[str, Value]]:
         case ConditionStep():
             return step.condition, {}
         case DelayStep():
-            return _length(step), {}
+            return length(step), {}
         case ApprovalStep():
             return step.title or step.label, {"approvers": ", ".join(step.approvers)}
         case PamCheckoutStep():
@@ -189,12 +190,6 @@ def _said(step: Step) -> tuple[str, dict[str, Value]]:
             return "", {"checkouts": ", ".join(step.checkout) or "every open one"}
         case _:
             return "", {"branches": len(step.branches), "join": step.join}
-
-
-def _length(step: DelayStep) -> str:
-    amounts = {"seconds": step.seconds, "minutes": step.minutes, "hours": step.hours}
-    said = [f"{amount:g} {unit}" for unit, amount in amounts.items() if amount is not None]
-    return said[0] if said else f"until {step.until}"
 
 
 def pieces(template: Value, scope: Scope, later: Collection[str]) -> tuple[Piece, ...]:

@@ -3,11 +3,14 @@
 Running one is `store.executions`.
 """
 
+from collections.abc import Iterable
+
 from definitions.errors import Invalid
+from definitions.permissions import Actor, may
 from definitions.prepending import prepend
 from definitions.script import Script
 from store import identities, libraries, recurring_uses
-from store.connection import Row, Tx
+from store.connection import Database, Row, Tx
 from store.versioned import Versioned, VersionView
 
 
@@ -51,3 +54,11 @@ SCRIPTS = Versioned("script", "scripts", Script, ScriptView, check=_check, neede
 find, load_version, show, listing = SCRIPTS.find, SCRIPTS.load_version, SCRIPTS.show, SCRIPTS.listing
 save, put, archive = SCRIPTS.save, SCRIPTS.put, SCRIPTS.archive
 versions, diff, rollback = SCRIPTS.versions, SCRIPTS.diff, SCRIPTS.rollback
+
+
+async def names(db: Database, actor: Actor, script_ids: Iterable[int]) -> dict[int, str]:
+    """The names of these scripts by their ids; of none, for who may not view scripts."""
+    if may(actor, "scripts.view") is not None:
+        return {}
+    rows = await db.fetch("SELECT id, name FROM scripts WHERE id = ANY ($1)", list(script_ids))
+    return {row["id"]: row["name"] for row in rows}
