@@ -4,14 +4,6 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-APPROVAL_TYPES = {
-    "singular": "one named person decides",
-    "one_of_many": "any one of the approvers",
-    "two_of_many": "two approvers must agree",
-    "all": "every approver must approve",
-    "majority": "more than half of the approvers",
-}
-
 
 def moment(at: datetime) -> str:
     """A moment in UTC; the page's script shows it in the reader's own zone."""

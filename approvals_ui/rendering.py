@@ -11,6 +11,8 @@ from starlette.responses import HTMLResponse
 from approvals_ui import in_words
 from approvals_ui.visitor import session_of
 from definitions.harmless import terminal_text, visible
+from definitions.parameters import text_of
+from definitions.step_words import APPROVAL_TYPES
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -30,9 +32,10 @@ def _environment() -> Environment:
         duration=in_words.length,
         flat=in_words.flat,
         in_json=in_words.in_json,
+        as_text=text_of,
         time_left=lambda deadline: in_words.time_left(deadline, datetime.now(UTC)),
     )
-    environment.globals.update(between=in_words.between, APPROVAL_TYPES=in_words.APPROVAL_TYPES)
+    environment.globals.update(between=in_words.between, APPROVAL_TYPES=APPROVAL_TYPES)
     return environment
 
 

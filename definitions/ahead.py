@@ -13,6 +13,7 @@ from definitions.errors import Invalid
 from definitions.parameters import Value, text_of
 from definitions.references import RESERVED_ROOTS, Reference, references, whole
 from definitions.routing import ENDINGS, Outcome, declared_target, follow, outcomes
+from definitions.step_words import length
 from definitions.steps import (
     ApprovalStep,
     CommandStep,
@@ -26,7 +27,7 @@ from definitions.steps import (
     Step,
 )
 from definitions.storable import storable
-from definitions.variables import BLOCKED, Scope, is_blocked, value_of
+from definitions.variables import BLOCKED, Scope, beginnings, is_blocked, value_of
 from definitions.workflow import Workflow
 
 LONGEST_VALUE = 2000
@@ -183,7 +184,7 @@ def _said(step: Step) -> tuple[str, dict[str, Value]]:
         case ConditionStep():
             return step.condition, {}
         case DelayStep():
-            return _length(step), {}
+            return length(step), {}
         case ApprovalStep():
             return step.title or step.label, {"approvers": ", ".join(step.approvers)}
         case PamCheckoutStep():
@@ -196,12 +197,6 @@ def _said(step: Step) -> tuple[str, dict[str, Value]]:
             return "", {"checkouts": ", ".join(step.checkout) or "every open one"}
         case _:
             return "", {"branches": len(step.branches), "join": step.join}
-
-
-def _length(step: DelayStep) -> str:
-    amounts = {"seconds": step.seconds, "minutes": step.minutes, "hours": step.hours}
-    said = [f"{amount:g} {unit}" for unit, amount in amounts.items() if amount is not None]
-    return said[0] if said else f"until {step.until}"
 
 
 def pieces(template: Value, scope: Scope, later: Collection[str]) -> tuple[Piece, ...]:
@@ -221,7 +216,9 @@ def _value(reference: Reference, scope: Scope, later: Collection[str]) -> Piece:
     unknown = _unknown(reference, scope, later)
     if unknown is None:
         try:
-            return Piece(text=shown(text_of(value_of(reference, scope))), of=reference.text)
+            text = shown(text_of(value_of(reference, scope)))
+            short = "".join(f" ({sentence})" for sentence in beginnings([reference.text], scope))
+            return Piece(text=text + short, of=reference.text)
         except Invalid as error:
             unknown = error.message
     return Piece(text=reference.text, of=reference.text, unknown=unknown)

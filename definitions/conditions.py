@@ -7,6 +7,7 @@ value may be compared with null, and every other comparison of different types i
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -30,6 +31,11 @@ _LITERAL = re.compile(
     re.DOTALL,
 )
 _LITERAL_OR_NUMBER = re.compile(rf"{_LITERAL.pattern}|(?<![\w.])[0-9]{{1,15}}(?![\w.])", re.DOTALL)
+_MEANT = {"=": "==", "and": "&&", "or": "||", "&": "&&", "|": "||"}
+"""What other languages write, and what CEL writes for it."""
+_QUOTES = "\"'"
+_SHOWN = 40
+"""Characters of a condition that say where it can't be read."""
 # The evaluator logs operands, and an operand is a value.
 logging.getLogger("celpy").setLevel(logging.CRITICAL + 1)
 
@@ -84,11 +90,28 @@ def _bind(condition: str) -> _Expression:
     return _Expression("".join([*pieces, in_code(condition[done:])]), bound)
 
 
-def _compile(text: str) -> lark.Tree[Any]:
+def _compile(text: str, bound: Mapping[str, Reference]) -> lark.Tree[Any]:
     try:
         return celpy.Environment().compile(text)
-    except (CELParseError, lark.exceptions.LarkError, RecursionError, ValueError):
-        raise ConditionFailed("The condition is not a CEL expression.") from None
+    except (CELParseError, lark.exceptions.LarkError, RecursionError, ValueError) as error:
+        cause = error.__context__
+        where = _where(cause, text, bound) if isinstance(cause, lark.UnexpectedInput) else ""
+        raise ConditionFailed(f"The condition is not a CEL expression{where}.") from None
+
+
+def _where(cause: lark.UnexpectedInput, text: str, bound: Mapping[str, Reference]) -> str:
+    """Where the reading of an expression has stopped, in its author's words, and what may be meant there."""
+    if isinstance(cause, lark.UnexpectedToken) and cause.token.type == "$END":
+        return ": it ends too early"
+    rest = text[cause.pos_in_stream :]
+    for name, reference in bound.items():
+        rest = re.sub(rf"\s?\({name}\)\s?", reference.text, rest)
+    word = re.split(r"\W", rest, maxsplit=1)[0] or rest[0]
+    meant = _MEANT.get(word.lower())
+    hint = f": `{meant}` is meant" if meant else ": the text that begins there does not end"
+    shown = " ".join(rest.split())
+    shown = shown if len(shown) <= _SHOWN else f"{shown[: _SHOWN - 1]}…"
+    return f" at `{shown}`{hint if meant or word in _QUOTES else ''}"
 
 
 def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
@@ -104,8 +127,12 @@ def check(condition: str, kinds: Kinds | None = None) -> list[Problem]:
         return [_problem("bad-reference", "The condition has braces that are no reference.", fix)]
     try:
         expression = _bind(condition)
-        held = {name: kinds(reference) if kinds else None for name, reference in expression.bound.items()}
-        return list(_check(_without_values(expression.text), tuple(held.items())))
+        bound = tuple(expression.bound.items())
+        held = tuple((name, kinds(reference) if kinds else None) for name, reference in bound)
+        try:
+            return list(_check(_without_values(expression.text), held))
+        except ConditionFailed:  # to be said of the condition as it is written
+            return list(_check(expression.text, held, bound))
     except ConditionFailed as failure:
         fix = "Write for example {{step_ID.exit_code}} == 0."
         return [_problem("bad-condition", failure.message, fix)]
@@ -120,9 +147,11 @@ def shape(condition: str) -> str:
 
 
 @lru_cache(maxsize=2048)
-def _check(text: str, held: tuple[tuple[str, str | None], ...]) -> tuple[Problem, ...]:
+def _check(
+    text: str, held: tuple[tuple[str, str | None], ...], bound: tuple[tuple[str, Reference], ...] = ()
+) -> tuple[Problem, ...]:
     """The same of an expression whose names hold these kinds; a workflow asks most things many times."""
-    tree, kinds = _compile(text), dict(held)
+    tree, kinds = _compile(text, dict(bound)), dict(held)
     too_much = list(excess(tree))
     unknown = unknown_names(tree, kinds)
     wrong = mismatches(tree, kinds)
@@ -155,10 +184,13 @@ def evaluate(condition: str, scope: Scope) -> bool:
     if len(condition) > MAX_LENGTH:
         raise ConditionFailed(f"The condition is longer than {MAX_LENGTH}.")
     expression = _bind(condition)
-    tree = _compile(expression.text)
+    tree = _compile(expression.text, expression.bound)
     for refusal in excess(tree):
         raise ConditionFailed(refusal)
-    values = {name: cel_value(value_of(reference, scope)) for name, reference in expression.bound.items()}
+    values = {
+        name: cel_value(value_of(reference, scope, decides=True))
+        for name, reference in expression.bound.items()
+    }
     try:
         found = answer(tree, FUNCTIONS, values)
     except TooMuchWork:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from definitions.nearest import nearest, pointer_to
+from definitions.nearest import nearest
 from definitions.problems import Problem
-from definitions.proof_references import TEMPLATES, host_names, texts
+from definitions.proof_references import host_names
 from definitions.references import references
 from definitions.step_documents import walk
-from definitions.steps import JobStep, Step
+from definitions.steps import JobStep
+from definitions.templates import templates_of, texts
 from definitions.workflow import Workflow, all_steps
 
 
@@ -38,10 +39,5 @@ def _on_the_instances(workflow: Workflow) -> set[str]:
 
 def _texts(workflow: Workflow) -> Iterator[tuple[str, str]]:
     for step, where in walk(workflow.steps, "/steps"):
-        yield from _of_step(step, where)
+        yield from templates_of(step, where)
     yield from texts(workflow.outputs, "/outputs")
-
-
-def _of_step(step: Step, where: str) -> Iterator[tuple[str, str]]:
-    for field in TEMPLATES[step.type]:
-        yield from texts(getattr(step, field), pointer_to(where, field))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 from definitions import secret_values
 from definitions.conditions import check, shape
@@ -20,21 +19,11 @@ from definitions.steps import (
     PamCheckoutStep,
     Step,
 )
+from definitions.templates import TEMPLATES, texts
 from definitions.variables import ALLOWED, PROPERTIES, is_blocked, lint_command
 from definitions.witness import Before
 from definitions.workflow import Workflow, all_steps
 
-TEMPLATES: dict[str, tuple[str, ...]] = {
-    "script": ("parameters", "run_as"),
-    "command": ("command", "run_as"),
-    "approval": ("title", "description"),
-    "condition": ("condition",),
-    "delay": ("until",),
-    "pam_checkout": ("reason",),
-    "pam_checkin": (),
-    "parallel": (),
-}
-"""The fields of each kind that may hold references."""
 INSTANCE = {"id": "number", "started_by": "text"}
 INPUT_KINDS = {
     "string": "text",
@@ -253,18 +242,6 @@ def _property(path: tuple[str, ...]) -> str | None:
     if rest[:1] == ("json",) or (len(rest) == 1 and rest[0] in PROPERTIES):
         return rest[0]
     return None
-
-
-def texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    """Every text in a field, with its pointer."""
-    if isinstance(value, str):
-        yield value, pointer
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from texts(inner, pointer_to(pointer, key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from texts(inner, pointer_to(pointer, index))
 
 
 def _unknown(reference: Reference, pointer: str, word: str, known: list[str], message: str) -> Problem:

@@ -25,13 +25,16 @@ from definitions.shell_positions import Place
 __all__ = [
     "ALLOWED",
     "BLOCKED",
+    "STREAMS",
     "BoundCommand",
     "CheckoutFacts",
     "HostFacts",
     "Reference",
     "Scope",
     "StepFacts",
+    "Stream",
     "Unresolved",
+    "beginnings",
     "bind_command",
     "checkout_over",
     "identities_of",
@@ -45,6 +48,8 @@ __all__ = [
 ]
 
 Shell = Literal["bash", "powershell"]
+Stream = Literal["stdout", "stderr"]
+STREAMS: tuple[Stream, ...] = ("stdout", "stderr")
 BLOCKED = "***CREDENTIAL_BLOCKED***"
 ALLOWED = ("username", "credential_type", "domain")
 """The properties of an identity that are no secret."""
@@ -62,6 +67,8 @@ class HostFacts(BaseModel):
     stdout: str = ""
     stderr: str = ""
     exit_code: int | None = None
+    truncated: dict[Stream, int] = {}
+    """The streams of which only the beginning is here, as the job printed more: how many bytes that is."""
 
 
 class CheckoutFacts(BaseModel):
@@ -198,8 +205,9 @@ def checkout_over(name: str, why: str) -> str:
     return f"Nothing runs as `{name}` any more, its checkout has ended: {why}"
 
 
-def value_of(reference: Reference, scope: Scope) -> Value:
-    """What one reference stands for; raises `Unresolved`."""
+def value_of(reference: Reference, scope: Scope, *, decides: bool = False) -> Value:
+    """What one reference stands for; raises `Unresolved`. `decides`: something hangs on what the value is,
+    so that a beginning will not do for the whole."""
     root, rest = reference.root, reference.path[1:]
     if root == "inputs" or root == "instance":
         known = scope.inputs if root == "inputs" else scope.instance
@@ -207,7 +215,7 @@ def value_of(reference: Reference, scope: Scope) -> Value:
             raise _unresolved(reference, f"there is no such value in `{root}`")
         return known[rest[0]]
     if reference.step_id is not None:
-        return _of_step(reference, scope.results.get(reference.step_id) or StepFacts())
+        return _of_step(reference, scope.results.get(reference.step_id) or StepFacts(), decides)
     if root in RESERVED_ROOTS or root not in scope.identities:
         raise _unresolved(reference, f"nothing is known as `{root}`")
     return BLOCKED if is_blocked(reference) else scope.identities[root].get(rest[0])
@@ -218,13 +226,43 @@ def is_blocked(reference: Reference) -> bool:
     return len(reference.path) != 2 or reference.path[1] not in ALLOWED
 
 
-def _of_step(reference: Reference, facts: StepFacts) -> Value:
-    rest = reference.path[1:]
-    if rest[:1] == ("hosts",):
-        host, rest = _split_host(reference, facts)
-        return _property(reference, rest, host, host.exit_code)
-    first = facts.hosts[0] if facts.hosts else HostFacts(host="")
-    return _property(reference, rest, first, facts.exit_code)
+def _of_step(reference: Reference, facts: StepFacts, decides: bool) -> Value:
+    host, rest = _on_host(reference, facts)
+    for stream in host.truncated:
+        if (decides and rest == (stream,)) or (rest[:1] == ("json",) and stream == "stdout"):
+            raise _unresolved(reference, f"{_cut(host, stream)}, and nothing is decided by a beginning")
+    named = reference.path[1:2] == ("hosts",)
+    return _property(reference, rest, host, host.exit_code if named else facts.exit_code)
+
+
+def _on_host(reference: Reference, facts: StepFacts) -> tuple[HostFacts, tuple[str, ...]]:
+    """The host a reference speaks of, the first if it names none, and which property of it."""
+    if reference.path[1:2] == ("hosts",):
+        return _split_host(reference, facts)
+    return facts.hosts[0] if facts.hosts else HostFacts(host=""), reference.path[1:]
+
+
+def _cut(host: HostFacts, stream: Stream) -> str:
+    """What is said of a stream of which only the beginning is here."""
+    kept = host.truncated[stream]
+    size = f"{kept // 1024} KiB" if kept >= 1024 else f"{kept} bytes"
+    return f"{host.host} printed more than {size} to {stream}, of which later steps have the beginning alone"
+
+
+def beginnings(texts: Iterable[str], scope: Scope) -> list[str]:
+    """A sentence for each reference in the texts whose value is only the beginning of what was printed."""
+    found: dict[tuple[str, ...], str] = {}
+    for reference in (each for text in texts for each in references(text)):
+        if reference.step_id is None:
+            continue
+        try:
+            host, rest = _on_host(reference, scope.results.get(reference.step_id) or StepFacts())
+        except Unresolved:
+            continue  # whoever resolves it says so
+        for stream in host.truncated:
+            if rest == (stream,):
+                found[reference.path] = f"{reference.text} is not the whole: {_cut(host, stream)}."
+    return list(found.values())
 
 
 def _split_host(reference: Reference, facts: StepFacts) -> tuple[HostFacts, tuple[str, ...]]:

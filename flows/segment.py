@@ -5,6 +5,7 @@ is parked: first in the store, then in Prefect. Nothing is kept in memory across
 """
 
 import asyncio
+from dataclasses import replace
 from typing import cast
 from uuid import UUID
 
@@ -179,13 +180,14 @@ class Segment:
             if active not in situation.frontier:
                 return None  # its branch was given up
             run = StepRun(self.process.db, self.lease, situation, active)
+            answer = replace(answer, reason=" ".join(filter(None, [answer.reason, *run.beginnings()])))
             advance = routing.advance(situation.workflow, situation.frontier, active, answer.outcome)
             cause, outputs = "", None
             if advance.ended is InstanceStatus.FAILED:
                 cause = situation.cause_of_failure(active, answer.outcome, answer.reason)
             elif advance.ended is InstanceStatus.COMPLETED:
-                outputs, missing = outputs_of(situation.workflow, run.scope(answer.facts))
-                cause = " ".join(f"Output `{name}`: {message}" for name, message in missing.items())
+                outputs, amiss = outputs_of(situation.workflow, run.scope(answer.facts))
+                cause = " ".join(f"Output `{name}`: {message}" for name, message in amiss.items())
             advance, self.watch.glance = await commits.close_step(
                 self.process.db,
                 self.lease,

@@ -3,11 +3,14 @@
 Running one is `store.executions`.
 """
 
+from collections.abc import Iterable
+
 from definitions.errors import Invalid
+from definitions.permissions import Actor, may
 from definitions.prepending import prepend
 from definitions.script import Script
-from store import identities, libraries
-from store.connection import Row, Tx
+from store import identities, libraries, recurring_uses
+from store.connection import Database, Row, Tx
 from store.versioned import Versioned, VersionView
 
 
@@ -15,8 +18,11 @@ class ScriptView(VersionView[Script]):
     """A script at one version."""
 
 
-async def _check(tx: Tx, new: Script, _before: Script | None) -> None:
-    """Refuse what no host could be given faithfully, rather than run something else."""
+async def _check(tx: Tx, new: Script, before: Script | None) -> None:
+    """Refuse what no host could be given faithfully, rather than run something else, and a new name that
+    recurring jobs would not find it by."""
+    if before is not None and before.name != new.name:
+        await recurring_uses.refuse_rename(tx, "script", before.name)
     problems = [] if new.run_as is None else await identities.unknown(tx, new.run_as, "/run_as")
     try:
         linked = await libraries.linked(tx, new)
@@ -39,15 +45,8 @@ async def _needed_by(tx: Tx, row: Row) -> list[str]:
            ORDER BY w.name""",
         row["id"],
     )
-    recurring = await tx.fetch(
-        """SELECT name FROM recurring_jobs WHERE archived_at IS NULL AND coalesce(
-               definition #>> '{job,payload,script}', definition #>> '{job,payload,script_id}') = ANY ($1)
-           ORDER BY name""",
-        [row["name"], str(row["id"])],
-    )
-    return [f"the workflow {each['name']!r}" for each in rows] + [
-        f"the recurring job {each['name']!r}" for each in recurring
-    ]
+    workflows = [f"the workflow {each['name']!r}" for each in rows]
+    return workflows + await recurring_uses.users(tx, "script", row)
 
 
 SCRIPTS = Versioned("script", "scripts", Script, ScriptView, check=_check, needed_by=_needed_by)
@@ -55,3 +54,11 @@ SCRIPTS = Versioned("script", "scripts", Script, ScriptView, check=_check, neede
 find, load_version, show, listing = SCRIPTS.find, SCRIPTS.load_version, SCRIPTS.show, SCRIPTS.listing
 save, put, archive = SCRIPTS.save, SCRIPTS.put, SCRIPTS.archive
 versions, diff, rollback = SCRIPTS.versions, SCRIPTS.diff, SCRIPTS.rollback
+
+
+async def names(db: Database, actor: Actor, script_ids: Iterable[int]) -> dict[int, str]:
+    """The names of these scripts by their ids; of none, for who may not view scripts."""
+    if may(actor, "scripts.view") is not None:
+        return {}
+    rows = await db.fetch("SELECT id, name FROM scripts WHERE id = ANY ($1)", list(script_ids))
+    return {row["id"]: row["name"] for row in rows}

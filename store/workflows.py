@@ -20,7 +20,7 @@ from definitions.problems import Problem, has_errors
 from definitions.proof import Catalogue, prove
 from definitions.steps import ScriptStep, Step
 from definitions.workflow import Workflow, parse
-from store import audit, catalogue, outbox, pages, references, version_diffs
+from store import audit, catalogue, outbox, pages, recurring_uses, references, version_diffs
 from store.connection import Database, Row, Tx
 from store.pages import Page
 
@@ -164,20 +164,10 @@ async def archive(db: Database, actor: Actor, workflow_ref: int | str) -> None:
     async with db.transaction() as tx:
         row = await find(tx, workflow_ref, lock=True)
         if row["archived_at"] is None:
-            await _refuse_if_recurring(tx, row)
+            if users := await recurring_uses.users(tx, "workflow", row):
+                raise Conflict(f"The workflow {row['name']!r} is needed by {references.listed(users)}.")
             await tx.execute("UPDATE workflows SET archived_at = now() WHERE id = $1", row["id"])
             await audit.record(tx, actor, "workflow.archive", "workflow", row["id"], name=row["name"])
-
-
-async def _refuse_if_recurring(tx: Tx, row: Row) -> None:
-    users = await tx.fetch(
-        """SELECT name FROM recurring_jobs WHERE archived_at IS NULL
-             AND definition #>> '{workflow,name}' = ANY ($1) ORDER BY name""",
-        [row["name"], str(row["id"])],
-    )
-    if users:
-        names = references.listed([f"the recurring job {each['name']!r}" for each in users])
-        raise Conflict(f"The workflow {row['name']!r} is needed by {names}.")
 
 
 async def find(tx: Tx, ref: int | str, *, lock: bool = False) -> Row:
@@ -273,19 +263,28 @@ async def _create(tx: Tx, actor: Actor, name: str, draft: dict[str, Any]) -> Row
 
 
 async def _replace(tx: Tx, actor: Actor, row: Row, name: str, draft: dict[str, Any]) -> bool:
-    if _canonical(row["draft"]) == _canonical(draft) and row["archived_at"] is None:
+    changed, archived = _canonical(row["draft"]) != _canonical(draft), row["archived_at"] is not None
+    if not changed and not archived:
         return False
+    if row["name"] != name:
+        await recurring_uses.refuse_rename(tx, "workflow", row["name"])
     try:
         revision = await tx.fetchval(
-            """UPDATE workflows SET name = $2, draft = $3, revision = revision + 1, archived_at = NULL
+            """UPDATE workflows SET name = $2, draft = $3, revision = revision + $4, archived_at = NULL
                WHERE id = $1 RETURNING revision""",
             row["id"],
             name,
             draft,
+            int(changed),
         )
     except asyncpg.UniqueViolationError as error:
         raise Conflict(f"There is a workflow named {name!r} already.") from error
-    await audit.record(tx, actor, "workflow.save", "workflow", row["id"], name=name, revision=revision)
+    if archived:
+        await audit.record(tx, actor, "workflow.restore", "workflow", row["id"], name=name)
+    if row["name"] != name:
+        await audit.record(tx, actor, "workflow.rename", "workflow", row["id"], name=name, was=row["name"])
+    if changed:
+        await audit.record(tx, actor, "workflow.save", "workflow", row["id"], name=name, revision=revision)
     return True
 
 

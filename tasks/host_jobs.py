@@ -5,7 +5,7 @@ who is stopped is decided in `definitions.rollout`, from the jobs as the store h
 again each time one has ended or the step's deadline has come.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -49,6 +49,8 @@ class Plan:
     """What the payload names, to be sealed for each job."""
     as_itself: ScriptRun | None = None
     """The script that runs as the identity it names, where the step names none."""
+    sent_to: Callable[[Collection[HostRef]], dict[str, Any]] | None = None
+    """The same for these hosts, where it hangs on what hosts they are."""
 
 
 Planner = Callable[[StepRun], Awaitable[Plan | Settled]]
@@ -69,7 +71,9 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
         await approval_ahead.confirm_hosts(tx, run.situation.instance_id, step, list(there.values()))
         for system in {host.os: host for host in there.values()}.values():
             plan.payload_for(system)  # a payload that can't be made is found out before any host begins
-        deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant)
+        sent = plan.sent_to(there.values()) if plan.sent_to and there else plan.sent
+        row = run.row({**sent, **run_as.shown(run)})
+        deadline = await host_work.aim(tx, run.situation.instance_id, run.active, meant, row.input)
         standings = [Standing(gone=host not in there) for host in meant]
         first = rollout.decide(step, standings, expired=False).start
         await _create(tx, run, plan, [there[meant[at]] for at in first])

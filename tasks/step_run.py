@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from definitions.lifecycles.instance import StepStatus
 from definitions.routing import Active, Outcome
-from definitions.steps import ApprovalStep, Step
+from definitions.steps import ApprovalStep, ConditionStep, Step
 from definitions.storable import storable, storable_value
-from definitions.variables import Scope, StepFacts, identities_of, scope
+from definitions.templates import templates_of
+from definitions.variables import Scope, StepFacts, beginnings, identities_of, scope
 from store.connection import Database
 from store.engine.commits import ParkKind, StepRow
 from store.engine.leases import Lease
@@ -78,6 +79,13 @@ class StepRun:
             results=results,
             identities=identities_of([*self.situation.left(), ended]),
         )
+
+    def beginnings(self) -> list[str]:
+        """A sentence for each output that the step was given only the beginning of. A condition is given
+        none: it fails."""
+        if isinstance(self.step, ConditionStep):
+            return []
+        return beginnings((text for text, _ in templates_of(self.step)), self.scope())
 
 
 def failed(reason: str, input: dict[str, Any] | None = None, facts: StepFacts | None = None) -> Settled:

@@ -1,7 +1,9 @@
-"""`/workflows/{id}`: a workflow's steps, the form that starts it, and its draft with the one that publishes.
+"""`/workflows/{id}`: what a workflow does, the forms that start, publish and archive it, and its draft.
 
 What was given is bound and refused by `instances.start`; here it only travels.
 """
+
+import asyncio
 
 from fastapi import Request
 from starlette.datastructures import FormData
@@ -15,9 +17,10 @@ from approvals_ui.rendering import page
 from approvals_ui.visitor import pages_router
 from definitions.errors import Invalid, OpsgateError
 from definitions.permissions import Actor, may
-from definitions.steps import Step
-from definitions.workflow import Workflow, all_steps
-from store import hosts, instances, workflows
+from definitions.step_words import StepWords, in_words
+from definitions.steps import ScriptStep
+from definitions.workflow import Workflow, all_steps, parse
+from store import hosts, instances, scripts, workflows
 from store.connection import Database
 from store.hosts import HostView
 
@@ -55,6 +58,17 @@ async def publish(request: Request, db: Db, actor: Person, workflow_id: Id) -> R
     return RedirectResponse(f"/workflows/{workflow_id}", 303)
 
 
+@router.post("/workflows/{workflow_id}/archive", permission="workflows.manage")
+async def archive(request: Request, db: Db, actor: Person, workflow_id: Id) -> Response:
+    """Archive it; refused, saying why, while a recurring job needs it."""
+    await form(request)
+    try:
+        await workflows.archive(db, actor, workflow_id)
+    except OpsgateError as refused:
+        return await _page(request, db, actor, workflow_id, refused=refused)
+    return RedirectResponse("/workflows", 303)
+
+
 def _targets(fields: FormData) -> list[str]:
     """The hosts that were ticked, and those named in words."""
     ticked = [value for value in fields.getlist("host") if isinstance(value, str)]
@@ -73,6 +87,7 @@ async def _page(
     published = None
     if view.published_version is not None:
         published = await workflows.load_version(db, view.id, view.published_version)
+    draft, _ = await asyncio.to_thread(parse, view.draft)
     filled = fields if fields is not None else FormData()
     return page(
         request,
@@ -80,7 +95,9 @@ async def _page(
         status_of(refused) if refused else 200,
         workflow=view,
         published=published,
-        steps=_steps(published),
+        steps=await _steps(db, actor, published),
+        draft=draft,
+        draft_steps=await _steps(db, actor, draft),
         may_manage=may(actor, "workflows.manage") is None,
         hosts=await _hosts(db, actor),
         ticked=filled.getlist("host"),
@@ -90,10 +107,13 @@ async def _page(
     )
 
 
-def _steps(published: Workflow | None) -> list[tuple[Step, str]]:
-    """Every step and the branch it lies in, those of branches after the step that holds them."""
-    steps = () if published is None else all_steps(published.steps)
-    return [(step, "" if published is None else published.branch(step.id)) for step in steps]
+async def _steps(db: Database, actor: Actor, workflow: Workflow | None) -> list[StepWords]:
+    """What each step does, in words."""
+    if workflow is None:
+        return []
+    steps = [step for step in all_steps(workflow.steps) if isinstance(step, ScriptStep)]
+    ids = {step.script for step in steps if isinstance(step.script, int)}
+    return in_words(workflow, await scripts.names(db, actor, ids))
 
 
 async def _hosts(db: Database, actor: Actor) -> list[HostView]:

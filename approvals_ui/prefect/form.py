@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from approvals_ui.frozen import host_names, host_notes, resumed_by
-from approvals_ui.in_words import APPROVAL_TYPES, moment
+from approvals_ui.in_words import moment
 from definitions.errors import Invalid
 from definitions.harmless import markdown, visible
+from definitions.step_words import APPROVAL_TYPES
 from store.approval_runs import Asked
 from store.approval_views import ApprovalView, Decision
 

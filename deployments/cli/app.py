@@ -9,7 +9,8 @@ import sys
 from cyclopts import App
 
 NOUNS = {
-    "workflow": "Definitions: validate, simulate, list, show, publish, versions, diff, rollback, start.",
+    "workflow": "Definitions: validate, simulate, list, show, publish, start, archive, versions, diff, "
+    "rollback.",
     "instance": "Runs of a workflow: list, show, watch, cancel, resume, rerun.",
     "approval": "Requests for approval: list, show, approve, reject.",
     "script": "Scripts: list, show, versions, diff, rollback, archive, run, executions, rerun, download.",

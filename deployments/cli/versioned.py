@@ -21,8 +21,18 @@ More = Callable[[Connection, Mapping[str, Any]], None]
 def add_verbs(app: App, path: str, columns: Sequence[str] = _COLUMNS, *, more: More | None = None) -> None:
     """list, show, versions, diff, rollback, archive of what lies under `path`; `columns` of the list, `more`
     prints what `show` says beyond the definition."""
-    _add_reading(app, path, columns, more)
+    _add_show(app, path, more)
     add_versions(app, path, "version", ("version", "created_at", "created_by_name", "language"))
+    add_shelf(app, path, columns)
+
+
+def add_shelf(app: App, path: str, columns: Sequence[str]) -> None:
+    """list, archive: what there is, and what is hidden."""
+
+    @app.command(name="list")
+    def list_(*, archived: bool = False, limit: Limit = 100, json: Json = False) -> None:
+        """List them, the newest first; with --archived those that are hidden."""
+        print_rows(Connection.find().items(path, limit, archived=archived), columns, as_json=json)
 
     @app.command
     def archive(name: Name, /, *, json: Json = False) -> None:
@@ -34,12 +44,7 @@ def add_verbs(app: App, path: str, columns: Sequence[str] = _COLUMNS, *, more: M
             print(f"{name} is archived.")
 
 
-def _add_reading(app: App, path: str, columns: Sequence[str], more: More | None) -> None:
-    @app.command(name="list")
-    def list_(*, archived: bool = False, limit: Limit = 100, json: Json = False) -> None:
-        """List them, the newest first; with --archived those that are hidden."""
-        print_rows(Connection.find().items(path, limit, archived=archived), columns, as_json=json)
-
+def _add_show(app: App, path: str, more: More | None) -> None:
     @app.command
     def show(name: Name, /, *, version: Version | None = None, json: Json = False) -> None:
         """Show one and its text; the newest version unless another is asked for."""

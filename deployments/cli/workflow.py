@@ -1,19 +1,23 @@
-"""`opsgate workflow`: validate and simulate a file; list, show, publish, compare and start on a server."""
+"""`opsgate workflow`: validate and simulate a file; list, show, publish, compare, archive and start on a
+server."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from definitions.harmless import visible
 from deployments.cli.connection import Connection, segment
 from deployments.cli.errors import WrongUse, problem_lines
-from deployments.cli.output import Hosts, Json, Limit, print_facts, print_json, print_rows
+from deployments.cli.output import Hosts, Json, print_facts, print_json
 from deployments.cli.values import FORM, Secrets, collect, refuse_open
-from deployments.cli.versioned import add_versions
+from deployments.cli.versioned import Version, add_shelf, add_versions
 
 app = App(name="workflow", help_format="plaintext")
 add_versions(app, "/workflows", "published_version", ("version", "published_at", "published_by_name"))
+add_shelf(app, "/workflows", ("id", "name", "published_version", "published_at", "description"))
 
+OfDraft = Annotated[bool, Parameter(negative="", help="The steps of the draft, not of what is published.")]
 Inputs = Annotated[list[str], Parameter(name="--input", negative="", help=f"An input, {FORM}")]
 
 
@@ -54,21 +58,33 @@ def read_document(file: Path) -> object:
 app.command("deployments.cli.simulate:simulate", name="simulate")
 
 
-@app.command(name="list")
-def list_(*, limit: Limit = 100, json: Json = False) -> None:
-    """List the workflows."""
-    columns = ("id", "name", "published_version", "published_at", "description")
-    print_rows(Connection.find().items("/workflows", limit), columns, as_json=json)
-
-
 @app.command
-def show(workflow: str, *, json: Json = False) -> None:
-    """Show a workflow, its draft's problems included."""
-    found = Connection.find().get(f"/workflows/{segment(workflow)}")
-    print_facts(found, as_json=json, leave_out=("draft", "problems"))
-    if not json:
-        for line in problem_lines(found.get("problems", [])):
-            print(line)
+def show(
+    workflow: str, *, version: Version | None = None, draft: OfDraft = False, json: Json = False
+) -> None:
+    """Show a workflow, its draft's problems, and what its steps do and where they lead."""
+    from deployments.cli.workflow_detail import print_definition
+
+    connection = Connection.find()
+    path = f"/workflows/{segment(workflow)}"
+    found = connection.get(path)
+    if json and version is None:
+        print_json(found)
+        return
+    shown = version or (None if draft else found["published_version"])
+    published = None if shown is None else connection.get(f"{path}/versions/{shown}")
+    if json:
+        print_json(published)
+        return
+    print_facts(found, as_json=False, leave_out=("draft", "problems"))
+    for line in problem_lines(found["problems"]):
+        print(visible(line))
+    if published is None:
+        print_definition(connection, f"Draft, revision {found['revision']}", found["draft"])
+    else:
+        print_definition(connection, f"Version {shown}", published["definition"])
+    if published is not None and found["changed_since_published"]:
+        print("\nThe draft is another: --draft shows it.")
 
 
 @app.command

@@ -6,7 +6,7 @@ from typing import Any
 
 from definitions.routing import Active
 from definitions.script import Script
-from definitions.variables import HostFacts
+from definitions.variables import STREAMS, HostFacts, Stream
 from store import scripts
 from store.connection import Database
 from store.engine.host_work import HostWork
@@ -27,22 +27,25 @@ def share(hosts: int) -> int:
 
 
 async def host_facts(db: Database, hosts: Sequence[HostWork]) -> tuple[HostFacts, ...]:
-    """What each host printed first in the job's newest attempt, up to its `share`, as text; bytes
-    that are no UTF-8 are replaced. A host that has no job has printed nothing, and has no exit code."""
+    """What each host printed first in the job's newest attempt, up to its `share`, as text, and which streams
+    went on; bytes that are no UTF-8 are replaced. A host that has no job has printed nothing, and has no exit
+    code."""
+    most = share(len(hosts))
+    job_ids = [host.job_id for host in hosts if host.job_id is not None]
     rows = await db.fetch(
         """SELECT o.job_id, o.stream, substring(o.data FROM 1 FOR ($2 - o.byte_offset)::int) AS data
            FROM job_output o JOIN jobs j ON j.id = o.job_id AND j.attempt = o.attempt
            WHERE o.job_id = ANY($1) AND o.byte_offset < $2 ORDER BY o.job_id, o.stream, o.byte_offset""",
-        [host.job_id for host in hosts if host.job_id is not None],
-        share(len(hosts)),
+        job_ids,
+        most,
     )
-    streams: dict[tuple[int, str], bytearray] = {}
+    streams: dict[tuple[int | None, str], bytearray] = {}
     for row in rows:
         streams.setdefault((row["job_id"], row["stream"]), bytearray()).extend(row["data"])
+    cut = await _cut(db, job_ids, most)
 
     def text(host: HostWork, stream: str) -> str:
-        printed = streams.get((host.job_id, stream), b"") if host.job_id is not None else b""
-        return bytes(printed).decode("utf-8", "replace")
+        return bytes(streams.get((host.job_id, stream), b"")).decode("utf-8", "replace")
 
     return tuple(
         HostFacts(
@@ -50,9 +53,21 @@ async def host_facts(db: Database, hosts: Sequence[HostWork]) -> tuple[HostFacts
             stdout=text(host, "stdout"),
             stderr=text(host, "stderr"),
             exit_code=host.exit_code,
+            truncated={name: len(streams.get((host.job_id, name), b"")) for name in cut.get(host.job_id, ())},
         )
         for host in hosts
     )
+
+
+async def _cut(db: Database, job_ids: Sequence[int], most: int) -> dict[int | None, list[Stream]]:
+    """Which streams of which jobs went on after their first `most` bytes, or after what the job keeps."""
+    rows = await db.fetch(
+        """SELECT id, stdout_truncated OR stdout_length > $2 AS stdout,
+                  stderr_truncated OR stderr_length > $2 AS stderr FROM jobs WHERE id = ANY($1)""",
+        job_ids,
+        most,
+    )
+    return {row["id"]: [name for name in STREAMS if row[name]] for row in rows}
 
 
 @dataclass(frozen=True)
@@ -90,10 +105,9 @@ async def gate(db: Database, request_id: int) -> GateFacts | None:
 async def pinned_script(
     db: Database, pinned: dict[int, int], ref: int | str
 ) -> tuple[int, int, Script] | None:
-    """The script a step refers to by id or name, at the pinned version: (id, version, script)."""
-    if isinstance(ref, str):
-        ref = await db.fetchval("SELECT id FROM scripts WHERE name = $1", ref) or 0
-    if ref not in pinned:
+    """The script a step runs, at the pinned version: (id, version, script). A published workflow names it by
+    its id."""
+    if not isinstance(ref, int) or ref not in pinned:
         return None
     version = pinned[ref]
     return ref, version, await scripts.load_version(db, ref, version)

@@ -7,6 +7,7 @@ too; `lock` adds the jobs themselves, which agents claim and start without it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from definitions.permissions import SYSTEM
 from definitions.rollout import Standing
@@ -94,15 +95,19 @@ async def deadline_of_step(tx: Tx, instance_id: int, active: Active) -> Row:
     return row
 
 
-async def aim(tx: Tx, instance_id: int, active: Active, host_ids: Sequence[int]) -> datetime | None:
-    """Keep which hosts a step that begins is meant for: a tag may mean others tomorrow. Its deadline."""
+async def aim(
+    tx: Tx, instance_id: int, active: Active, host_ids: Sequence[int], sent: dict[str, Any]
+) -> datetime | None:
+    """Keep which hosts a step that begins is meant for, as a tag may mean others tomorrow, and what it sends
+    them. Its deadline."""
     deadline: datetime | None = await tx.fetchval(
-        """UPDATE step_results SET host_ids = $4
+        """UPDATE step_results SET host_ids = $4, input = $5
            WHERE instance_id = $1 AND step_id = $2 AND visit = $3 RETURNING deadline""",
         instance_id,
         active.step,
         active.visit,
         list(host_ids),
+        sent,
     )
     return deadline
 

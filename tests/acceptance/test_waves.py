@@ -115,3 +115,19 @@ def test_what_each_host_left_can_be_referred_to(fleet: LiveStack, ledger: Ledger
     ended = fleet.ended(number, 60)
     assert ended["status"] == "completed", ended["reason"]
     assert ended["steps"][1]["jobs"][0]["stdout"] == '7 5 {"n": 5}\n'
+
+
+def test_what_a_host_printed_beyond_what_is_kept_for_later_steps_decides_nothing(
+    fleet: LiveStack, ledger: Ledger
+) -> None:
+    much = {"id": "much", "type": "command", "command": "head -c 1100000 /dev/zero | tr '\\0' x"}
+    decide = {"id": "decide", "type": "condition", "condition": "{{step_much.stdout}} != 'x'"}
+    parse = {"id": "parse", "type": "command", "command": "echo {{step_much.json.ip}}"}
+    steps = [{**much, "hosts": ["host-1"]}, {**decide, "on_failure": "continue"}, parse]
+    number = start(fleet, ledger, "beginnings", *steps)
+    ended = fleet.ended(number, 60)
+    reasons = {step["step_id"]: (step["status"], step["reason"]) for step in ended["steps"]}
+    assert reasons["much"][0] == "completed"
+    for step in ("decide", "parse"):
+        status, reason = reasons[step]
+        assert (status, "host-1 printed more than 1024 KiB to stdout" in reason) == ("failed", True)

@@ -1,10 +1,14 @@
 """The list of workflows, and the form that starts one."""
 
+import html
 import re
+from dataclasses import replace
 
 import pytest
 
-from store import users, workflows
+from definitions.permissions import SYSTEM
+from definitions.script import Script
+from store import recurring_jobs, scripts, users, workflows
 
 
 async def start(person, workflow_id, fields):
@@ -44,6 +48,28 @@ async def test_the_form_starts_an_instance(browser, seed, db):
     assert row["started_by_name"] == "olga"
     assert row["inputs"]["threshold"] == 75
     assert row["inputs"]["channel"] == "stable"
+
+
+async def test_each_choice_of_the_form_can_be_chosen_whatever_its_type(browser, seed, db):
+    choices = [True, False, 7, 1.5, "7 <b>"]
+    given = [{"name": "how", "type": "choice", "choices": choices, "required": True}]
+    steps = [{"id": "look", "type": "command", "command": "true"}]
+    steps.append({"id": "gate", "type": "approval", "approvers": ["role:approver"]})
+    olga = browser()
+    seeded = await seed()
+    await olga.enter("olga")
+    actor = await users.actor_of(db, seeded.people["olga"])
+    document = {"name": "choosy", "inputs": given, "steps": steps}
+    view, _ = await workflows.put(db, actor, document, publish=True)
+    shown = (await olga.get(f"/workflows/{view.id}")).text
+    select = shown.split('<select id="input.how"')[1].split("</select>")[0]
+    values = [html.unescape(value) for value in re.findall(r'<option value="([^"]+)"', select)]
+    assert len(values) == len(choices)
+    for value in values:
+        response = await start(olga, view.id, {"host": "web-1", "input.how": value})
+        assert response.status_code == 303, value
+    rows = await db.fetch("SELECT inputs FROM instances WHERE workflow_id = $1 ORDER BY id", view.id)
+    assert [row["inputs"]["how"] for row in rows] == choices
 
 
 async def test_targets_may_be_named_in_words(browser, seed, db):
@@ -110,6 +136,57 @@ async def test_a_draft_can_not_be_started_and_says_what_is_wrong_with_it(browser
     assert "nowhere" in shown
 
 
+async def test_whoever_only_looks_reads_what_the_workflow_does(browser, seed, db):
+    seeded = await seed(outputs={"printed": "{{step_look.stdout}}"})
+    vera = browser()
+    await vera.enter("vera")
+    shown = (await vera.get(f"/workflows/{seeded.workflow_id}")).text
+    for words in (
+        "df -h /",
+        "deploy {{inputs.note}}",
+        "Asks <code>role:approver</code>: any one of the approvers",
+        "timeout_minutes",
+        "the end: failed",
+        "integer, required. Percent of the disk.",
+        "{{step_look.stdout}}",
+    ):
+        assert words in shown, words
+    assert "/archive" not in shown
+    csrf = await vera.csrf(f"/workflows/{seeded.workflow_id}")
+    assert (await vera.post(f"/workflows/{seeded.workflow_id}/archive", {}, csrf)).status_code == 403
+
+
+async def test_a_step_names_its_script_to_whom_may_view_scripts(browser, people, db):
+    actor = await users.actor_of(db, people["olga"])
+    script = Script(name="disk-check", language="bash", content="df")
+    number = (await scripts.put(db, SYSTEM, script))[0].id
+    steps = [{"id": "check", "type": "script", "script": "disk-check"}]
+    view, _ = await workflows.put(db, actor, {"name": "checks", "steps": steps}, publish=True)
+    olga = browser()
+    await olga.enter("olga")
+    assert "Runs the script <code>disk-check</code>" in (await olga.get(f"/workflows/{view.id}")).text
+    narrow = replace(actor, permissions=frozenset({"workflows.view"}))
+    assert await scripts.names(db, narrow, [number]) == {}
+
+
+async def test_a_workflow_is_archived_on_its_page_unless_a_recurring_job_needs_it(browser, seed, people, db):
+    seeded = await seed()
+    actor = await users.actor_of(db, people["olga"])
+    what = {"name": "deploy-web", "hosts": ["web-1"], "inputs": {"threshold": 1}}
+    weekly = {"name": "weekly", "cron": "0 0 * * 0", "workflow": what}
+    await recurring_jobs.save(db, actor, weekly)
+    olga, path = browser(), f"/workflows/{seeded.workflow_id}"
+    await olga.enter("olga")
+    csrf = await olga.csrf(path)
+    refused = await olga.post(f"{path}/archive", {}, csrf)
+    assert (refused.status_code, "the recurring job &#39;weekly&#39;" in refused.text) == (409, True)
+    await recurring_jobs.archive(db, actor, "weekly")
+    assert (await olga.post(f"{path}/archive", {}, csrf)).headers["location"] == "/workflows"
+    shown = (await olga.get(path)).text
+    assert "archived; no more of it" in shown
+    assert f"{path}/archive" not in shown
+
+
 async def test_versions_are_shown_with_who_and_what_and_gone_back_to(browser, seed, db):
     seeded = await seed()
     await seed(description="Second <b>.")
@@ -158,7 +235,7 @@ async def test_a_newer_draft_is_shown_with_its_problems_and_published_as_it_was_
     assert (await olga.post(f"{path}/publish", {"revision": "4"}, csrf)).status_code == 303
     shown = (await olga.get(path)).text
     assert "deep-inside" in shown
-    assert "in branch fork.0/" in shown
+    assert "in branch 1 of <code>fork</code>" in shown
     assert "newer draft" not in shown
     vera = browser()
     await vera.enter("vera")

@@ -127,6 +127,13 @@ def test_a_result_from_before_is_not_shown_for_a_step_that_runs_again() -> None:
     assert described({"command": "{{step_scan.stdout}}"}, "scan").text[0].unknown is not None
 
 
+def test_the_beginning_of_an_output_is_shown_as_one() -> None:
+    host = HostFacts(host="web-1", stdout="be", exit_code=0, truncated={"stdout": 8192})
+    cut = scope(inputs={}, instance={}, results={"scan": StepFacts(hosts=(host,))})
+    only = workflow({"id": "s", "command": "echo {{step_scan.stdout}}"}).step("s")
+    assert "be ({{step_scan.stdout}} is not the whole: web-1" in text(describe(only, "first", cut, ()))
+
+
 def test_of_an_identity_only_its_name_is_shown() -> None:
     assert text(described({"command": "{{db_admin.username}} {{db_admin.password}}"})) == (
         "postgres ***CREDENTIAL_BLOCKED***"

@@ -134,6 +134,15 @@ def test_a_reference_without_a_value_fails_the_condition() -> None:
         evaluate("{{step_a.json.zz}} == 1", _scope())
 
 
+def test_a_condition_never_decides_by_the_beginning_of_an_output() -> None:
+    host = HostFacts(host="h", stdout="ok", exit_code=0, truncated={"stdout": 8192})
+    cut = scope(inputs={}, instance={}, results={"a": StepFacts(hosts=(host,))})
+    assert evaluate("{{step_a.exit_code}} == 0", cut)
+    for reference in ("{{step_a.stdout}}", "{{step_a.hosts.h.stdout}}"):
+        with pytest.raises(Unresolved, match="h printed more than 8 KiB"):
+            evaluate(f"{reference} == 'ok'", cut)
+
+
 def test_a_number_too_large_for_cel_becomes_a_fraction() -> None:
     assert evaluate("{{inputs.v}} > 1", _scope(2**70))
 
@@ -253,6 +262,30 @@ def test_what_can_be_said_without_values_is_said(condition: str, code: str, word
 )
 def test_what_may_be_right_is_left_to_the_run(condition: str) -> None:
     assert check(condition, _kind) == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("{{step_a.exit_code}} = 0", " at `= 0`: `==` is meant."),
+        ("{{inputs.t}} === 90", " at `= 90`: `==` is meant."),
+        ("{{inputs.b}} AND\n  {{inputs.t}} > 1", " at `AND {{inputs.t}} > 1`: `&&` is meant."),
+        ("{{inputs.b}} or {{inputs.b}}", " at `or {{inputs.b}}`: `||` is meant."),
+        ("{{inputs.t}} > 10 & {{inputs.t}} < 20", " at `& {{inputs.t}} < 20`: `&&` is meant."),
+        ("{{inputs.s}} == 'it's'", " at `s'`."),
+        ("{{inputs.s}} == 'open", " at `'open`: the text that begins there does not end."),
+        ("{{inputs.b}} {{inputs.b}}", " at `{{inputs.b}}`."),
+        (f"true ; {'x' * 50}", f" at `; {'x' * 37}…`."),
+        ("{{inputs.t}} ==", ": it ends too early."),
+    ],
+)
+def test_what_can_not_be_read_says_where_and_what_is_meant(condition: str, words: str) -> None:
+    message = f"The condition is not a CEL expression{words}"
+    (problem,) = check(condition)
+    assert (problem.code, problem.message) == ("bad-condition", message)
+    with pytest.raises(ConditionFailed) as caught:
+        evaluate(condition, _scope())
+    assert caught.value.message == message
 
 
 def test_macros_may_follow_one_another() -> None:

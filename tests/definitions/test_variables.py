@@ -15,6 +15,7 @@ from definitions.variables import (
     Scope,
     StepFacts,
     Unresolved,
+    beginnings,
     identities_of,
     resolve,
     resolve_run_as,
@@ -153,6 +154,27 @@ def test_a_reference_without_a_value_fails_and_is_named(template: str) -> None:
 def test_output_that_is_no_json_we_can_keep_fails(stdout: str) -> None:
     with pytest.raises(Unresolved):
         resolve("{{step_x.json}}", _scope(x=StepFacts(hosts=(HostFacts(host="a", stdout=stdout),))))
+
+
+CUT = HostFacts(host="web-1", stdout='{"ip": "10.', exit_code=0, truncated={"stdout": 8388})
+
+
+@pytest.mark.parametrize("template", ["{{step_big.json.ip}}", "{{step_big.hosts.web-1.json}}"])
+def test_json_of_which_only_the_beginning_is_here_is_not_called_no_json(template: str) -> None:
+    with pytest.raises(Unresolved, match="web-1 printed more than 8 KiB to stdout"):
+        resolve(template, _scope(big=StepFacts(hosts=(CUT,))))
+
+
+def test_a_text_takes_the_beginning_of_an_output_and_it_can_be_said() -> None:
+    after = _scope(big=StepFacts(hosts=(CUT,)))
+    text = "{{step_big.stdout}} {{step_big.stderr}} {{step_scan.stdout}} {{inputs.yes}} {{step_big.hosts.x}}"
+    assert resolve("<{{step_big.stdout}}>", after) == '<{"ip": "10.>'
+    assert resolve("{{step_big.exit_code}}", after) == 0
+    (said,) = beginnings([text, text], after)
+    assert said.startswith("{{step_big.stdout}} is not the whole: web-1 printed more than 8 KiB")
+    errors = HostFacts(host="h", truncated={"stderr": 5})
+    (said,) = beginnings(["{{step_e.stderr}}"], _scope(e=StepFacts(hosts=(errors,))))
+    assert "more than 5 bytes to stderr" in said
 
 
 @pytest.mark.parametrize(

@@ -56,3 +56,16 @@ async def test_what_failed_before_it_was_resumed_is_not_why_it_fails_now(
     await instances.resume(process.db, SYSTEM, instance)
     row = await play(process, instance, document, completed(), failed("New."))
     assert row["reason"] == "b: New."
+
+
+async def test_a_step_that_was_given_the_beginning_of_an_output_says_so(
+    process: EngineProcess, instance: int
+) -> None:
+    steps = [step("a"), step("b", command="grep x <<< {{step_a.stdout}}")]
+    cut = HostFacts(host="h", stdout="be", exit_code=0, truncated={"stdout": 8192})
+    answers = completed(facts=StepFacts(hosts=(cut,))), completed()
+    await play(process, instance, {"name": "w", "steps": steps}, *answers)
+    rows = await process.db.fetch("SELECT reason FROM step_results ORDER BY id")
+    reasons = [row["reason"] for row in rows]
+    assert "not the whole" not in reasons[0]
+    assert reasons[1].startswith("{{step_a.stdout}} is not the whole: h printed more than 8 KiB to stdout")

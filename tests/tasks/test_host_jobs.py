@@ -371,3 +371,28 @@ async def test_a_command_that_one_hosts_shell_refuses_begins_on_no_host(bench: M
     assert isinstance(settled, Settled)
     assert (settled.status, "{{instance.id}} stands" in settled.reason) == ("failed", True)
     assert await step.jobs() == {}
+
+
+@pytest.mark.parametrize(
+    ("windows", "command"),
+    [
+        ("", 'echo "${OPSGATE_V1}"'),
+        ("web-1 web-2 web-3", "echo $env:OPSGATE_V1"),
+        ("web-2", {"bash": 'echo "${OPSGATE_V1}"', "powershell": "echo $env:OPSGATE_V1"}),
+    ],
+)
+async def test_the_input_is_the_command_as_each_shell_gets_it(
+    bench: MakeBench, windows: str, command: object
+) -> None:
+    step = await bench(command="echo {{instance.id}}")
+    await step.run.db.execute("UPDATE hosts SET os = 'windows' WHERE name = ANY ($1)", windows.split())
+    await step.begin()
+    sent = await step.run.db.fetchval("SELECT input FROM step_results")
+    number = str(step.run.situation.instance_id)
+    assert sent == {"command": command, "environment": {"OPSGATE_V1": number}}
+
+
+async def test_what_bash_alone_would_refuse_runs_on_windows(bench: MakeBench) -> None:
+    step = await bench(command="eval {{instance.id}}", hosts=["web-1"])
+    await step.run.db.execute("UPDATE hosts SET os = 'windows'")
+    assert isinstance(await step.begin(), Waiting)

@@ -146,3 +146,32 @@ async def test_what_it_needs_is_not_archived(org: Any, save_script: Any) -> None
         await workflows.archive(org.db, org.ana, "deploy")
     await recurring_jobs.archive(org.db, org.ana, "weekly")
     await workflows.archive(org.db, org.ana, "deploy")
+
+
+async def test_a_workflow_keeps_the_name_that_recurring_jobs_go_by(org: Any) -> None:
+    steps = [{"id": "a", "type": "delay", "seconds": 1}]
+    number = await org.publish(steps)
+    renamed = {"name": "deploy-all", "steps": steps}
+    deploy = {"name": "weekly", "cron": "0 0 * * 0", "workflow": {"name": "deploy", "hosts": ["web-1"]}}
+    await recurring_jobs.save(org.db, org.ana, deploy)
+    with pytest.raises(Conflict, match="needed by the recurring job 'weekly' by this name"):
+        await workflows.save_draft(org.db, org.ana, renamed, number, 1)
+    assert (await workflows.show(org.db, org.vi, "deploy")).revision == 1
+    by_id = {**deploy, "workflow": {**deploy["workflow"], "name": str(number)}}  # type: ignore[dict-item]
+    await recurring_jobs.save(org.db, org.ana, by_id, "weekly")
+    assert (await workflows.save_draft(org.db, org.ana, renamed, number, 1)).name == "deploy-all"
+
+
+async def test_a_script_keeps_the_name_that_recurring_jobs_go_by(
+    org: Any, save_script: Any, disk_check: Script
+) -> None:
+    number = await save_script()
+    payload = {"script": "disk-check"}
+    job = {"type": "script", "hosts": ["web-1"], "payload": payload}
+    await recurring_jobs.save(org.db, org.ana, {**NIGHTLY, "job": job})
+    renamed = disk_check.model_copy(update={"name": "disks"})
+    with pytest.raises(Conflict, match="needed by the recurring job 'nightly' by this name"):
+        await scripts.save(org.db, org.ana, renamed, number)
+    by_id = {**job, "payload": {"script": number}}
+    await recurring_jobs.save(org.db, org.ana, {**NIGHTLY, "job": by_id}, "nightly")
+    assert (await scripts.save(org.db, org.ana, renamed, number)).name == "disks"

@@ -163,6 +163,22 @@ async def test_an_archived_workflow_is_hidden_until_it_is_saved_again(org: Any) 
     assert [row.id for row in (await workflows.listing(org.db, org.vi)).items] == [workflow_id]
 
 
+async def test_a_rename_and_a_way_back_out_of_the_archive_are_audited_as_such(org: Any) -> None:
+    async def audited(view: Awaitable[Any]) -> list[str]:
+        newest = await org.db.fetchval("SELECT max(id) FROM audit")
+        await view
+        rows = await org.db.fetch("SELECT action FROM audit WHERE id > $1 ORDER BY id", newest)
+        return [row["action"] for row in rows]
+
+    view = await workflows.save_draft(org.db, org.ana, document(WAIT))
+    await workflows.archive(org.db, org.ana, view.id)
+    assert await audited(workflows.put(org.db, org.ana, document(WAIT))) == ["workflow.restore"]
+    renamed = workflows.save_draft(org.db, org.ana, document(WAIT, name="other"), view.id, view.revision)
+    assert await audited(renamed) == ["workflow.rename", "workflow.save"]
+    detail = await org.db.fetchval("SELECT detail FROM audit WHERE action = 'workflow.rename'")
+    assert detail == {"name": "other", "was": "deploy"}
+
+
 async def test_what_is_not_there_is_not_found(org: Any) -> None:
     for reference in (999, "999", "missing", "9" * 40, "a\x00b", -1, "²"):
         with pytest.raises(NotFound):
