@@ -10,7 +10,15 @@ from xdist.scheduler import LoadFileScheduling
 
 _ACCEPTANCE = PurePosixPath("tests/acceptance")
 _WITHOUT_STACK = ("test_jobs_", "test_recurring_ticks")
-_OF_THE_FLEET = ("test_crashes", "test_random_kills", "test_resume", "test_trouble", "test_waves")
+_OF_THE_FLEET = (
+    "test_crashes",
+    "test_prefect_dashboards",
+    "test_random_kills",
+    "test_recurring_jobs",
+    "test_resume",
+    "test_trouble",
+    "test_waves",
+)
 """Those that want three hosts, and as many others as make both stacks take about as long."""
 
 
