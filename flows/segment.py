@@ -229,8 +229,7 @@ class Segment:
 
     async def _park(self, waits: list[Waiting], seen_seq: int) -> None:
         """Park in the store, then suspend in Prefect; returns if something has happened meanwhile."""
-        # A gate's deadline wakes by itself: the request is decided then.
-        moments = [wait.wake_at for wait in waits if wait.kind != "gate" and wait.wake_at is not None]
+        moments = [wait.wake_at for wait in waits if wait.wake_at is not None]
         waits = [wait for wait in waits if wait.kind != "branches"]
         kinds = [wait.kind for wait in waits]
         kind = cast(commits.ParkKind, "jobs" if "jobs" in kinds else kinds[0])

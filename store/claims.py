@@ -14,7 +14,7 @@ import structlog
 from agent.protocol import AttemptRef, JobMessage, PollReply, PollRequest
 from definitions.errors import Conflict, NotPermitted, OpsgateError
 from definitions.permissions import Actor
-from store import agents, channels, job_credentials, job_endings, sealed_values, sealing
+from store import agents, channels, job_credentials, job_endings, job_holds, sealed_values, sealing
 from store.connection import Database, Row
 from store.job_credentials import ReadCredential, Recipient
 
@@ -27,15 +27,13 @@ _MINE = """SELECT public_key FROM agents WHERE id = $1 AND boot_id = $2 AND revo
     FOR NO KEY UPDATE"""
 """Held while jobs are handed over: a decommissioning waits for them, and so does a repeat of this poll."""
 
-_MAY_RUN = """(j.claim_after IS NULL OR j.claim_after <= now()) AND NOT EXISTS (
-    SELECT FROM checkouts c WHERE c.id = j.checkout_id AND c.status = 'requested')"""
+_MAY_RUN = f"(j.claim_after IS NULL OR j.claim_after <= now()) AND NOT {job_holds.NOT_CHECKED_OUT}"
 """Of `jobs j`: one that is to run by a checkout waits while that is only asked for, and for a while after its
 vault did not give the credential. Once the checkout has ended it is taken, to fail in words."""
 
-# The one statement by which a job gets an owner. Jobs of an instance are held back while a gate of
-# that instance is undecided, while it is being cancelled, and when it is over: whoever manages to
-# run a flow past its gate, or to insert behind one, still moves no host. A gate in a branch holds
-# back that branch and what lies within; the steps beside it go on.
+# The one statement by which a job gets an owner. Jobs of an instance are held back while a gate that
+# stands before them is undecided, while it is being cancelled, and when it is over: whoever manages to
+# run a flow past its gate, or to insert behind one, still moves no host.
 # What was claimed before and never arrived is given again first, and alone.
 _CLAIM = f"""WITH lost AS MATERIALIZED (
         SELECT id, attempt, payload, sealed_values, checkout_id, priority, scheduled_at FROM jobs
@@ -47,10 +45,8 @@ _CLAIM = f"""WITH lost AS MATERIALIZED (
           AND NOT EXISTS (SELECT 1 FROM lost)
           AND (j.instance_id IS NULL OR EXISTS (
                 SELECT 1 FROM instances i
-                WHERE i.id = j.instance_id AND i.ended_at IS NULL AND i.cancel_requested_at IS NULL
-                  AND NOT EXISTS (SELECT 1 FROM approval_requests r
-                                  WHERE r.instance_id = i.id AND r.status = 'pending'
-                                    AND starts_with(j.branch, r.branch))))
+                WHERE i.id = j.instance_id AND i.ended_at IS NULL AND i.cancel_requested_at IS NULL)
+              AND NOT {job_holds.GATED})
         ORDER BY j.priority, j.scheduled_at, j.id LIMIT $4 FOR UPDATE OF j SKIP LOCKED),
     claimed AS (
         UPDATE jobs SET status = 'pending', agent_id = $2, request_id = $3, claimed_at = clock_timestamp()

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from definitions.lifecycles.instance import StepStatus
 from definitions.parameters import Value
 from definitions.permissions import Actor
 from store import approval_views, job_views, references, step_checkouts, step_jobs, waits
@@ -211,10 +212,17 @@ def _waits_for(
         # A parallel step waits for what its branches wait for.
         told = step.approval_id is not None or (step.step_id, step.visit) in turns
         if step.ended_at is None and not told and step.kind != "parallel":
-            later = [host.name for host in step.not_started]
-            name = step.name or step.step_id
-            sentences.append(waits.for_step(name, step.wake_at, step.jobs, later, step.deadline))
+            sentences.append(_open(step))
     if sentences:
         return " ".join(sentences)
     following = ", ".join(active["step"] for active in row["frontier"])
     return f"It is about to run {following}." if following else "It is about to end."
+
+
+def _open(step: StepResultView) -> str:
+    """What an open step waits for that neither is a gate nor has asked for a checkout."""
+    name = step.name or step.step_id
+    if step.status == StepStatus.WAITING and "run_as" in step.input:
+        return waits.for_identity(name, str(step.input["run_as"]), step.deadline)
+    later = [host.name for host in step.not_started]
+    return waits.for_step(name, step.wake_at, step.jobs, later, step.deadline)

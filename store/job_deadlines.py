@@ -5,7 +5,7 @@ deadline asked again under the lock. Returns how many were ended.
 """
 
 from definitions.lifecycles.job import JobStatus
-from store import job_endings
+from store import job_endings, job_holds
 from store.connection import Database
 from store.job_waits import PICK_UP_MINUTES
 
@@ -19,10 +19,10 @@ CANCEL_GRACE_SECONDS = 60
 
 BATCH = 500
 
-# One that runs as an identity has its thirty minutes from when that was checked out for it.
+# No agent may take it up while people or another holder of its identity keep it: the time begins after that.
 _STALE = f"""(j.status = 'queued' AND j.scheduled_at < now() - interval '{PICK_UP_MINUTES} minutes'
-        AND NOT EXISTS (SELECT FROM checkouts c WHERE c.id = j.checkout_id AND (
-            c.status = 'requested' OR c.active_at > now() - interval '{PICK_UP_MINUTES} minutes')))
+        AND NOT {job_holds.NOT_CHECKED_OUT} AND NOT {job_holds.GATED}
+        AND ({job_holds.HELD_UNTIL} > now() - interval '{PICK_UP_MINUTES} minutes') IS NOT TRUE)
     OR (j.status = 'pending' AND j.claimed_at < now() - interval '{PICK_UP_MINUTES} minutes')"""
 _OVERDUE = "j.status = 'running' AND j.started_at < now() - 2 * j.timeout_seconds * interval '1 second'"
 _UNANSWERED = f"""j.status = 'running'

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from definitions.job_types import PRIORITY_NAMES
 from definitions.permissions import Actor
-from store import job_tails, job_waits
+from store import job_holds, job_tails, job_waits
 from store.connection import Row, Tx
 from store.targets import ONLINE_SECONDS
 
@@ -24,14 +24,14 @@ _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.
         SELECT before.reason FROM job_attempts before
         WHERE before.job_id = j.id AND before.attempt = j.attempt - 1) END AS failed_before,
     CASE WHEN j.status = 'queued' THEN (
-        SELECT r.title FROM approval_requests r WHERE r.instance_id = j.instance_id AND r.status = 'pending'
-          AND starts_with(j.branch, r.branch)
+        SELECT r.title FROM {job_holds.GATES} AND r.status = 'pending'
         ORDER BY r.id LIMIT 1) END AS gate,
+    CASE WHEN j.status = 'queued' THEN {job_holds.HELD_UNTIL} END AS held_until,
     CASE WHEN j.status = 'queued' AND j.credential_tries > 0 THEN j.reason END AS not_read,
     CASE WHEN j.status = 'queued' THEN ARRAY (
         SELECT b.id FROM jobs b WHERE b.agent_id = a.id AND b.status IN ('pending', 'running')
         ORDER BY b.id) END AS busy_with,
-    j.checkout_id, d.name AS run_as, c.status AS checkout, c.active_at AS checked_out_at,
+    j.checkout_id, d.name AS run_as, c.status AS checkout,
     CASE WHEN c.status = 'requested' THEN (
         SELECT r.title FROM approval_requests r WHERE r.checkout_id = c.id AND r.status = 'pending')
         END AS checkout_gate,

@@ -35,7 +35,8 @@ class NotStarted(NamedTuple):
     """The identity it runs as."""
     checkout: str | None = None
     """The status of the checkout by which it does."""
-    checked_out_at: datetime | None = None
+    held_until: datetime | None = None
+    """When the last approval that stood before it was decided, or its checkout became active."""
     checkout_gate: str | None = None
     """The title of the approval that the checkout waits for; None: it waits for its turn."""
     held_by: int | None = None
@@ -59,9 +60,9 @@ def why(job: NotStarted) -> str:
         return _not_checked_out(job)
     if job.checkout in ENDED:
         return f"Its checkout of {job.run_as} has ended; it fails in a moment."
-    fails = _fails(max(job.scheduled_at, job.checked_out_at or job.scheduled_at), job.now)
     if job.gate is not None:
-        return f"Waits for the approval {job.gate!r}; {fails} unless it is given."
+        return _for_approval(job.gate)
+    fails = _fails(max(job.scheduled_at, job.held_until or job.scheduled_at), job.now)
     if job.not_read is not None:
         return f"{job.not_read.rstrip('.')}; the vault is asked again for what the job runs by."
     if job.decommissioned:
@@ -80,9 +81,13 @@ def why(job: NotStarted) -> str:
 def _not_checked_out(job: NotStarted) -> str:
     """People or another holder keep it, so no thirty minutes run."""
     if job.checkout_gate is not None:
-        return f"Waits for the approval {job.checkout_gate!r}, as long as that is open."
+        return _for_approval(job.checkout_gate)
     held = "" if job.held_by is None else f", which checkout {job.held_by} has now"
     return f"Waits for its turn with {job.run_as}{held}; it begins when that is free."
+
+
+def _for_approval(title: str) -> str:
+    return f"Waits for the approval {title!r}, as long as that is open."
 
 
 def _fails(since: datetime, now: datetime) -> str:

@@ -42,6 +42,12 @@ def for_step(
     return f"{name}: {len(left)} of {len(jobs)} jobs not over, on {doing}.{held_up}{behind}{until}"
 
 
+def for_identity(name: str, identity: str, deadline: datetime | None) -> str:
+    """An open step that begins once what it runs as is checked out again."""
+    until = f" It has time until {_moment(deadline)}." if deadline is not None else ""
+    return f"{name}: waits until {identity} is checked out.{until}"
+
+
 def for_turn(identity: str, row: Row) -> str:
     """A checkout that waits until nobody else holds the identity: who does, and who comes before. `row` has
     the holder's instance, until when at the latest, and how many are before it."""

@@ -54,7 +54,7 @@ async def settle(run: StepRun) -> Settled | Waiting:
     if gate is None:
         raise RuntimeError(f"approval {run.active.step} waits and has no request")
     if gate.status == ApprovalStatus.PENDING:
-        return Waiting("gate", f"Waits for a decision: {gate.title}", gate.deadline, gate.request_id)
+        return Waiting("gate", f"Waits for a decision: {gate.title}", request_id=gate.request_id)
     if gate.status == ApprovalStatus.APPROVED:
         return completed(gate.decision_reason)
     return failed(gate.decision_reason or f"The approval was {gate.status}.")

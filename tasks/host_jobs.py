@@ -14,7 +14,6 @@ from agent.payloads import JobPayload
 from definitions import rollout
 from definitions.errors import OpsgateError
 from definitions.job_types import PRIORITY
-from definitions.lifecycles.instance import StepStatus
 from definitions.lifecycles.job import ENDED, JobStatus
 from definitions.rollout import Decision, Standing
 from definitions.secret_values import SecretValues
@@ -83,9 +82,10 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
     failpoint("worker.before_dispatch")
     try:
         row = run.row({**plan.sent, **run_as.shown(run)})
-        await commits.open_step(run.db, run.lease, row, status=StepStatus.RUNNING, create=create)
-    except run_as.NotYet as identity:
-        return await run_as.wait(run, identity.name)
+        try:
+            await commits.open_step(run.db, run.lease, row, create=create)
+        except run_as.NotYet as identity:
+            return await run_as.wait(run, row, identity.name)
     except OpsgateError as error:
         return refused(error, plan.sent)
     failpoint("worker.after_dispatch")

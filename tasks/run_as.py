@@ -8,12 +8,14 @@ from typing import Any
 from definitions import variables
 from definitions.errors import OpsgateError
 from definitions.lifecycles.checkout import CheckoutStatus
+from definitions.rollout import not_in_time
 from definitions.routing import Active
 from definitions.steps import JobStep
 from store import checkout_jobs, step_checkouts
 from store.connection import Tx
-from store.engine import facts
-from tasks.step_run import StepRun, Waiting
+from store.engine import commits, facts, host_work
+from store.engine.commits import StepRow
+from tasks.step_run import Settled, StepRun, Waiting, failed
 
 
 class NotYet(OpsgateError):
@@ -43,17 +45,25 @@ async def checkout(tx: Tx, run: StepRun) -> int | None:
     return None
 
 
-async def wait(run: StepRun, name: str) -> Waiting:
-    """For people, or for its turn, as the checkout itself would."""
+async def wait(run: StepRun, row: StepRow, name: str) -> Settled | Waiting:
+    """For people, or for its turn, as the checkout itself would, for as long as the step has time. It is open
+    from now on, as `row`."""
     situation = run.situation
+    if run.active not in situation.results:
+        await commits.open_step(run.db, run.lease, row)
     async with run.db.connection() as tx:
         held = await step_checkouts.of_instance(tx, situation.instance_id)
+        limit = await host_work.deadline_of_step(tx, situation.instance_id, run.active)
+    if limit["expired"]:
+        return failed(not_in_time(run.step))
     for (step, visit), (view, _) in held.items():
         if step not in situation.checkouts(name) or view.status != CheckoutStatus.REQUESTED:
             continue
         if view.waits is not None:
-            return Waiting("delay", view.waits)
+            return Waiting("delay", view.waits, limit["deadline"])
         gate = await facts.gate_of_step(run.db, situation.instance_id, Active(step, visit))
         if gate is not None:
-            return Waiting("gate", f"Waits for a decision: {gate.title}", gate.deadline, gate.request_id)
-    return Waiting("delay", f"Waits until {name} is checked out.")  # that has just happened, or is undone
+            title = f"Waits for a decision: {gate.title}"
+            return Waiting("gate", title, limit["deadline"], gate.request_id)
+    # That has just happened, or is undone.
+    return Waiting("delay", f"Waits until {name} is checked out.", limit["deadline"])

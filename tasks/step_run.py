@@ -35,7 +35,8 @@ class Waiting:
     sentence: str
     """What it waits for, for the page and for Prefect's form."""
     wake_at: datetime | None = None
-    """When it is to look again though nothing has happened; of a gate: its deadline."""
+    """When it is to look again though nothing has happened. Not at a gate's deadline: the request is decided
+    then, which wakes it."""
     request_id: int | None = None
     """With a gate: the approval request."""
     cold: bool = False

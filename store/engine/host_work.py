@@ -77,9 +77,10 @@ async def of_step(tx: Tx, instance_id: int, active: Active) -> StepWork:
 
 
 async def has_begun(db: Database, instance_id: int, active: Active) -> bool:
-    """Whether one visit of a step was opened."""
+    """Whether one visit of a step has hosts; until then it is not open, or waits for who it runs as."""
     begun: bool = await db.fetchval(
-        "SELECT EXISTS (SELECT FROM step_results WHERE instance_id = $1 AND step_id = $2 AND visit = $3)",
+        """SELECT EXISTS (SELECT FROM step_results WHERE instance_id = $1 AND step_id = $2 AND visit = $3
+                          AND status <> 'waiting')""",
         instance_id,
         active.step,
         active.visit,
@@ -98,10 +99,10 @@ async def deadline_of_step(tx: Tx, instance_id: int, active: Active) -> Row:
 async def aim(
     tx: Tx, instance_id: int, active: Active, host_ids: Sequence[int], sent: dict[str, Any]
 ) -> datetime | None:
-    """Keep which hosts a step that begins is meant for, as a tag may mean others tomorrow, and what it sends
-    them. Its deadline."""
+    """Have an open step begin, and keep which hosts it is meant for, as a tag may mean others tomorrow, and
+    what it sends them. Its deadline."""
     deadline: datetime | None = await tx.fetchval(
-        """UPDATE step_results SET host_ids = $4, input = $5
+        """UPDATE step_results SET host_ids = $4, input = $5, status = 'running'
            WHERE instance_id = $1 AND step_id = $2 AND visit = $3 RETURNING deadline""",
         instance_id,
         active.step,

@@ -132,16 +132,21 @@ def test_a_branch_that_waits_for_people_holds_up_nobody_and_asks_no_more_when_it
     assert (checkout["status"], checkout["active_at"]) == ("ended", None)
 
 
-def test_an_instance_that_is_resumed_checks_out_again(identities: LiveStack, tmp_path: Path) -> None:
+def test_an_instance_that_is_resumed_checks_out_again_and_does_the_rest_meanwhile(
+    identities: LiveStack, tmp_path: Path
+) -> None:
     live = identities
-    steps = [_out("co_asked"), _use('test -e "{{inputs.go}}"'), IN]
+    plain = {"id": "plain", "type": "command", "command": 'test -e "{{inputs.go}}"'}
+    steps = [_out("co_asked"), plain, _use(), IN]
     live.publish({"name": "co-resumed", "inputs": GO, "steps": steps})
     number = live.launch("co-resumed", ["host-1"], go=str(tmp_path / "go"))
     assert live.vote(live.gate(number)).status_code == 200
     assert live.ended(number)["status"] == "failed"
     (tmp_path / "go").touch()
     assert live.admin.post(f"/instances/{number}/resume").status_code == 200
-    assert live.vote(live.gate(number)).status_code == 200
+    gate = live.gate(number)
+    assert _path(live.instance(number))[2:] == ["plain completed", "use waiting"]
+    assert live.vote(gate).status_code == 200
     ended = live.ended(number)
     assert ended["status"] == "completed", ended["reason"]
     assert [one["end_reason"] for one in _checkouts(live, number)] == [

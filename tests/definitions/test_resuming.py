@@ -1,6 +1,7 @@
 """Where an instance goes on that failed or was stopped."""
 
 import random
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from definitions.errors import Conflict
 from definitions.resuming import Left, Resumption, resume
-from definitions.routing import Active, Outcome, advance, fork, joined, start
+from definitions.routing import Active, Outcome, advance, fork, joined, outcomes, start
 from definitions.steps import ParallelStep, Step
 from definitions.workflow import Workflow, all_steps, parse
 from tests.definitions.test_parallel_routing import _lists, _parallel, _step, _workflow
@@ -26,6 +27,15 @@ def again(workflow: Workflow, **states: Left) -> tuple[str, ...]:
     return resume(workflow, states).again
 
 
+def refused(workflow: Workflow, **states: Left) -> str:
+    """By which steps it ended, that would decide the same."""
+    with pytest.raises(Conflict) as refusal:
+        resume(workflow, states)
+    found = re.fullmatch(r"No failure ended it: it ended by (.+), which would decide.*", str(refusal.value))
+    assert found is not None, refusal.value
+    return found[1]
+
+
 def test_it_goes_on_at_the_step_that_failed_in_a_new_visit() -> None:
     workflow = _workflow(_step("a"), _step("b"), _step("c"))
     found = resume(workflow, {"a": OK, "b": BAD})
@@ -33,9 +43,11 @@ def test_it_goes_on_at_the_step_that_failed_in_a_new_visit() -> None:
 
 
 def test_what_only_came_after_the_failure_does_not_run_alone() -> None:
-    workflow = _workflow(_step("a", on_failure="tell"), _step("b"), _step("tell", on_success="fail"))
+    b, tell = _step("b", on_success="end", on_failure="tell"), _step("tell", on_success="fail")
+    workflow = _workflow(_step("a", on_failure="tell"), b, tell)
     assert again(workflow, a=BAD, tell=OK) == ("a",)
     assert again(workflow, a=BAD, tell=BAD) == ("a",)
+    assert again(workflow, a=OK, b=BAD, tell=OK) == ("b",)
 
 
 def test_a_failure_that_was_mended_is_past() -> None:
@@ -53,9 +65,53 @@ def test_a_condition_that_ended_it_goes_by_the_step_that_failed_before() -> None
     check = {"id": "check", "type": "condition", "condition": "1 == 1", "on_false": "fail"}
     workflow = _workflow(scan, check)
     assert again(workflow, scan=BAD, check=left("false")) == ("scan",)
-    with pytest.raises(Conflict, match="ended by check, which would decide the same"):
-        again(workflow, scan=OK, check=left("false"))
+    assert refused(workflow, scan=OK, check=left("false")) == "check"
     assert again(workflow, scan=OK, check=BAD) == ("check",), "a condition that failed may be mended"
+    wait = {"id": "wait", "type": "delay", "seconds": 1}
+    workflow = _workflow(_step("scan", on_failure="wait"), wait, check)
+    assert again(workflow, scan=BAD, wait=OK, check=left("false")) == ("scan",), "waiting does nothing"
+
+
+CHECK = {"id": "check", "type": "condition", "condition": "1 == 2", "on_false": "fail"}
+
+
+def test_a_failure_after_which_something_went_well_is_past_however_it_ended() -> None:
+    goes_on = _workflow(_step("a", on_failure="continue"), _step("b"), CHECK)
+    assert refused(goes_on, a=BAD, b=OK, check=left("false")) == "check"
+    ends_so = _workflow(_step("a", on_failure="continue"), _step("b", on_success="fail"))
+    assert refused(ends_so, a=BAD, b=OK) == "b"
+    check = {**CHECK, "on_true": "end"}
+    mended = _workflow(_step("a", on_failure="mend"), check, _step("mend", on_success="check"))
+    assert refused(mended, a=BAD, mend=OK, check=left("false")) == "check"
+    half = _parallel([_step("x")], [_step("y")])
+    skips = _workflow(_step("a", on_failure="p"), _step("b"), half)
+    assert again(skips, a=BAD, p=BAD, x=OK, y=BAD) == ("y",), "from `a` on, `x` would run again"
+    assert again(skips, a=BAD, p=BAD, x=BAD, y=BAD) == ("a",)
+
+
+def test_a_step_that_went_well_is_not_repeated_when_it_ended_the_list() -> None:
+    assert refused(_workflow(_step("a", on_success="fail")), a=OK) == "a"
+
+
+@pytest.mark.parametrize(
+    ("join", "p", "b", "ended_by"),
+    [
+        ("all", BAD, BAD, "check"),
+        ("any", BAD, BAD, None),
+        ("all", STOPPED, STOPPED, None),
+        ("any", BAD, OK, "check, b"),
+    ],
+)
+def test_a_branch_that_ended_by_a_decision_stays_so(
+    join: str, p: Left, b: Left, ended_by: str | None
+) -> None:
+    branches = [_step("a"), CHECK], [_step("b", on_success="fail")]
+    workflow = _workflow(_parallel(*branches, join=join))
+    states = {"a": OK, "check": left("false"), "b": b, "p": p}
+    if ended_by is None:
+        assert again(workflow, **states) == ("b",)
+    else:
+        assert refused(workflow, **states) == ended_by
 
 
 def test_one_that_was_stopped_goes_on_where_it_was() -> None:
@@ -107,6 +163,12 @@ def test_a_visit_of_a_path_that_was_left_does_not_count() -> None:
     assert resume(workflow, {"y": left("success", 2), "p": BAD, "a": BAD, "b": OK}).begun == frozenset()
 
 
+def test_a_decision_in_a_branch_that_cancelled_it_all_would_do_so_again() -> None:
+    check = {**CHECK, "on_false": "cancelled"}
+    workflow = _workflow(_parallel([_step("a"), check], [_step("b")], join="any"))
+    assert refused(workflow, a=OK, check=left("false"), b=STOPPED, p=STOPPED) == "check"
+
+
 class _Instance:
     """An instance as the engine would run it, whose steps end as the dice fall."""
 
@@ -125,7 +187,7 @@ class _Instance:
                 return self._stop()
             ready = [(active, outcome) for active in self.frontier if (outcome := self._ready(active))]
             active, parallel = dice.choice(ready)
-            outcome = parallel if parallel != "any" else self._fall(fails, dice)
+            outcome = parallel if parallel != "any" else self._fall(active, fails, dice)
             done = advance(self.workflow, self.frontier, active, Outcome(outcome))
             for given_up in done.dropped:
                 self._note(given_up, None, "cancelled", None)
@@ -167,8 +229,9 @@ class _Instance:
         ended = {step: found.routed_to for step, found in self.left.items() if found.routed_to is not None}
         return joined(self.workflow, self.frontier, active.step, ended)
 
-    def _fall(self, fails: float, dice: random.Random) -> str:
-        return "failure" if dice.random() < fails else "success"
+    def _fall(self, active: Active, fails: float, dice: random.Random) -> str:
+        well = [each for each in outcomes(self.workflow.step(active.step)) if each != "failure"]
+        return "failure" if dice.random() < fails else dice.choice(well)
 
     def _note(self, active: Active, outcome: str | None, status: str, target: str | None) -> None:
         was = self.left.get(active.step)
@@ -213,6 +276,45 @@ def test_however_often_it_fails_or_is_stopped_it_comes_to_its_end_and_repeats_no
         instance.go_on()
         ending = instance.run(0.0, 0.0, dice)
         assert ending == "end", "nothing failed, and yet it did not come to its end"
+
+
+def _any_steps(dice: random.Random, prefix: str, depth: int) -> list[dict[str, object]]:
+    """A list of jobs, conditions and parallel steps that leads onward in any way."""
+    names = [f"{prefix}{number}" for number in range(dice.randint(1, 5))]
+    documents: list[dict[str, object]] = []
+    for number, name in enumerate(names):
+        ways = ["continue", *names[number + 1 :], "continue", "end", "fail", "cancelled"]
+        document: dict[str, object] = {"id": name, "on_failure": dice.choice(ways)}
+        kind = dice.choice(["command", "command", "condition", *["parallel"][:depth]])
+        if kind == "condition":
+            ends = {"on_true": dice.choice(ways), "on_false": dice.choice(ways)}
+            document |= {"type": kind, "condition": "1 == 1", **ends}
+        elif kind == "command":
+            document |= {"type": kind, "command": "true", "on_success": dice.choice(ways)}
+        else:
+            branches = [{"steps": _any_steps(dice, f"{name}_{letter}", depth - 1)} for letter in "xy"]
+            more = {"on_success": dice.choice(ways), "join": dice.choice(["all", "any"])}
+            document |= {"type": kind, "branches": branches, **more}
+        documents.append(document)
+    return documents
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.integers(0, 2**32))
+def test_what_went_well_on_the_last_path_does_not_run_again_unless_something_fails_anew(seed: int) -> None:
+    dice = random.Random(seed)
+    instance = _Instance(_workflow(*_any_steps(dice, "s", 1)))
+    instance.run(0.3, 0.05, dice)
+    well = {step for step, found in instance.left.items() if found.outcome == "success"}
+    before = len(instance.ran)
+    try:
+        again = instance.go_on()
+    except Conflict:
+        return
+    instance.run(0.0, 0.0, dice)
+    anew = {step for step, found in instance.left.items() if found.visit == again.visit}
+    if not any(instance.left[step].outcome == "failure" for step in anew):
+        assert not well & {active.step for active in instance.ran[before:]}
 
 
 def _on_the_way(workflow: Workflow, instance: _Instance) -> set[str]:

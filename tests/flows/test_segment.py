@@ -95,7 +95,7 @@ async def test_a_suspension_that_fails_is_tried_again(
     assert await process.db.fetchval("SELECT parked_seq FROM instances") is None
 
 
-async def test_a_park_ends_with_the_first_moment_that_is_not_a_gates_own(
+async def test_a_park_ends_with_the_first_moment_that_any_of_it_names(
     process: EngineProcess, instance: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lease = await leases.take(process.db, instance, process.worker_id)
@@ -103,10 +103,10 @@ async def test_a_park_ends_with_the_first_moment_that_is_not_a_gates_own(
     one = segment.Segment(process, COMPILED, lease, found)
     first, *later = (datetime(2027, 1, 31, hour, tzinfo=UTC) for hour in (8, 9, 10))
     waits = [
-        Waiting("gate", "Waits for people.", datetime(2027, 1, 1, tzinfo=UTC)),
+        Waiting("gate", "Waits for people.", first, request_id=1),
         Waiting("jobs", "Waits for jobs.", later[0]),
-        Waiting("branches", "Waits for branches.", first),
-        Waiting("delay", "Waits.", later[1]),
+        Waiting("branches", "Waits for branches.", later[1]),
+        Waiting("delay", "Waits."),
     ]
     monkeypatch.setattr(FlowRunContext, "get", lambda: None)
     seen = await leases.glance(process.db, lease)

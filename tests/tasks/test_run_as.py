@@ -9,7 +9,7 @@ from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM, Actor
 from definitions.routing import Active
 from definitions.variables import CheckoutFacts, StepFacts
-from store import approvals, checkout_jobs, checkout_requests, checkouts
+from store import approvals, checkout_jobs, checkout_requests, checkouts, instances
 from store.checkouts import Wanted
 from store.connection import Database
 from store.engine.situation import StepState
@@ -155,24 +155,50 @@ async def check_out_again(bench: Bench, visit: int = 2) -> int:
     return asked.id
 
 
+async def ask_people(db: Database, admin: Actor) -> None:
+    """From now on the identity takes the administrator's yes."""
+    approval = {"approvers": [f"user:{admin.id}"]}
+    await save_identity(SimpleNamespace(db=db), requires_approval=True, approval=approval)
+
+
 async def test_a_step_of_a_resumed_instance_waits_until_people_let_it_in_again(
     bench: MakeBench, db: Database, admin: Actor
 ) -> None:
     step = await bench(run_as="{{dba}}")
     await end(db, await check_out(step))
-    approval = {"approvers": [f"user:{admin.id}"]}
-    await save_identity(SimpleNamespace(db=db), requires_approval=True, approval=approval)
+    await ask_people(db, admin)
     again = await check_out_again(step)
     waiting = await step.begin()
     assert isinstance(waiting, Waiting)
     assert (waiting.kind, waiting.sentence) == ("gate", "Waits for a decision: Check out db_admin")
     assert waiting.request_id is not None
-    assert await db.fetchval("SELECT count(*) FROM step_results") == 0
+    assert await db.fetchval("SELECT status FROM step_results") == "waiting"
     digest = (await approvals.show(db, admin, waiting.request_id)).digest
     await approvals.vote(db, admin, waiting.request_id, "approve", "", digest)
     at_work = await step.settle()
     assert isinstance(at_work, Waiting)
     assert (at_work.kind, await run_by(db)) == ("jobs", [again] * 3)
+    assert await db.fetchval("SELECT status FROM step_results") == "running"
+
+
+async def test_the_time_of_a_step_runs_while_it_waits_for_its_identity(
+    bench: MakeBench, db: Database, admin: Actor
+) -> None:
+    step = await bench(run_as="{{dba}}", timeout_minutes=5)
+    await end(db, await check_out(step))
+    await ask_people(db, admin)
+    await check_out_again(step)
+    waiting = await step.begin()
+    assert isinstance(waiting, Waiting)
+    assert waiting.wake_at is not None, "else nobody would look, once it is parked"
+    shown = (await instances.show(db, admin, step.run.situation.instance_id)).waits_for
+    assert shown is not None
+    assert "a: waits until dba is checked out. It has time until 2" in shown
+    await step.pass_time(minutes=5)
+    settled = await step.settle()
+    assert isinstance(settled, Settled)
+    assert (settled.status, settled.reason) == ("failed", "It was not over within 5 minutes.")
+    assert await run_by(db) == []
 
 
 async def test_it_waits_for_its_turn_and_fails_when_it_is_denied(bench: MakeBench, db: Database) -> None:

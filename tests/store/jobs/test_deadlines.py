@@ -29,6 +29,19 @@ async def test_a_job_for_a_moment_that_has_passed_has_its_thirty_minutes_from_no
     await web1.run(job_id)
 
 
+async def test_the_thirty_minutes_begin_when_the_gate_before_a_job_is_decided(
+    db, web1, instance, step_job, admin
+):
+    job_id = await step_job(await instance(gated=True))
+    await back_date(db, job_id, "scheduled_at", 90)
+    assert await jobs.fail_stale(db) == 0, "no agent may take it up"
+    await db.execute("UPDATE approval_requests SET status = 'approved', decided_at = now()")
+    assert await jobs.fail_stale(db) == 0
+    assert "never seen; fails in 30 min" in (await jobs.show(db, admin, job_id)).waits
+    await db.execute("UPDATE approval_requests SET decided_at = now() - interval '31 minutes'")
+    assert await jobs.fail_stale(db) == 1
+
+
 async def test_a_job_that_was_claimed_and_never_started_fails_too(db, web1, queued, admin):
     job_id = await queued()
     await web1.poll()

@@ -51,7 +51,7 @@ def job(**known):
         ),
         (
             {"gate": "Go on?"},
-            "Waits for the approval 'Go on?'; fails in 12 min unless it is given.",
+            "Waits for the approval 'Go on?', as long as that is open.",
         ),
         (
             {"busy_with": [3]},

@@ -5,12 +5,16 @@ from typing import Any
 
 import pytest
 
+from agent.payloads import CommandPayload
 from definitions.errors import Conflict, NotPermitted
 from definitions.permissions import Actor
 from definitions.routing import Outcome
-from store import approvals, checkout_requests, checkouts, instances
+from store import approvals, checkout_requests, checkouts, instances, jobs
 from store.approvals import ApprovalDetail
 from store.checkouts import Wanted
+from store.jobs import NewJob
+from tests.store.jobs.conftest import admin as admin
+from tests.store.jobs.conftest import enrolled as enrolled
 from tests.store.workflows.test_pam_requests import ASKED, OUT, USE
 from tests.store.workflows.test_resume import Engine
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
@@ -138,3 +142,48 @@ async def test_what_its_steps_ask_for_from_then_on_is_asked_for_who_resumed_it_l
     assert await org.db.fetchval("SELECT for_id FROM checkouts WHERE id = $1", asked.id) == org.bo.id
     eligible = (await approvals.show(org.db, org.cy, request)).eligible
     assert [person.name for person in eligible] == ["cy", "di"]
+
+
+@pytest.mark.parametrize("at_its_step", [False, True])
+async def test_while_people_are_asked_again_only_what_runs_as_the_identity_is_held(
+    org: Any, enrolled: Any, at_its_step: bool
+) -> None:
+    agent = await enrolled("db-1")
+    await save_identity(org, **ASKED)
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, org.ana, number)
+    if at_its_step:  # its path has come there in this visit: now it is a gate as any other
+        await org.db.execute(
+            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
+               VALUES ($1, 'out', 2, 'pam_checkout', '', 'waiting')""",
+            number,
+        )
+    asked = await org.db.fetchval("SELECT id FROM checkouts WHERE status = 'requested'")
+    plain = NewJob("command", agent.actor.host_id, CommandPayload(command="true"), 2)
+    async with org.db.transaction() as tx:
+        (other,) = await jobs.insert(tx, "ana", org.ana.id, [plain], number, "tell", 2)
+        as_it = [plain._replace(checkout_id=asked)]
+        await jobs.insert(tx, "ana", org.ana.id, as_it, number, "use", 2)
+    claimed = [job.job_id for job in (await agent.poll(slots=2)).jobs]
+    assert claimed == ([] if at_its_step else [other])
+
+
+@pytest.mark.parametrize("denied", [False, True])
+async def test_what_was_asked_for_again_and_not_given_is_asked_for_at_the_next_resume(
+    org: Any, denied: bool
+) -> None:
+    await save_identity(org, **ASKED)
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, org.ana, number)
+    if denied:
+        (request,) = (await instances.show(org.db, org.bo, number)).approvals
+        digest = (await approvals.show(org.db, org.bo, request.id)).digest
+        for person in (org.bo, org.cy, org.di):
+            await approvals.vote(org.db, person, request.id, "reject", "", digest)
+    engine = await Engine.take(org, number)
+    await engine.end("use", Outcome.FAILURE)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    rows = await org.db.fetch("SELECT visit, status FROM checkouts ORDER BY id")
+    second = "denied" if denied else "ended"
+    assert [tuple(row) for row in rows] == [(1, "ended"), (2, second), (3, "requested")]
