@@ -79,6 +79,8 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
     if wanted.instance_id is not None:
         person = await tx.fetchval("SELECT started_by FROM instances WHERE id = $1", wanted.instance_id)
     identity = await _offered(tx, row, person)
+    if identity.exclusive:
+        await _refuse_to_wait_for_itself(tx, row, wanted)
     minutes = min(wanted.minutes or identity.max_checkout_minutes, identity.max_checkout_minutes)
     checkout_id: int = await tx.fetchval(
         """INSERT INTO checkouts (identity_id, identity_version, exclusive, ready, instance_id, step_id,
@@ -103,6 +105,24 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         await tx.fetchval("UPDATE checkouts SET news = false WHERE id = $1 RETURNING status", checkout_id)
     )
     return Requested(checkout_id, status, identity, row["version"], minutes, identity.requires_approval)
+
+
+async def _refuse_to_wait_for_itself(tx: Tx, identity: Row, wanted: Wanted) -> None:
+    """`Conflict` when another step of the instance has the exclusive identity or waits for it: the proof
+    refuses that, but its definition may be older, or the identity exclusive only since."""
+    other = await tx.fetchrow(
+        """SELECT step_id, status FROM checkouts WHERE identity_id = $1 AND instance_id = $2 AND step_id <> $3
+             AND status IN ('requested', 'active') ORDER BY status, id LIMIT 1""",
+        identity["id"],
+        wanted.instance_id,
+        wanted.step_id,
+    )
+    if other is not None:
+        does = "holds it" if other["status"] == CheckoutStatus.ACTIVE else "waits for it"
+        raise Conflict(
+            f"{identity['name']} is exclusive, and step {other['step_id']} of the same instance {does} "
+            "already: it would wait for itself. Check it in first."
+        )
 
 
 async def offered(tx: Tx, ref: int | str, person: int | None) -> Identity:

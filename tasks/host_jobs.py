@@ -81,7 +81,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
         row = run.row({**plan.sent, **run_as.shown(run)})
         await commits.open_step(run.db, run.lease, row, status=StepStatus.RUNNING, create=create)
     except run_as.NotYet as identity:
-        return await run_as.wait(run, identity.name)
+        return await run_as.wait(run, identity)
     except OpsgateError as error:
         return refused(error, plan.sent)
     failpoint("worker.after_dispatch")

@@ -19,9 +19,10 @@ from tasks.step_run import StepRun, Waiting
 class NotYet(OpsgateError):
     """What the step runs as is asked for once more, and not active: the instance was resumed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, checkout_id: int) -> None:
         super().__init__(f"`{name}` is not checked out again yet.")
         self.name = name
+        self.checkout_id = checkout_id
 
 
 def shown(run: StepRun) -> dict[str, Any]:
@@ -34,26 +35,25 @@ def shown(run: StepRun) -> dict[str, Any]:
 
 async def checkout(tx: Tx, run: StepRun) -> int | None:
     """What jobs that begin now run by; None: as the agent's user. `Conflict` says that it has ended."""
-    situation = run.situation
     for name in shown(run).values():
-        found = await checkout_jobs.usable(tx, name, situation.instance_id, situation.checkouts(name))
-        if found is None:
-            raise NotYet(name)
-        return found
+        known = run.situation.checkouts(name, run.active.step)
+        found = await checkout_jobs.usable(tx, name, known[-1][1].id, [step for step, _ in known])
+        if not found.active:
+            raise NotYet(name, found.id)
+        return found.id
     return None
 
 
-async def wait(run: StepRun, name: str) -> Waiting:
+async def wait(run: StepRun, identity: NotYet) -> Waiting:
     """For people, or for its turn, as the checkout itself would."""
-    situation = run.situation
+    instance_id = run.situation.instance_id
     async with run.db.connection() as tx:
-        held = await step_checkouts.of_instance(tx, situation.instance_id)
-    for (step, visit), (view, _) in held.items():
-        if step not in situation.checkouts(name) or view.status != CheckoutStatus.REQUESTED:
-            continue
-        if view.waits is not None:
-            return Waiting("delay", view.waits)
-        gate = await facts.gate_of_step(run.db, situation.instance_id, Active(step, visit))
-        if gate is not None:
-            return Waiting("gate", f"Waits for a decision: {gate.title}", gate.deadline, gate.request_id)
-    return Waiting("delay", f"Waits until {name} is checked out.")  # that has just happened, or is undone
+        held = await step_checkouts.of_instance(tx, instance_id)
+    step, view = next((at, view) for at, (view, _) in held.items() if view.id == identity.checkout_id)
+    if view.waits is not None:
+        return Waiting("delay", view.waits)
+    gate = await facts.gate_of_step(run.db, instance_id, Active(*step))
+    if gate is not None and view.status == CheckoutStatus.REQUESTED:
+        return Waiting("gate", f"Waits for a decision: {gate.title}", gate.deadline, gate.request_id)
+    # That has just happened, or is undone.
+    return Waiting("delay", f"Waits until {identity.name} is checked out.")
