@@ -126,6 +126,7 @@ def test_what_was_checked_in_can_be_read_and_nothing_runs_as_it() -> None:
             _fork([{**A, "on_failure": "in", "on_success": "end"}, CANCELS], [B], on_failure="use"),
             USE,
         ],
+        [OUT, _fork([{**A, "on_failure": "in", "on_success": "end"}, CANCELS], [USE])],
     ],
 )
 def test_run_as_may_follow_where_it_is_open_on_every_path(steps: list[dict[str, Any]]) -> None:
