@@ -9,7 +9,7 @@ from definitions.steps import ParallelStep
 from definitions.steps.step import END, FAIL
 from definitions.witness import HOW, Before, Effort, back, hop
 
-_COST = 3
+_COST = 5
 """How many hops of another witness one of these is worth."""
 
 
