@@ -5,11 +5,12 @@ texts made here; they are for people to read. Of a secret input a scope has no m
 """
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
 from definitions.errors import Invalid
+from definitions.graph import names_of
 from definitions.parameters import Value, text_of
 from definitions.references import RESERVED_ROOTS, Reference, references, whole
 from definitions.routing import ENDINGS, Outcome, declared_target, follow, outcomes
@@ -27,7 +28,7 @@ from definitions.steps import (
     Step,
 )
 from definitions.storable import storable
-from definitions.variables import BLOCKED, Scope, beginnings, is_blocked, value_of
+from definitions.variables import BLOCKED, Scope, StepFacts, beginnings, identities_of, is_blocked, value_of
 from definitions.workflow import Workflow
 
 LONGEST_VALUE = 2000
@@ -139,6 +140,44 @@ def edges(workflow: Workflow, step_id: str) -> Iterator[tuple[str, Outcome | Non
         target = follow(place.steps, place.index, declared_target(step, outcome)[1])
         if target not in ENDINGS:
             yield step_id, outcome, target
+
+
+def identities(
+    workflow: Workflow,
+    readers: Iterable[str],
+    checked_out: Sequence[tuple[str, StepFacts]],
+    later: Iterable[str],
+) -> dict[str, dict[str, Mapping[str, Value]]]:
+    """By step ahead: the identities that it will know by each name, as far as that is certain.
+
+    `checked_out`: what has been, with the steps, in order; `later`: the steps still to come, which may give
+    a name to another identity.
+    """
+    names = {name for _, facts in checked_out for name in _names(facts)}
+    coming = [
+        (step, {each.id for each in to_come(workflow, [step.id])} - {step.id})
+        for step in map(workflow.step, later)
+        if isinstance(step, PamCheckoutStep) and not names.isdisjoint(names_of(step))
+    ]
+    by_branch: dict[str, list[StepFacts]] = {}
+    found: dict[str, dict[str, Mapping[str, Value]]] = {}
+    for reader in readers:
+        branch = workflow.branch(reader)
+        if branch not in by_branch:
+            by_branch[branch] = [facts for at, facts in checked_out if not workflow.beside(at, reader)]
+        found[reader] = _certain(by_branch[branch], [step for step, after in coming if reader in after])
+    return found
+
+
+def _certain(seen: Sequence[StepFacts], coming: Iterable[PamCheckoutStep]) -> dict[str, Mapping[str, Value]]:
+    whose = {name: _names(facts)[-1] for facts in seen for name in _names(facts)}
+    unsure = {name for step in coming for name in names_of(step) if whose.get(name) != step.identity}
+    return {name: readable for name, readable in identities_of(seen).items() if name not in unsure}
+
+
+def _names(facts: StepFacts) -> tuple[str, ...]:
+    """What the identity is called that a step has checked out; the last is its own name."""
+    return facts.checkout.names if facts.checkout is not None else ()
 
 
 def describe(step: Step, when: str, scope: Scope, later: Collection[str]) -> StepAhead:

@@ -26,6 +26,8 @@ _ON_EDGES = frozenset(
         "checked-in-before",
         "unknown-checkout",
         "nothing-to-check-in",
+        "one-name-for-two",
+        "waits-for-itself",
     ]
 )
 _ON_NAMES = frozenset(["unknown-target", "unknown-reference"])

@@ -2,11 +2,11 @@
 
 Branches are lists of their own, and what ran in them for certain has run when they have joined.
 Linear in steps and edges, but for the sets of steps, which are one whole number each. In such a set
-stand steps that ran, by their ids, and identities that were checked out, by `checked_out(name)`. What may
-have been checked in again is a set of its own.
+stand steps that ran, by their ids, identities that were checked out, by `checked_out(name)`, and checkouts
+that were ended, by `checked_in(step_id)`. What of the latter two may have been undone is a set of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import and_, or_
@@ -14,7 +14,7 @@ from operator import and_, or_
 from definitions.routing import declared_target, follow, outcomes
 from definitions.step_documents import walk
 from definitions.steps import PamCheckinStep, PamCheckoutStep, ParallelStep, Step
-from definitions.steps.step import END, FAIL, TARGET_WORDS
+from definitions.steps.step import CANCELLED, END, FAIL, TARGET_WORDS
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ class Certain:
 
 
 @dataclass
-class CheckedIn:
-    """The identities that some path may have checked in, and not out again since, as bits."""
+class Undone:
+    """What some path may have undone, as bits: `checked_out(name)`, the identity was checked in and not out
+    again since; `checked_in(step_id)`, the checkout was opened and not ended since."""
 
     before: list[int]
     """Before each step of the list."""
@@ -122,38 +123,61 @@ class Graph:
         return certain
 
     @cached_property
-    def checked_in(self) -> CheckedIn:
-        """What may have been checked in on the way, by the list's own steps; nothing if it has a cycle."""
+    def reached(self) -> frozenset[int]:
+        """The steps that some path leads to; every one that an edge does, where paths can't be told."""
         order, cycles = self.walked
-        found = CheckedIn([0] * len(self.steps))
+        if cycles or any(graph._unsure for graphs in self.inner.values() for graph in graphs):
+            return frozenset(order)
+        return frozenset(index for index in order if self.certain.before[index] != EVERYTHING)
+
+    @cached_property
+    def _unsure(self) -> bool:
+        """Whether a circle, or a target there is not, leaves open how the list ends."""
+        inside = (graph._unsure for graphs in self.inner.values() for graph in graphs)
+        return bool(self.walked[1]) or any(self.unknown_targets()) or any(inside)
+
+    @cached_property
+    def undone(self) -> Undone:
+        """What may have been undone on the way, by the list's own steps; nothing if it has a cycle."""
+        order, cycles = self.walked
+        found = Undone([0] * len(self.steps))
         for index in () if cycles or not self._names.opened else order:
             for edge in self.edges[index]:
-                after = (found.before[index] & ~self.adds(index, edge)) | self._checks_in(index, edge)
+                if not self.goes_on(index, edge):
+                    continue
+                after = (found.before[index] & ~self.adds(index, edge)) | self.undoes(index, edge)
                 found.anywhere |= after
                 if edge.target in self.index:
                     found.before[self.index[edge.target]] |= after
                 elif edge.target == END:
                     found.at_end |= after
-                else:
+                elif edge.target == FAIL:
                     found.at_fail |= after
         return found
 
-    def _checks_in(self, index: int, edge: Edge) -> int:
+    def goes_on(self, index: int, edge: Edge) -> bool:
+        """Whether some path leaves a step by that edge, and the instance does not end by it as cancelled."""
+        before = self.certain.before[index]
+        return edge.target != CANCELLED and before | self.adds(index, edge) != EVERYTHING
+
+    def undoes(self, index: int, edge: Edge) -> int:
+        """What a step that is left by that edge may have undone itself."""
         step = self.steps[index]
         if isinstance(step, ParallelStep):
-            branches = [graph.checked_in for graph in self.inner[index]]
+            branches = [graph.undone for graph in self.inner[index]]
             succeeded = edge.field == "on_success"
             if step.join == "all" and succeeded:
                 return reduce(or_, [branch.at_end for branch in branches])
             if succeeded or step.timeout_minutes is not None:  # some were given up on their way
                 return reduce(or_, [branch.anywhere for branch in branches])
             return reduce(or_, [branch.at_end | branch.at_fail for branch in branches])
+        if isinstance(step, PamCheckoutStep) and edge.field == "on_success":
+            return self.bit(checked_in(step.id))
         return self.ends(step) if isinstance(step, PamCheckinStep) else 0
 
     def ends(self, step: PamCheckinStep) -> int:
         """The identities that a check-in ends: those of the checkouts it names, or all."""
-        opened = self._names.opened
-        return reduce(or_, [opened.get(each, 0) for each in step.checkout or opened], 0)
+        return self._names.closed[step.id].names
 
     def bit(self, name: str) -> int:
         """The set of that one step or identity."""
@@ -201,9 +225,11 @@ class Graph:
         return self.bit(step.id) | self._joined(step, [graph.certain for graph in self.inner[index]], edge)
 
     def _own(self, index: int, edge: Edge) -> int:
-        """The step itself, and the identity it has checked out."""
+        """The step itself, the identity it has checked out, and the checkouts it has ended."""
         step = self.steps[index]
         added = self.bit(step.id)
+        if isinstance(step, PamCheckinStep):
+            added |= self._names.closed[step.id].checkouts
         if isinstance(step, PamCheckoutStep) and edge.field == "on_success":
             for name in names_of(step):
                 added |= self.bit(checked_out(name))
@@ -235,9 +261,23 @@ def checked_out(name: str) -> str:
     return f"={name}"
 
 
+def checked_in(step_id: str) -> str:
+    """What stands in a set for the checkout of a step; no step has such an id."""
+    return f"!{step_id}"
+
+
 def names_of(step: PamCheckoutStep) -> list[str]:
     """What references call the identity that a step checks out."""
     return [name for name in (step.variable_name, step.identity) if isinstance(name, str)]
+
+
+@dataclass(frozen=True)
+class _Closed:
+    """What a check-in ends, as bits."""
+
+    names: int
+    """The identities, under both their names."""
+    checkouts: int
 
 
 @dataclass(frozen=True)
@@ -245,23 +285,33 @@ class _Names:
     """What can stand in a set, of the whole workflow."""
 
     numbers: dict[str, int]
-    opened: dict[str, int]
-    """By checkout step: the identity it opens, under both its names, as bits."""
+    opened: frozenset[str]
+    """The checkout steps."""
+    closed: dict[str, _Closed]
+    """By check-in step."""
 
 
 def _names(steps: tuple[Step, ...]) -> _Names:
     found: dict[str, None] = {}
     opened: dict[str, list[str]] = {}
+    closing: list[PamCheckinStep] = []
     for step, _ in walk(steps, ""):
         found[step.id] = None
         if isinstance(step, PamCheckoutStep):
             opened[step.id] = [checked_out(name) for name in names_of(step)]
-            found |= dict.fromkeys(opened[step.id])
+            found |= dict.fromkeys([*opened[step.id], checked_in(step.id)])
+        elif isinstance(step, PamCheckinStep):
+            closing.append(step)
     numbers = {name: number for number, name in enumerate(found)}
-    bits = {
-        step_id: reduce(or_, [1 << numbers[name] for name in names], 0) for step_id, names in opened.items()
-    }
-    return _Names(numbers, bits)
+
+    def closed(checkouts: Iterable[str]) -> _Closed:
+        known = [each for each in checkouts if each in opened]
+        names = reduce(or_, [1 << numbers[name] for each in known for name in opened[each]], 0)
+        return _Closed(names, reduce(or_, [1 << numbers[checked_in(each)] for each in known], 0))
+
+    everything = closed(opened)
+    ends = {step.id: closed(step.checkout) if step.checkout else everything for step in closing}
+    return _Names(numbers, frozenset(opened), ends)
 
 
 def _edges(steps: tuple[Step, ...], index: int) -> Iterator[Edge]:

@@ -12,7 +12,9 @@ from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
 from definitions.proof_catalogue import check_against, not_checked
 from definitions.proof_identities import check_identities
+from definitions.proof_overlaps import Overlaps
 from definitions.proof_references import References
+from definitions.reading import an
 from definitions.rollout import limit_in_words
 from definitions.steps import ConditionStep, DelayStep, JobStep, PamCheckinStep, Step
 from definitions.steps.step import CONTINUE, END, TARGET_WORDS
@@ -27,17 +29,17 @@ def prove(workflow: Workflow, catalogue: Catalogue | None = None) -> list[Proble
     known = catalogue or Catalogue()
     workflow = known.identities_by_name(workflow)
     refs = References(workflow, known.hosts)
-    problems = _prove_list(Graph(workflow.steps), "/steps", None, refs, known)
+    graph = Graph(workflow.steps)
+    overlaps = Overlaps(refs.steps.values(), graph.bit)
+    problems = _prove_list(graph, "/steps", None, refs, known, overlaps)
     problems += not_checked(tuple(all_steps(workflow.steps)), known)
     return problems
 
 
 def _prove_list(
-    graph: Graph, pointer: str, outer: Before | None, refs: References, known: Catalogue
+    graph: Graph, pointer: str, outer: Before | None, refs: References, known: Catalogue, overlaps: Overlaps
 ) -> list[Problem]:
     """One list of steps, the workflow's or a branch's; `outer` is the parallel step around it."""
-    order, cycles = graph.walked
-    certain = graph.certain
     by_step: list[list[Problem]] = [[] for _ in graph.steps]
     for index, edge in graph.unknown_targets():
         message = f"There is no step `{edge.declared}`."
@@ -48,39 +50,40 @@ def _prove_list(
         by_step[index].append(
             _problem(f"{pointer_to(pointer, index)}/{edge.field}", "unknown-target", message, fix)
         )
-    for cycle in cycles:
+    for cycle in graph.walked[1]:
         by_step[cycle[-2]].append(_cycle(graph, cycle, pointer))
-    reached, effort = set(order), outer.effort if outer else Effort()
+    effort = outer.effort if outer else Effort()
     for index, step in enumerate(graph.steps):
         where = pointer_to(pointer, index)
-        if index not in reached:
+        if index not in graph.reached:
             message = f"No path leads to `{step.id}`."
             by_step[index].append(
                 _problem(where, "dead-step", message, "Lead to it from another step, or remove it.")
             )
         before = _before(graph, index, effort, outer)
         by_step[index] += _prove_step(step, where, before, refs, known)
+        by_step[index] += overlaps.check(step, where, before, known)
         branches = graph.inner.get(index, ())
         for number, branch in enumerate(branches):
             inside = pointer_to(where, "branches", number, "steps")
-            others = [other.checked_in.anywhere for other in branches if other is not branch]
+            others = [other.undone.anywhere for other in branches if other is not branch]
             beside = replace(before, beside=reduce(or_, others, before.beside))
-            by_step[index] += _prove_list(branch, inside, beside, refs, known)
+            by_step[index] += _prove_list(branch, inside, beside, refs, known, overlaps)
     problems = [problem for found in by_step for problem in found]
     if pointer == "/steps":
-        problems += refs.check_outputs(Before(graph, END, certain.at_end, effort))
+        problems += refs.check_outputs(Before(graph, END, graph.certain.at_end, effort))
     return problems
 
 
 def _before(graph: Graph, index: int, effort: Effort, outer: Before | None) -> Before:
     """The place of one step of a list."""
-    own, checked_in = graph.certain.before[index], graph.checked_in.before[index]
+    own, undone = graph.certain.before[index], graph.undone.before[index]
     place = graph.steps[index].id
     if outer is None:
-        return Before(graph, place, own, effort, None, checked_in)
-    # What was checked in before the branches began may be checked out again in this one.
-    checked_in |= outer.checked_in & ~own
-    return Before(graph, place, own | outer.ran, effort, outer, checked_in, outer.beside)
+        return Before(graph, place, own, effort, None, undone)
+    # What was undone before the branches began may be done again in this one.
+    undone |= outer.undone & ~own
+    return Before(graph, place, own | outer.ran, effort, outer, undone, outer.beside)
 
 
 def _prove_step(step: Step, where: str, before: Before, refs: References, known: Catalogue) -> list[Problem]:
@@ -98,10 +101,10 @@ def _unused(step: Step, where: str) -> Iterator[Problem]:
         message = "A condition does not go by `on_success`, but by `on_true` and `on_false`."
         yield _warning(f"{where}/on_success", message, "Use `on_true` and `on_false`.")
     if isinstance(step, ConditionStep | PamCheckinStep) and step.timeout_minutes is not None:
-        message = f"A {step.type} step never waits, so it has no use for a deadline."
+        message = f"{an(step.type)} step never waits, so it has no use for a deadline."
         yield _warning(f"{where}/timeout_minutes", message, "Leave `timeout_minutes` out.")
     if step.retries and not isinstance(step, JobStep):
-        message = f"A {step.type} step has no jobs that could be tried again."
+        message = f"{an(step.type)} step has no jobs that could be tried again."
         yield _warning(f"{where}/retries", message, "Set `retries` on script and command steps.")
     for field, unset in _OF_RETRIES.items():
         if not step.retries and getattr(step, field) != unset:

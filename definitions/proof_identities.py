@@ -9,7 +9,8 @@ from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem, Severity
 from definitions.references import RESERVED_ROOTS, whole
 from definitions.steps import JobStep, PamCheckinStep, PamCheckoutStep, Step
-from definitions.witness import Before
+from definitions.undoing import path
+from definitions.witness import Before, on_the_path
 
 Steps = Mapping[str, Step]
 """All steps of the workflow, by their ids."""
@@ -21,7 +22,7 @@ def check_identities(
     """Every problem of a step with the identities it checks out, checks in, or runs as."""
     if isinstance(step, PamCheckoutStep):
         yield from _check_names(step, where)
-        yield from _check_checkout(step, where, before, known)
+        yield from _check_checkout(step, where, known)
     elif isinstance(step, PamCheckinStep):
         yield from _check_checkin(step, where, steps)
     elif isinstance(step, JobStep) and step.run_as is not None:
@@ -36,7 +37,7 @@ def _check_names(step: PamCheckoutStep, where: str) -> Iterator[Problem]:
             yield _problem(f"{where}/{field}", "reserved-name", message, "Choose another name.")
 
 
-def _check_checkout(step: PamCheckoutStep, where: str, before: Before, known: Catalogue) -> Iterator[Problem]:
+def _check_checkout(step: PamCheckoutStep, where: str, known: Catalogue) -> Iterator[Problem]:
     if known.identities is None:
         return
     identity = known.identity(step.identity)
@@ -51,21 +52,18 @@ def _check_checkout(step: PamCheckoutStep, where: str, before: Before, known: Ca
         message = f"`{identity.name}` is checked out for {identity.max_minutes} minutes at most."
         fix = f"Write {identity.max_minutes} or less: it ends then in any case."
         yield _problem(f"{where}/duration_minutes", "too-long", message, fix, "warning")
-    if identity.exclusive and before.open(identity.name):
-        message = f"`{identity.name}` is exclusive, and this workflow holds it already: it waits for itself."
-        yield _problem(f"{where}/identity", "waits-for-itself", message, "Check it in first.")
 
 
 def _check_checkin(step: PamCheckinStep, where: str, steps: Steps) -> Iterator[Problem]:
-    checkouts = [step_id for step_id, other in steps.items() if isinstance(other, PamCheckoutStep)]
     for index, step_id in enumerate(step.checkout):
-        if step_id not in checkouts:
+        if not isinstance(steps.get(step_id), PamCheckoutStep):
             what = "is no pam_checkout step" if step_id in steps else "is no step"
+            checkouts = [each for each, other in steps.items() if isinstance(other, PamCheckoutStep)]
             fix = nearest(step_id, checkouts) or "Name a pam_checkout step, or none: then all are checked in."
             yield _problem(
                 pointer_to(where, "checkout", index), "unknown-checkout", f"`{step_id}` {what}.", fix
             )
-    if not checkouts:
+    if not any(isinstance(other, PamCheckoutStep) for other in steps.values()):
         message = "No step checks anything out: there is nothing to check in."
         yield _problem(where, "nothing-to-check-in", message, "Leave the step out.", "warning")
 
@@ -82,7 +80,8 @@ def _check_run_as(
         return  # what it is, and that it is no identity, the check of references says
     if before.has(checked_out(root)) and not before.open(root):
         culprits = listed([f"`{step.id}`" for step in _ending(root, before, steps)], 3)
-        message = f"{reference.text} may have been checked in before this step, by {culprits}."
+        message = f"{reference.text} may have been checked in before this step, by {culprits}"
+        message += on_the_path(path(before, checked_out(root)))
         fix = "Check it in after the last step that runs as it, or check it out again before this one."
         yield _problem(pointer, "checked-in-before", message, fix)
 

@@ -10,6 +10,7 @@ from definitions.errors import Invalid
 from definitions.graph import checked_out, names_of
 from definitions.nearest import nearest, pointer_to
 from definitions.problems import Problem
+from definitions.reading import an
 from definitions.references import Reference, malformed, references
 from definitions.steps import (
     CommandStep,
@@ -21,7 +22,7 @@ from definitions.steps import (
 )
 from definitions.templates import TEMPLATES, texts
 from definitions.variables import ALLOWED, PROPERTIES, is_blocked, lint_command
-from definitions.witness import Before
+from definitions.witness import Before, on_the_path
 from definitions.workflow import Workflow, all_steps
 
 INSTANCE = {"id": "number", "started_by": "text"}
@@ -167,7 +168,7 @@ class References:
             known = [f"step_{other}" for other in self.steps]
             return _unknown(reference, pointer, reference.root, known, "There is no such step")
         if not isinstance(step, JobStep):
-            message = f"{reference.text}: a {step.type} step leaves no output."
+            message = f"{reference.text}: {an(step.type).lower()} step leaves no output."
             return _problem(pointer, "no-output", message, "Refer to a script or command step.")
         found = _property(reference.path)
         if found is None:
@@ -253,7 +254,7 @@ def _not_on_every_path(reference: Reference, pointer: str, step_id: str, lacks: 
     message = (
         f"{reference.text} is not defined on every path that leads here: `{step_id}` may not have {lacks}"
     )
-    message += f", as on the path {witness}." if witness else "."
+    message += on_the_path(witness)
     fix = f"Lead every path, failures too, through `{step_id}` first, or refer to a step that always ran."
     return _problem(pointer, "not-on-every-path", message, fix)
 

@@ -85,7 +85,7 @@ def read(
     `places` says where a field really stands, when the document was rearranged before.
     """
     if not isinstance(document, dict):
-        message = f"{_a(noun)} is an object with named fields, not {kind_of(document)}."
+        message = f"{an(noun)} is an object with named fields, not {kind_of(document)}."
         return None, [_problem(pointer, "wrong-type", message, f"Write the {noun} as `name: value` pairs.")]
     known = list(model.model_fields)
     problems = [
@@ -109,7 +109,7 @@ def read(
 def unknown_key(key: str, known: list[str], pointer: str, noun: str) -> Problem:
     """The problem of a key that is none of ours."""
     fix = nearest(key, known) or f"Known: {', '.join(known)}."
-    return _problem(pointer, "unknown-key", f"{_a(noun)} has no field `{key}`.", fix)
+    return _problem(pointer, "unknown-key", f"{an(noun)} has no field `{key}`.", fix)
 
 
 def _place(pointer: str, key: str, places: Mapping[str, str] | None, *rest: str | int) -> str:
@@ -180,7 +180,7 @@ def _say(where: str, key: str, details: list[dict[str, Any]], noun: str) -> Prob
     if kind == OWN_WORDS:
         return _problem(where, "bad-form", context["message"], context["fix"])
     if kind == "missing":
-        return _problem(where, "missing-field", f"{_a(noun)} needs the field `{key}`.", f"Add `{key}`.")
+        return _problem(where, "missing-field", f"{an(noun)} needs the field `{key}`.", f"Add `{key}`.")
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         limit = f"{words} {context[name]:g}"
@@ -210,5 +210,6 @@ def _problem(pointer: str, code: str, message: str, fix: str) -> Problem:
     return Problem(pointer=pointer, code=code, message=message, fix=fix)
 
 
-def _a(noun: str) -> str:
+def an(noun: str) -> str:
+    """The noun after its article, at the beginning of a sentence."""
     return f"{'An' if noun[0] in 'aeiou' else 'A'} {noun}"

@@ -3,18 +3,20 @@
 Of time it knows the simulation's own clock. Holds no credential; decides no route.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from definitions.steps import PamCheckinStep
+from definitions.parameters import Value
+from definitions.steps import PamCheckinStep, PamCheckoutStep
 
 TIME_OVER = "Its time is over."
 
 
 @dataclass
 class _Session:
-    step: str
-    names: tuple[str, ...]
+    step: PamCheckoutStep
+    readable: Mapping[str, Mapping[str, Value]]
+    """What can be read of the identity, by the names it has."""
     until: float | None
     ended: str = ""
 
@@ -25,27 +27,38 @@ class Sessions:
 
     _opened: list[_Session] = field(default_factory=list)
 
-    def open(self, step_id: str, names: Iterable[str], until: float | None) -> None:
+    def open(
+        self, step: PamCheckoutStep, readable: Mapping[str, Mapping[str, Value]], until: float | None
+    ) -> None:
         """A checkout is active from now on; `until`: when its time is over, in seconds after the start."""
-        self._opened.append(_Session(step_id, tuple(names), until))
+        self._opened.append(_Session(step, readable, until))
 
     def check_in(self, step: PamCheckinStep, now: float) -> None:
         """End what the step names and is open: nothing named, all of it."""
         for session in self._opened:
-            if not self._why_over(session, now) and (not step.checkout or session.step in step.checkout):
+            if not self._why_over(session, now) and (not step.checkout or session.step.id in step.checkout):
                 session.ended = f"Checked in by step {step.id}."
 
-    def over(self, now: float) -> dict[str, str]:
-        """By name of an identity that nothing can run as any more: why."""
-        found: dict[str, str] = {}
+    def known(
+        self, now: float, sees: Callable[[str], bool]
+    ) -> tuple[dict[str, Mapping[str, Value]], dict[str, str]]:
+        """By name of an identity what can be read of it, and why nothing can run as it any more, if so: of
+        the checkouts of the steps that are seen, the last that has the name. When that has ended, another
+        one of the same identity is as good."""
+        readable: dict[str, Mapping[str, Value]] = {}
+        why: dict[str, dict[int | str, str]] = {}
+        over: dict[str, str] = {}
         for session in self._opened:
-            why = self._why_over(session, now)
-            for name in session.names:
-                if why and found.get(name) != "":
-                    found[name] = why
-                elif not why:
-                    found[name] = ""
-        return {name: why for name, why in found.items() if why}
+            if not sees(session.step.id):
+                continue
+            for name in session.readable:
+                readable[name] = session.readable[name]
+                of = why.setdefault(name, {})
+                identity = session.step.identity
+                if of.get(identity) != "":
+                    of[identity] = self._why_over(session, now)
+                over[name] = of[identity]
+        return readable, {name: reason for name, reason in over.items() if reason}
 
     @staticmethod
     def _why_over(session: _Session, now: float) -> str:

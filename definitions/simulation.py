@@ -8,7 +8,6 @@ import heapq
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import cast
 
 from pydantic import BaseModel
 
@@ -27,7 +26,7 @@ from definitions.routing import Active, Outcome
 from definitions.scenario import Scenario, read_scenario
 from definitions.simulated_sessions import Sessions
 from definitions.simulated_steps import Plan, World, limit_of, plan
-from definitions.steps import PamCheckinStep, ParallelStep, Step
+from definitions.steps import PamCheckinStep, PamCheckoutStep, ParallelStep, Step
 from definitions.variables import HostFacts, Scope, StepFacts
 from definitions.workflow import Workflow
 
@@ -149,7 +148,6 @@ class _Walk:
         self.frontier = routing.start(workflow).frontier
         self.routed: dict[str, str] = {}
         self.results: dict[str, StepFacts | None] = {}
-        self.identities: dict[str, Mapping[str, Value]] = {}
         self.sessions = Sessions()
         self.path: dict[Active, SimulatedStep] = {}
         self.ends: list[tuple[float, int, Active, Plan]] = []
@@ -191,7 +189,7 @@ class _Walk:
                 late = Plan({}, Outcome.FAILURE, not_in_time(step))
                 heapq.heappush(self.ends, (self.clock + limit, _LAST + len(self.path), active, late))
             return True
-        planned = plan(step, self._scope(), later(self.began, self.clock), self.world)
+        planned = plan(step, self._scope(step.id), later(self.began, self.clock), self.world)
         self._enter(active, step, planned)
         if planned.outcome is not None:
             heapq.heappush(self.ends, (self.clock + planned.seconds, len(self.path), active, planned))
@@ -260,10 +258,9 @@ class _Walk:
 
     def _open_and_close(self, step: Step, planned: Plan) -> None:
         """What a step that has succeeded checks out, or in."""
-        if planned.identities:
-            self.identities |= planned.identities
+        if isinstance(step, PamCheckoutStep):
             until = None if planned.held is None else self.clock + planned.held
-            self.sessions.open(step.id, planned.identities, until)
+            self.sessions.open(step, planned.identities, until)
         if isinstance(step, PamCheckinStep):
             self.sessions.check_in(step, self.clock)
 
@@ -282,7 +279,7 @@ class _Walk:
 
     def _put_out(self) -> None:
         """Resolve the outputs; what has no value is a problem of its own."""
-        self.outputs, missing = outputs_of(self.workflow, self._scope())
+        self.outputs, missing = outputs_of(self.workflow, self._scope(None))
         self._count(len(json.dumps(self.outputs)))
         fix = "Refer to what is always there."
         self.problems += [
@@ -292,11 +289,15 @@ class _Walk:
             for name, message in missing.items()
         ]
 
-    def _scope(self) -> Scope:
+    def _scope(self, reader: str | None) -> Scope:
+        """What a step may refer to, or at the end the outputs."""
+        identities, over = self.sessions.known(
+            self.clock, lambda step: reader is None or not self.workflow.beside(step, reader)
+        )
         return variables.scope(
             inputs=self.inputs,
             instance={"id": 1, "started_by": self.world.scenario.started_by},
             results=self.results,
-            identities=cast("Mapping[str, Mapping[str, Value]]", self.identities),
-            over=self.sessions.over(self.clock),
+            identities=identities,
+            over=over,
         )

@@ -80,7 +80,7 @@ class CheckoutFacts(BaseModel):
     id: int
     """Of the session."""
     names: tuple[str, ...]
-    """What references call it: the step's variable, and the identity's name."""
+    """What references call it: the step's variable, and last the identity's name."""
     vault: str
     path: str
     """In that vault."""

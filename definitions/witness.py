@@ -11,7 +11,7 @@ _MOST_HOPS = 50_000
 """Looked at for all the witnesses of one proof: a definition with many mistakes is answered too."""
 _FREE_HOPS = 8
 """Shown of the way to where the step could run at the earliest: any way there will do."""
-_HOW = {"on_success": "succeeds", "on_failure": "fails", "on_true": "is true", "on_false": "is false"}
+HOW = {"on_success": "succeeds", "on_failure": "fails", "on_true": "is true", "on_false": "is false"}
 
 
 class Effort:
@@ -32,14 +32,14 @@ class Before:
     effort: Effort
     outer: "Before | None" = None
     """The parallel step around the list."""
-    checked_in: int = 0
-    """The identities that a path here may have checked in, and not out again."""
+    undone: int = 0
+    """What a path here may have undone, see `graph.Undone`."""
     beside: int = 0
-    """Those that another branch may check in at any moment."""
+    """What another branch may undo at any moment."""
 
     def open(self, name: str) -> bool:
         """Whether an identity is checked out on every path, and on none checked in again."""
-        gone = (self.checked_in | self.beside) & self.graph.bit(checked_out(name))
+        gone = (self.undone | self.beside) & self.graph.bit(checked_out(name))
         return self.has(checked_out(name)) and not gone
 
     def knows(self, name: str) -> bool:
@@ -63,7 +63,10 @@ class Before:
 
     def witness(self, name: str) -> str:
         """A path on which it has not, as people read it; empty when too many have been asked for."""
-        hops = self._hops(self.graph.bit(name))
+        return self.told(self._hops(self.graph.bit(name)))
+
+    def told(self, hops: list[str]) -> str:
+        """A path that ends here, as people read it; empty when too many have been asked for."""
         if self.effort.left <= 0:
             return ""
         if len(hops) > _MOST_SHOWN:
@@ -73,12 +76,17 @@ class Before:
 
     def _hops(self, bit: int) -> list[str]:
         hops = [] if self.outer is None else [*self.outer._hops(bit), f"{self.outer.place} begins"]
-        return hops + _back(self.graph, self.place, bit, self.effort)
+        return hops + back(self.graph, self.place, bit, self.effort)
 
 
-def _back(graph: Graph, place: str, bit: int, effort: Effort) -> list[str]:
+def on_the_path(witness: str) -> str:
+    """How a sentence ends that a path bears out."""
+    return f", as on the path {witness}." if witness else "."
+
+
+def back(graph: Graph, place: str, bit: int, effort: Effort) -> list[str]:
     """The hops from the start of a list to a place of it, found backwards: what has not run for certain
-    at a place has not on one of the edges that lead there."""
+    at a place has not on one of the edges that lead there. No bit: any way there."""
     hops: list[str] = []
     free = 0
     while effort.left > 0:
@@ -93,19 +101,21 @@ def _back(graph: Graph, place: str, bit: int, effort: Effort) -> list[str]:
             (
                 (index, edge)
                 for index, edge in entering
-                if not (graph.certain.before[index] | graph.adds(index, edge)) & bit
+                if graph.goes_on(index, edge)
+                and not (graph.certain.before[index] | graph.adds(index, edge)) & bit
             ),
             None,
         )
         if found is None:
             break
-        hops.append(_hop(graph, *found, bit, effort))
+        hops.append(hop(graph, *found, bit, effort))
         place = graph.steps[found[0]].id
     return hops[::-1]
 
 
-def _hop(graph: Graph, index: int, edge: Edge, bit: int, effort: Effort) -> str:
-    step, how = graph.steps[index], _HOW[edge.field]
+def hop(graph: Graph, index: int, edge: Edge, bit: int, effort: Effort) -> str:
+    """One step as it is left by an edge that does not add the bit."""
+    step, how = graph.steps[index], HOW[edge.field]
     if not isinstance(step, ParallelStep) or not any(inner.holds & bit for inner in graph.inner[index]):
         return f"{step.id} {how}"
     labels = step.branch_labels()
@@ -125,4 +135,4 @@ def _hop(graph: Graph, index: int, edge: Edge, bit: int, effort: Effort) -> str:
 
 
 def _inside(graph: Graph, ending: str, bit: int, effort: Effort) -> str:
-    return " → ".join([*_back(graph, ending, bit, effort), ending])
+    return " → ".join([*back(graph, ending, bit, effort), ending])

@@ -56,6 +56,12 @@ class Workflow(BaseModel):
         """Where the step stands; KeyError if there is none."""
         return self._places[step_id]
 
+    def beside(self, step_id: str, other: str) -> bool:
+        """Whether two steps lie in different branches of one parallel step; KeyError if there is one of
+        them not. What one has checked out is none of the other's."""
+        branches = dict(self.place(other).branches)
+        return any(branches.get(parallel, at) != at for parallel, at in self.place(step_id).branches)
+
     def step(self, step_id: str) -> Step:
         """The step of that id, in the list or in a branch; KeyError if there is none."""
         return self._by_id[step_id]

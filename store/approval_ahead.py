@@ -5,6 +5,7 @@ The steps up to the next gate, with the values, hosts and versions they have the
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from definitions import ahead, variables
@@ -32,13 +33,14 @@ async def freeze(tx: Tx, instance: Row, gate: str) -> list[Value]:
         inputs=instance["inputs"],
         instance={"id": instance["id"], "started_by": instance["started_by_name"]},
         results=results,
-        identities=variables.identities_of(await _checked_out(tx, instance["id"])),
     )
     beside = {step.id for step in all_steps(_around(workflow, gate))} - results.keys()
     later = beside | {step.id for step, _ in reached}
+    checked_out = await _checked_out(tx, instance["id"])
+    identities = ahead.identities(workflow, [step.id for step, _ in reached], checked_out, later)
     frozen: list[Value] = []
     for step, when in reached:
-        described = ahead.describe(step, when, scope, later)
+        described = ahead.describe(step, when, replace(scope, identities=identities[step.id]), later)
         more: dict[str, Any] = await _hosts(tx, instance, step) if isinstance(step, JobStep) else {}
         if isinstance(step, ScriptStep):
             more |= await _script(tx, instance, step, described)
@@ -67,14 +69,14 @@ async def _results(tx: Tx, instance_id: int, steps: list[Step]) -> dict[str, Ste
     }
 
 
-async def _checked_out(tx: Tx, instance_id: int) -> list[StepFacts]:
-    """What its checkouts have left, in the order in which they ended."""
+async def _checked_out(tx: Tx, instance_id: int) -> list[tuple[str, StepFacts]]:
+    """What its checkout steps have left, in the order in which they ended."""
     rows = await tx.fetch(
-        """SELECT facts FROM step_results WHERE instance_id = $1 AND kind = 'pam_checkout'
+        """SELECT step_id, facts FROM step_results WHERE instance_id = $1 AND kind = 'pam_checkout'
              AND status = 'completed' ORDER BY ended_at, id""",
         instance_id,
     )
-    return [StepFacts.model_validate(row["facts"]) for row in rows]
+    return [(row["step_id"], StepFacts.model_validate(row["facts"])) for row in rows]
 
 
 async def _hosts(tx: Tx, instance: Row, step: JobStep) -> dict[str, Any]:

@@ -5,6 +5,7 @@ identity's lock and they come before it; the keeper sees to them a moment later.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from definitions.errors import Conflict
 from definitions.lifecycles.checkout import CheckoutStatus
@@ -15,22 +16,31 @@ from store.checkouts import TIME_OVER
 from store.connection import Database, Row, Tx
 
 
-async def usable(tx: Tx, name: str, instance_id: int, steps: Sequence[str]) -> int | None:
-    """The newest checkout of these steps, which are all known by that name, that a job may run by now; None
-    while one is asked for and not active yet; `Conflict` says why there is none."""
+class Usable(NamedTuple):
+    """A checkout that a job may run by: now, or once it is active."""
+
+    id: int
+    active: bool
+
+
+async def usable(tx: Tx, name: str, meant: int, steps: Sequence[str]) -> Usable:
+    """The checkout that a job of what is known by that name runs by. `meant`: the one that had the name last;
+    when that has ended, another of the same identity, of one of these steps, is as good: as it was asked for
+    again. Of another identity none is. `Conflict` says why there is none."""
     rows = await tx.fetch(
-        """SELECT id, status, deadline <= clock_timestamp() AS late, end_reason FROM checkouts
-           WHERE instance_id = $1 AND step_id = ANY ($2) ORDER BY id DESC""",
-        instance_id,
+        """SELECT c.id, c.status, c.deadline <= clock_timestamp() AS late, c.end_reason
+           FROM checkouts m JOIN checkouts c USING (instance_id, identity_id)
+           WHERE m.id = $1 AND c.step_id = ANY ($2) ORDER BY c.id DESC""",
+        meant,
         list(steps),
     )
     active = [row for row in rows if row["status"] == CheckoutStatus.ACTIVE]
     in_time = [row["id"] for row in active if not row["late"]]
     if in_time:
-        found: int = in_time[0]
-        return found
-    if any(row["status"] == CheckoutStatus.REQUESTED for row in rows):
-        return None
+        return Usable(in_time[0], True)
+    waiting = [row["id"] for row in rows if row["status"] == CheckoutStatus.REQUESTED]
+    if waiting:
+        return Usable(waiting[0], False)
     why = TIME_OVER if active or not rows else rows[0]["end_reason"]
     raise Conflict(checkout_over(name, why))
 

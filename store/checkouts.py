@@ -84,6 +84,8 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
         status = CheckoutStatus(known["status"])
         return Requested(known["id"], status, identity, version, known["minutes"], not known["ready"], asker)
     identity = await _offered(tx, row, asker.person)
+    if identity.exclusive:
+        await _refuse_to_wait_for_itself(tx, row, wanted)
     minutes = min(wanted.minutes or identity.max_checkout_minutes, identity.max_checkout_minutes)
     checkout_id: int = await tx.fetchval(
         """INSERT INTO checkouts (identity_id, identity_version, exclusive, ready, instance_id, step_id,
@@ -110,6 +112,24 @@ async def request(tx: Tx, wanted: Wanted) -> Requested:
     return Requested(
         checkout_id, status, identity, row["version"], minutes, identity.requires_approval, asker
     )
+
+
+async def _refuse_to_wait_for_itself(tx: Tx, identity: Row, wanted: Wanted) -> None:
+    """`Conflict` when another step of the instance has the exclusive identity or waits for it: the proof
+    refuses that, but its definition may be older, or the identity exclusive only since."""
+    other = await tx.fetchrow(
+        """SELECT step_id, status FROM checkouts WHERE identity_id = $1 AND instance_id = $2 AND step_id <> $3
+             AND status IN ('requested', 'active') ORDER BY status, id LIMIT 1""",
+        identity["id"],
+        wanted.instance_id,
+        wanted.step_id,
+    )
+    if other is not None:
+        does = "holds it" if other["status"] == CheckoutStatus.ACTIVE else "waits for it"
+        raise Conflict(
+            f"{identity['name']} is exclusive, and step {other['step_id']} of the same instance {does} "
+            "already: it would wait for itself. Check it in first."
+        )
 
 
 async def offered(tx: Tx, ref: int | str, person: int | None) -> Identity:

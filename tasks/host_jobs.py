@@ -85,7 +85,7 @@ async def begin(run: StepRun, planner: Planner) -> Settled | Waiting:
         try:
             await commits.open_step(run.db, run.lease, row, create=create)
         except run_as.NotYet as identity:
-            return await run_as.wait(run, row, identity.name)
+            return await run_as.wait(run, row, identity)
     except OpsgateError as error:
         return refused(error, plan.sent)
     failpoint("worker.after_dispatch")

@@ -21,9 +21,10 @@ from tasks.step_run import Settled, StepRun, Waiting, failed
 class NotYet(OpsgateError):
     """What the step runs as is asked for once more, and not active: the instance was resumed."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, checkout_id: int) -> None:
         super().__init__(f"`{name}` is not checked out again yet.")
         self.name = name
+        self.checkout_id = checkout_id
 
 
 def shown(run: StepRun) -> dict[str, Any]:
@@ -36,16 +37,16 @@ def shown(run: StepRun) -> dict[str, Any]:
 
 async def checkout(tx: Tx, run: StepRun) -> int | None:
     """What jobs that begin now run by; None: as the agent's user. `Conflict` says that it has ended."""
-    situation = run.situation
     for name in shown(run).values():
-        found = await checkout_jobs.usable(tx, name, situation.instance_id, situation.checkouts(name))
-        if found is None:
-            raise NotYet(name)
-        return found
+        known = run.situation.checkouts(name, run.active.step)
+        found = await checkout_jobs.usable(tx, name, known[-1][1].id, [step for step, _ in known])
+        if not found.active:
+            raise NotYet(name, found.id)
+        return found.id
     return None
 
 
-async def wait(run: StepRun, row: StepRow, name: str) -> Settled | Waiting:
+async def wait(run: StepRun, row: StepRow, identity: NotYet) -> Settled | Waiting:
     """For people, or for its turn, as the checkout itself would, for as long as the step has time. It is open
     from now on, as `row`."""
     situation = run.situation
@@ -56,14 +57,12 @@ async def wait(run: StepRun, row: StepRow, name: str) -> Settled | Waiting:
         limit = await host_work.deadline_of_step(tx, situation.instance_id, run.active)
     if limit["expired"]:
         return failed(not_in_time(run.step))
-    for (step, visit), (view, _) in held.items():
-        if step not in situation.checkouts(name) or view.status != CheckoutStatus.REQUESTED:
-            continue
-        if view.waits is not None:
-            return Waiting("delay", view.waits, limit["deadline"])
-        gate = await facts.gate_of_step(run.db, situation.instance_id, Active(step, visit))
-        if gate is not None:
-            title = f"Waits for a decision: {gate.title}"
-            return Waiting("gate", title, limit["deadline"], gate.request_id)
+    step, view = next((at, view) for at, (view, _) in held.items() if view.id == identity.checkout_id)
+    if view.waits is not None:
+        return Waiting("delay", view.waits, limit["deadline"])
+    gate = await facts.gate_of_step(run.db, situation.instance_id, Active(*step))
+    if gate is not None and view.status == CheckoutStatus.REQUESTED:
+        title = f"Waits for a decision: {gate.title}"
+        return Waiting("gate", title, limit["deadline"], gate.request_id)
     # That has just happened, or is undone.
-    return Waiting("delay", f"Waits until {name} is checked out.", limit["deadline"])
+    return Waiting("delay", f"Waits until {identity.name} is checked out.", limit["deadline"])

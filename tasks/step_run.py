@@ -78,7 +78,7 @@ class StepRun:
             inputs=self.situation.inputs,
             instance={"id": self.situation.instance_id, "started_by": self.situation.started_by_name},
             results=results,
-            identities=identities_of([*self.situation.left(), ended]),
+            identities=identities_of([*(facts for _, facts in self.situation.left(self.active.step)), ended]),
         )
 
     def beginnings(self) -> list[str]:

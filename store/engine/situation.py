@@ -11,7 +11,7 @@ from uuid import UUID
 
 from definitions import routing
 from definitions.routing import Active, Outcome
-from definitions.variables import StepFacts
+from definitions.variables import CheckoutFacts, StepFacts
 from definitions.workflow import Workflow
 from store.connection import Database
 from store.engine.leases import Lease
@@ -56,14 +56,17 @@ class Situation:
         ended = sorted(self.results.items(), key=lambda item: item[0].visit)
         return {active.step: state.routed_to for active, state in ended if state.routed_to is not None}
 
-    def left(self) -> list[StepFacts]:
-        """What every visit of a step has left, in the order in which they ended."""
-        return [state.facts for state in self.results.values() if state.facts is not None]
+    def left(self, reader: str) -> list[tuple[str, StepFacts]]:
+        """What every visit of a step has left that is no branch's beside the reader's, with the step, in the
+        order in which they ended."""
+        found = [(active.step, state.facts) for active, state in self.results.items() if state.facts]
+        return [(step, facts) for step, facts in found if not self.workflow.beside(step, reader)]
 
-    def checkouts(self, name: str) -> list[str]:
-        """The steps that have checked out what is known by that name."""
-        found = [(active.step, state.facts.checkout) for active, state in self.results.items() if state.facts]
-        return [step for step, checkout in found if checkout is not None and name in checkout.names]
+    def checkouts(self, name: str, reader: str) -> list[tuple[str, CheckoutFacts]]:
+        """What a step knows by that name, with the steps that have checked it out; the last is what it
+        means, see `variables.identities_of`."""
+        found = [(step, facts.checkout) for step, facts in self.left(reader) if facts.checkout is not None]
+        return [(step, checkout) for step, checkout in found if name in checkout.names]
 
     def parents(self, active: Active) -> list[UUID]:
         """The task runs a step comes after, for the edges of Prefect's graph, across segments and failures:

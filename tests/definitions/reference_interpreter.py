@@ -157,7 +157,9 @@ def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: flo
         if step["type"] == "command":
             values = [_text(_value(path, left, scenario)) for path in dict.fromkeys(_paths(step["command"]))]
             name = step.get("run_as", "").strip("{}")
-            if name and not any(_is_open(session, left, now) for session in _sessions(name, left)):
+            sessions = _sessions(name, left)
+            of_it = [one for one in sessions if one["pam"]["identity"] == sessions[-1]["pam"]["identity"]]
+            if name and not any(_is_open(session, left, now) for session in of_it):
                 raise NoValue
             hosts = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
             left[step["id"]] = _began(step, hosts)

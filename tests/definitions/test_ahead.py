@@ -5,9 +5,19 @@ from typing import Any
 
 import pytest
 
-from definitions.ahead import LONGEST_VALUE, Piece, StepAhead, describe, may_run_as, reached, shown, to_come
+from definitions.ahead import (
+    LONGEST_VALUE,
+    Piece,
+    StepAhead,
+    describe,
+    identities,
+    may_run_as,
+    reached,
+    shown,
+    to_come,
+)
 from definitions.parameters import Value
-from definitions.variables import HostFacts, StepFacts, scope
+from definitions.variables import CheckoutFacts, HostFacts, StepFacts, scope
 from definitions.workflow import Workflow, parse
 
 GATE = {"id": "gate", "type": "approval", "approvers": ["role:x"]}
@@ -154,10 +164,49 @@ def test_whom_a_step_runs_as_is_said_once_it_is_checked_out() -> None:
     assert later == (Piece(text="{{web}}", of="{{web}}", unknown="known when `web` is checked out"),)
 
 
-def test_whom_steps_to_come_may_run_as() -> None:
-    def use(step_id: str, name: str, **more: Any) -> dict[str, Any]:
-        return {"id": step_id, "type": "command", "command": "true", "run_as": f"{{{{{name}}}}}", **more}
+def use(step_id: str, name: str) -> dict[str, Any]:
+    return {"id": step_id, "type": "command", "command": "true", "run_as": f"{{{{{name}}}}}"}
 
+
+def test_a_name_that_may_be_given_to_another_first_is_not_said_to_be_known() -> None:
+    def out(step_id: str, identity: str, **more: Any) -> dict[str, Any]:
+        return {"id": step_id, "type": "pam_checkout", "identity": identity, "variable_name": "acct", **more}
+
+    def left(number: int, step_id: str, identity: str) -> tuple[str, StepFacts]:
+        about = {"vault": "v", "path": "p", "username": f"{identity}_user", "credential_type": "password"}
+        return step_id, StepFacts(
+            checkout=CheckoutFacts.model_validate({"id": number, "names": ("acct", identity), **about})
+        )
+
+    branches = [
+        {"steps": [out("alice", "alice"), {**GATE, "id": "gate"}, use("own", "acct")]},
+        {"steps": [out("web", "web"), use("beside", "acct")]},
+    ]
+    fork = {"id": "p", "type": "parallel", "branches": branches}
+    again = [out("again", "alice"), use("same", "acct"), out("bob", "bob"), use("z", "acct")]
+    found = workflow(out("first", "root"), fork, *again)
+    been = [left(1, "first", "root"), left(2, "alice", "alice")]
+    readers = ["own", "beside", "same", "bob", "z"]
+    known = identities(found, readers, been, ["own", "web", "beside", "again", "same", "bob", "z"])
+    assert {reader: names.get("acct", {}).get("username") for reader, names in known.items()} == {
+        "own": "alice_user",
+        "beside": None,  # `web` comes first
+        "same": None,  # `web` of the other branch may have come later than `alice`
+        "bob": None,
+        "z": None,
+    }
+    assert known["z"].keys() == {"root", "alice"}
+    known = identities(found, readers, been, ["own", "again", "same", "bob", "z"])
+    assert [names.get("acct", {}).get("username") for names in known.values()] == [
+        "alice_user",
+        "root_user",
+        "alice_user",
+        "alice_user",
+        None,
+    ]
+
+
+def test_whom_steps_to_come_may_run_as() -> None:
     branches = [{"steps": [use("b1", "one"), use("b2", "two")]}, {"steps": [use("b3", "three")]}]
     fork = {"id": "p", "type": "parallel", "branches": branches}
     plain = {"id": "last", "type": "command", "command": "true"}

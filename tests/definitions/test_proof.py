@@ -247,6 +247,14 @@ def test_a_gate_needs_enough_distinct_people(gate: dict[str, object], found: lis
     assert [code for code, _ in _prove({"id": "a", "type": "approval", **gate})] == found
 
 
+def test_a_kind_of_step_is_named_with_its_article() -> None:
+    gate = {"id": "a", "type": "approval", "approvers": ["role:x"], "retries": 1}
+    read = {"id": "b", "type": "command", "command": "echo {{step_a.stdout}}"}
+    messages = [problem.message for problem in prove(_workflow(gate, read))]
+    assert messages[0] == "An approval step has no jobs that could be tried again."
+    assert messages[1] == "{{step_a.stdout}}: an approval step leaves no output."
+
+
 @pytest.mark.parametrize(
     ("gate", "found"),
     [

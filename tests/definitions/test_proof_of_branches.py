@@ -20,7 +20,7 @@ def _lists(draw: st.DrawFn, prefix: str, depth: int) -> list[dict[str, object]]:
     names = [f"{prefix}{number}" for number in range(draw(st.integers(1, 2)))]
     steps: list[dict[str, object]] = []
     for number, name in enumerate(names):
-        onward = st.sampled_from([*names[number + 1 :], "end", "fail"])
+        onward = st.sampled_from([*names[number + 1 :], "end", "fail", "cancelled"])
         fields: dict[str, object] = {"id": name, "on_success": draw(onward), "on_failure": draw(onward)}
         if depth and draw(st.booleans()):
             branches = [{"steps": draw(_lists(name + letter, depth - 1))} for letter in "xy"]
@@ -38,22 +38,25 @@ def _ways(steps: tuple[Step, ...], ran: frozenset[str], seen: Seen) -> Iterator[
         step, before = waiting.pop()
         seen.setdefault(step.id, []).append(before)
         for good, after in _outcomes(step, before, seen):
-            target = step.on_success if good else step.on_failure
+            target = {True: step.on_success, False: step.on_failure, None: "cancelled"}[good]
             if target in ENDINGS:
                 yield target, after | {step.id}
             else:
                 waiting.append((next(one for one in steps if one.id == target), after | {step.id}))
 
 
-def _outcomes(step: Step, before: frozenset[str], seen: Seen) -> list[tuple[bool, frozenset[str]]]:
+def _outcomes(step: Step, before: frozenset[str], seen: Seen) -> list[tuple[bool | None, frozenset[str]]]:
+    """None: the instance ends while the step runs."""
     if not isinstance(step, ParallelStep):
         return [(True, before), (False, before)]
-    found: list[tuple[bool, frozenset[str]]] = []
+    found: list[tuple[bool | None, frozenset[str]]] = []
     for ways in product(*([*_ways(branch.steps, before, seen)] for branch in step.branches)):
         whole = before.union(*(ran for _, ran in ways))
         winners = [ran for end, ran in ways if end == "end"]
         if step.join == "any" and winners:
             found += [(True, before | ran) for ran in winners]  # the others may not have done a thing
+        elif any(end == "cancelled" for end, _ in ways):
+            found.append((None, whole))
         else:
             found.append((len(winners) == len(ways), whole))
     return found
@@ -73,18 +76,50 @@ def _with_reference(steps: list[dict[str, object]], reader: str, read: str) -> W
 
 @settings(max_examples=300, deadline=None)
 @given(_lists("s", 2), st.data())
-def test_a_reference_is_refused_exactly_when_the_step_may_not_have_run(
+def test_a_reference_is_refused_exactly_when_the_step_may_not_have_run_and_a_step_when_it_never_does(
     steps: list[dict[str, object]], data: st.DataObject
 ) -> None:
     plain, _ = parse({"name": "w", "steps": steps})
     assert plain is not None
     commands = [step.id for step in all_steps(plain.steps) if isinstance(step, CommandStep)]
     reader, read = data.draw(st.sampled_from(commands)), data.draw(st.sampled_from(commands))
-    found = {problem.code for problem in prove(_with_reference(steps, reader, read))}
+    found = prove(_with_reference(steps, reader, read))
     seen: Seen = {}
     list(_ways(plain.steps, frozenset(), seen))
     may_lack = any(read not in before for before in seen.get(reader, []))
-    assert ("not-on-every-path" in found) == may_lack
+    assert ("not-on-every-path" in {problem.code for problem in found}) == may_lack
+    dead = {problem.message for problem in found if problem.code == "dead-step"}
+    lists = [inner for one in all_steps(plain.steps) if one.id in seen for inner in _inside(one)]
+    for step in [each for inner in [plain.steps, *lists] for each in inner]:
+        assert (f"No path leads to `{step.id}`." in dead) == (step.id not in seen)
+
+
+def _inside(step: Step) -> list[tuple[Step, ...]]:
+    return [branch.steps for branch in step.branches] if isinstance(step, ParallelStep) else []
+
+
+def _dead(*steps: dict[str, object]) -> list[str]:
+    workflow, problems = parse({"name": "w", "steps": list(steps)})
+    assert workflow is not None, problems
+    return [problem.pointer for problem in prove(workflow) if problem.code == "dead-step"]
+
+
+def test_a_step_after_branches_that_can_only_be_cancelled_is_dead() -> None:
+    only = {"id": "a", "type": "command", "command": "true", "on_success": "cancelled"}
+    only |= {"on_failure": "cancelled"}
+    then = {"id": "then", "type": "command", "command": "true"}
+    fork: dict[str, object] = {"id": "p", "type": "parallel", "branches": [{"steps": [only]}]}
+    assert _dead(fork, then) == ["/steps/1"]
+    assert _dead({**fork, "timeout_minutes": 1, "on_failure": "then"}, then) == []
+
+
+def test_what_a_branch_leads_to_by_mistake_makes_no_step_dead() -> None:
+    step = {"id": "a", "type": "command", "command": "true"}
+    then = {"id": "then", "type": "command", "command": "true"}
+    for mistake in ({"on_success": "tehn"}, {"on_success": "a"}):
+        inner = {"id": "q", "type": "parallel", "branches": [{"steps": [{**step, **mistake}]}]}
+        for steps in (inner["branches"], [{"steps": [inner]}]):
+            assert _dead({"id": "p", "type": "parallel", "branches": steps}, then) == []
 
 
 def test_after_branches_that_were_not_over_in_time_nothing_of_them_is_certain() -> None:

@@ -23,6 +23,8 @@ IN: dict[str, Any] = {"id": "in", "type": "pam_checkin"}
 USE: dict[str, Any] = {"id": "use", "type": "command", "command": "true", "run_as": "{{dba}}"}
 WEB: dict[str, Any] = {"id": "web", "type": "pam_checkout", "identity": "web"}
 AGAIN: dict[str, Any] = {**OUT, "id": "again"}
+CANCELS: dict[str, Any] = {**IN, "on_success": "cancelled", "on_failure": "cancelled"}
+B: dict[str, Any] = {"id": "b", "type": "command", "command": "true"}
 A: dict[str, Any] = {"id": "a", "type": "command", "command": "true"}
 
 
@@ -99,7 +101,7 @@ def test_what_was_checked_in_can_be_read_and_nothing_runs_as_it() -> None:
     assert _codes(OUT, IN, tell) == []
     (problem,) = _proved(OUT, IN, USE, {**IN, "id": "later"})
     assert (problem.code, problem.pointer) == ("checked-in-before", "/steps/2/run_as")
-    assert problem.message.endswith("by `in`.")
+    assert problem.message.endswith("by `in`, as on the path start → out succeeds → in succeeds → here.")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,12 @@ def test_what_was_checked_in_can_be_read_and_nothing_runs_as_it() -> None:
         [OUT, IN, _fork([AGAIN, USE], [A])],
         [_fork([OUT, USE], [A]), {**USE, "id": "after"}],
         [OUT, _fork([IN, AGAIN]), USE],
+        [
+            OUT,
+            _fork([{**A, "on_failure": "in", "on_success": "end"}, CANCELS], [B], on_failure="use"),
+            USE,
+        ],
+        [OUT, _fork([{**A, "on_failure": "in", "on_success": "end"}, CANCELS], [USE])],
     ],
 )
 def test_run_as_may_follow_where_it_is_open_on_every_path(steps: list[dict[str, Any]]) -> None:
@@ -126,34 +134,58 @@ def test_run_as_may_follow_where_it_is_open_on_every_path(steps: list[dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("steps", "pointer"),
+    ("steps", "pointer", "path"),
     [
-        ([OUT, {**A, "on_failure": "use"}, IN, USE], "/steps/3/run_as"),
-        ([OUT, {**IN, "checkout": "out"}, USE], "/steps/2/run_as"),
-        ([OUT, {**IN, "on_failure": "use", "on_success": "end"}, USE], "/steps/2/run_as"),
-        ([OUT, _fork([IN], [A]), USE], "/steps/2/run_as"),
-        ([OUT, _fork([IN], [USE])], "/steps/1/branches/1/steps/0/run_as"),
+        (
+            [OUT, {**A, "on_failure": "use"}, IN, USE],
+            "/steps/3/run_as",
+            "out succeeds → a succeeds → in succeeds",
+        ),
+        ([OUT, {**IN, "checkout": "out"}, USE], "/steps/2/run_as", "out succeeds → in succeeds"),
+        (
+            [OUT, {**IN, "on_failure": "use", "on_success": "end"}, USE],
+            "/steps/2/run_as",
+            "out succeeds → in fails",
+        ),
+        ([OUT, _fork([IN], [A]), USE], "/steps/2/run_as", "out succeeds → p succeeds (in succeeds → end)"),
+        (
+            [OUT, _fork([IN], [USE])],
+            "/steps/1/branches/1/steps/0/run_as",
+            "out succeeds → p begins → meanwhile branch 1 (in succeeds)",
+        ),
         (
             [OUT, _fork([IN], [_fork([USE]) | {"id": "q"}])],
             "/steps/1/branches/1/steps/0/branches/0/steps/0/run_as",
+            "out succeeds → p begins → meanwhile branch 1 (in succeeds) → q begins",
         ),
-        ([_fork([OUT], [IN]), USE], "/steps/1/run_as"),
+        ([_fork([OUT], [IN]), USE], "/steps/1/run_as", "p succeeds (in succeeds → end)"),
         (
             [OUT, _fork([{**IN, "on_success": "again"}, AGAIN], join="any"), USE],
             "/steps/2/run_as",
+            "out succeeds → p succeeds (in succeeds)",
         ),
-        ([OUT, IN, _fork([USE])], "/steps/2/branches/0/steps/0/run_as"),
+        (
+            [OUT, IN, _fork([USE])],
+            "/steps/2/branches/0/steps/0/run_as",
+            "out succeeds → in succeeds → p begins",
+        ),
         (
             [OUT, _fork([{**IN, "on_failure": "fail"}], on_success="end", on_failure="use"), USE],
             "/steps/2/run_as",
+            "out succeeds → p fails (in succeeds → end)",
         ),
-        ([OUT, _fork([IN, AGAIN], timeout_minutes=1, on_failure="use"), USE], "/steps/2/run_as"),
+        (
+            [OUT, _fork([IN, AGAIN], timeout_minutes=1, on_failure="use"), USE],
+            "/steps/2/run_as",
+            "out succeeds → p fails (in fails → fail)",
+        ),
     ],
 )
 def test_run_as_may_not_follow_where_some_path_has_checked_it_in(
-    steps: list[dict[str, Any]], pointer: str
+    steps: list[dict[str, Any]], pointer: str, path: str
 ) -> None:
     assert _codes(*steps) == [("checked-in-before", pointer)]
+    assert _proved(*steps)[0].message.endswith(f", as on the path start → {path} → here.")
 
 
 def test_a_check_in_names_checkout_steps() -> None:
@@ -162,14 +194,6 @@ def test_a_check_in_names_checkout_steps() -> None:
         ("unknown-checkout", "/steps/2/checkout/2"),
     ]
     assert [problem.severity for problem in _proved(IN)] == ["warning"]
-
-
-def test_an_exclusive_identity_is_not_waited_for_by_who_holds_it() -> None:
-    out = {**OUT, "identity": "one"}
-    again = {**out, "id": "again", "variable_name": "second"}
-    assert _codes(out, again) == [("waits-for-itself", "/steps/1/identity")]
-    assert _codes(out, IN, again) == []
-    assert _codes(OUT, AGAIN) == []
 
 
 def test_what_could_not_be_read_is_not_taken_for_missing() -> None:

@@ -105,13 +105,13 @@ def test_no_text_resolves_to_a_credential_and_none_crashes() -> None:
 
 
 GUARDS = {
-    "no allow-list": ("allowed = len(rest) == 1 and rest[0] in ALLOWED", "allowed = len(rest) == 1"),
-    "any case": ("rest[0] in ALLOWED", "rest[0].lower() in ALLOWED"),
-    "any beginning": ("rest[0] in ALLOWED", "rest[0].startswith(ALLOWED)"),
+    "no allow-list": (" or reference.path[1] not in ALLOWED", ""),
+    "any case": ("reference.path[1] not in ALLOWED", "reference.path[1].lower() not in ALLOWED"),
+    "any beginning": ("reference.path[1] not in ALLOWED", "not reference.path[1].startswith(ALLOWED)"),
     "one more property": ('"credential_type", "domain")', '"credential_type", "domain", "password")'),
     "the whole of it": (
-        "    allowed = len(rest) == 1",
-        "    if not rest:\n        return str(scope.identities[root])\n    allowed = len(rest) == 1",
+        "    return BLOCKED if is_blocked",
+        "    if not rest:\n        return str(scope.identities[root])\n    return BLOCKED if is_blocked",
     ),
     "reserved names": (
         "if root in RESERVED_ROOTS or root not in scope.identities:\n        raise _unresolved(reference",

@@ -28,8 +28,8 @@ class Author:
         self.dice = dice
         self.outcomes: dict[str, dict[str, Any]] = {}
         self.count = 0
-        self.lists: list[tuple[int, str]] = []
-        """Of the list being written and those around it: how much was known before, and a name of its own."""
+        self.opened: list[list[str]] = []
+        """Of the list being written and those around it: the steps that check out."""
 
     def document(self) -> dict[str, Any]:
         steps = self.steps(2, ["inputs.n"])
@@ -42,19 +42,21 @@ class Author:
     def steps(self, depth: int, known: list[str]) -> Steps:
         """A list that only leads onward; `known` are the roots its references may have, and grows."""
         names = [self.name() for _ in range(self.dice.randint(1, 5))]
-        self.lists.append((len(known), f"id_of_{names[0]}"))
+        self.opened.append([])
         steps: Steps = []
         for number, name in enumerate(names):
             onward = [*names[number + 1 :], "continue", "continue", "end", "fail"]
             kinds = [*["command"] * 4, *["condition"] * 2, "approval", "delay", *["parallel"] * depth]
-            kinds += [*["pam_checkout"] * 3, "pam_checkin"]
+            kinds += [*["pam_checkout"] * (9 - 3 * depth), "pam_checkin"]
             step = {"id": name, **self.step(self.dice.choice(kinds), name, depth, known)}
             self.limits(step)
             for field in ("on_true", "on_false") if step["type"] == "condition" else ("on_success",):
                 self.maybe(step, field, onward)
             self.maybe(step, "on_failure", [*onward, "cancelled"])
             steps.append(step)
-        self.lists.pop()
+        opened = self.opened.pop()
+        if self.opened:
+            self.opened[-1] += opened
         return steps
 
     def limits(self, step: dict[str, Any]) -> None:
@@ -93,7 +95,7 @@ class Author:
             if self.dice.random() < 0.3:
                 told["hosts"] = {self.dice.choice(HOSTS): self.left()}
             command = " ".join(self.reference(known) for _ in range(self.dice.randrange(4)))
-            people = [root for root in known[-4:] if root.startswith("id_")]
+            people = [root for root in known[-4:] if root.startswith("id_")] + ["id_x"] * ("id_x" in known)
             known.append(f"step_{name}")
             step = {"type": kind, "command": f"echo {command}"}
             if people and self.dice.random() < 0.8:
@@ -107,25 +109,26 @@ class Author:
         if kind == "pam_checkout":
             return self.checkout(name, known, told)
         if kind == "pam_checkin":
-            return self.checkin(known) or {"type": "delay", "hours": 1}
+            return self.checkin() or {"type": "delay", "hours": 1}
         if kind == "approval":
             return {"type": kind, "approvers": ["role:x"], "title": f"Go {self.reference(known)}?"}
         return {"type": "delay", "hours": 1}
 
     def checkout(self, name: str, known: list[str], told: dict[str, Any]) -> dict[str, Any]:
-        """Two of a list may have one name; of lists side by side not: which is later would be chance."""
-        step = {"type": "pam_checkout", "identity": f"id_{name}", "reason": self.reference(known)}
-        step["variable_name"] = self.dice.choice([f"id_{name}", self.lists[-1][1]])
+        """Two may have one name, and be one identity, in a list or side by side."""
+        step = {"type": "pam_checkout", "reason": self.reference(known)}
+        step["identity"] = self.dice.choice([f"id_{name}", f"id_{name}", "id_c"])
+        step["variable_name"] = self.dice.choice([f"id_{name}", "id_x", "id_x"])
+        self.opened[-1].append(name)
         told["username"] = f"user of {name}"
         known += [root for root in (step["identity"], step["variable_name"]) if root not in known]
         return step if self.dice.random() < 0.5 else {**step, "duration_minutes": 1}
 
-    def checkin(self, known: list[str]) -> dict[str, Any] | None:
+    def checkin(self) -> dict[str, Any] | None:
         """Of a branch: what the branch has checked out, as another one may use the rest at that moment."""
-        before, _ = self.lists[-1]
-        opened = [root.removeprefix("id_") for root in known[before:] if root.startswith("id_s")]
+        opened = self.opened[-1]
         chosen = self.dice.sample(opened, self.dice.randint(0, len(opened)))
-        return {"type": "pam_checkin", "checkout": chosen} if chosen or len(self.lists) == 1 else None
+        return {"type": "pam_checkin", "checkout": chosen} if chosen or len(self.opened) == 1 else None
 
     def left(self) -> dict[str, Any]:
         return {"stdout": self.dice.choice(PRINTED), "exit_code": self.dice.choice([0, 0, 0, 1, 3])}
@@ -134,7 +137,8 @@ class Author:
         return f"{{{{{self.dice.choice(steps)}.{self.dice.choice(CONDITIONS)}".replace(" ", "}} ", 1)
 
     def reference(self, known: list[str]) -> str:
-        root = self.dice.choice(known)
+        shared = "id_x" in known and self.dice.random() < 0.4
+        root = "id_x" if shared else self.dice.choice(known)
         properties = ["username", "password"] if root.startswith("id_") else PROPERTIES
         path = root if root.startswith("inputs") else f"{root}.{self.dice.choice(properties)}"
         return self.dice.choice([f"{{{{{path}}}}}", f"{{{{variables.{path}}}}}", f'"<{{{{{path}}}}}>"'])

@@ -36,6 +36,31 @@ def test_one_of_two_with_the_same_name_is_enough() -> None:
     assert _simulate([OUT, twice, {**IN, "checkout": "out"}, {**IN, "id": "in2"}, USE]).status == "failed"
 
 
+def test_a_name_means_whom_it_was_given_to_last_and_falls_back_to_nobody_else() -> None:
+    web = {**OUT, "id": "web", "identity": "web"}
+    tell = {"id": "tell", **COMMAND, "command": "echo {{admin.username}}"}
+    found = _simulate([OUT, web, {**IN, "checkout": "web"}, tell, USE], known=KNOWN)
+    assert [*found.path[3].input["environment"].values()] == ["web"]
+    assert found.path[4].reason.startswith("Nothing runs as `admin` any more")
+    assert _simulate([OUT, web, {**IN, "checkout": "out"}, USE], known=KNOWN).status == "completed"
+
+
+def test_a_branch_knows_nobody_whom_the_branch_beside_has_checked_out() -> None:
+    web = {**OUT, "id": "web", "identity": "web"}
+    nap = {"id": "nap", "type": "delay", "seconds": 5}
+    use = {**USE, "command": "echo {{admin.username}}"}
+    branches = [{"steps": [OUT, nap, use]}, {"steps": [web, {**IN, "checkout": "web"}]}]
+    fork = {"id": "p", "type": "parallel", "branches": branches}
+    found = _simulate([fork, {**use, "id": "after", "run_as": "{{dba}}"}], known=KNOWN)
+    of = {step.step: step for step in found.path}
+    assert (found.status, [*of["use"].input["environment"].values()]) == ("completed", ["postgres"])
+    assert [*of["after"].input["environment"].values()] == ["web"], "it was given to later"
+    only = [{"steps": [OUT]}, {"steps": [nap, USE]}]
+    alone = _simulate([{**fork, "branches": only}], known=KNOWN)
+    assert alone.status == "failed"
+    assert [step.status for step in alone.path if step.step == "use"] == ["failed"]
+
+
 def test_its_time_ends_a_checkout() -> None:
     nap = {"id": "nap", "type": "delay", "minutes": 20}
     assert _simulate([OUT, nap, USE], known=KNOWN).status == "completed"

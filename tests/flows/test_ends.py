@@ -49,7 +49,7 @@ async def test_what_fails_gives_nothing_back(process: EngineProcess, instance: i
 async def test_what_failed_before_it_was_resumed_is_not_why_it_fails_now(
     process: EngineProcess, instance: int
 ) -> None:
-    steps = [step("a", on_failure="undo"), step("b"), step("undo", on_success="fail")]
+    steps = [step("a", on_failure="undo"), step("b", on_success="end"), step("undo", on_success="fail")]
     document = {"name": "w", "steps": steps}
     row = await play(process, instance, document, failed("Old."), completed())
     assert row["reason"] == "a: Old."

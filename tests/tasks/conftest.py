@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.routing import Active, Advance
 from definitions.workflow import parse
+from store import checkouts
+from store.checkouts import Wanted
 from store.connection import Database
 from store.engine import commits, leases, situation, workers
 from tasks.kinds import KINDS
@@ -90,12 +93,14 @@ MakeBench = Callable[..., Awaitable[Bench]]
 
 @pytest.fixture
 async def bench(db: Database, enrolled: Callable[[str], Awaitable[FakeAgent]]) -> MakeBench:
-    async def make(**fields: Any) -> Bench:
+    async def make(
+        place: Callable[[dict[str, Any]], list[dict[str, Any]]] = lambda step: [step], **fields: Any
+    ) -> Bench:
         agents = {name: await enrolled(name) for name in HOSTS}
         if "type" not in fields:
             fields = {"type": "command", "command": "true", "hosts": list(HOSTS), **fields}
         step = {"id": "a", **fields}
-        document = {"name": "w", "steps": [step]}
+        document = {"name": "w", "steps": place(step)}
         workflow, problems = parse(document)
         assert workflow is not None, problems
         number = await db.fetchval(
@@ -119,3 +124,15 @@ async def bench(db: Database, enrolled: Callable[[str], Awaitable[FakeAgent]]) -
         return Bench(StepRun(db, lease, found, Active("a", 1)), agents)
 
     return make
+
+
+async def hold_elsewhere(db: Database, identity: str) -> tuple[int, int]:
+    """Another instance of the workflow checks an identity out: the checkout and the instance."""
+    instance = await db.fetchval(
+        """INSERT INTO instances (workflow_id, workflow_version, host_ids, started_by_name, frontier)
+           SELECT id, 1, '{}', 'bo', '[]' FROM workflows RETURNING id"""
+    )
+    async with db.transaction() as tx:
+        held = await checkouts.request(tx, Wanted(instance, "out", 1, identity))
+    assert held.status == CheckoutStatus.ACTIVE
+    return held.id, instance

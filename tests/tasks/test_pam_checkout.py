@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from definitions.lifecycles.checkout import CheckoutStatus
 from definitions.permissions import SYSTEM, Actor
 from definitions.routing import Active
 from store import approvals, checkouts
@@ -14,7 +13,7 @@ from store.connection import Database
 from store.engine import situation
 from tasks.step_run import Settled, Waiting
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
-from tests.tasks.conftest import Bench, MakeBench
+from tests.tasks.conftest import Bench, MakeBench, hold_elsewhere
 
 OUT = {
     "type": "pam_checkout",
@@ -148,38 +147,60 @@ async def test_a_worker_that_dies_after_it_asked_asks_nobody_twice(
     assert await db.fetchval("SELECT count(*) FROM approval_requests") == 1
 
 
-async def hold(db: Database, bench: Bench) -> int:
-    """Another visit has the exclusive identity."""
+async def hold(db: Database) -> tuple[int, int]:
+    """Another instance has the exclusive identity: the checkout and the instance."""
     await save_identity(SimpleNamespace(db=db), exclusive=True)
-    async with db.transaction() as tx:
-        held = await checkouts.request(tx, Wanted(bench.run.situation.instance_id, "other", 1, "db_admin"))
-    assert held.status == CheckoutStatus.ACTIVE
-    return held.id
+    return await hold_elsewhere(db, "db_admin")
 
 
 async def test_an_exclusive_identity_is_waited_for_until_it_is_free(bench: MakeBench, db: Database) -> None:
     step = await bench(**OUT)
-    held = await hold(db, step)
+    held, number = await hold(db)
     waiting = await step.begin()
     assert isinstance(waiting, Waiting)
-    number = step.run.situation.instance_id
     assert waiting.sentence.startswith(f"Waits until db_admin is free: instance {number} holds it, until ")
     assert (waiting.kind, waiting.wake_at) == ("delay", None)
-    seq = await db.fetchval("SELECT wake_seq FROM instances")
+    wakes = "SELECT wake_seq FROM instances WHERE id <> $1"
+    seq = await db.fetchval(wakes, number)
     async with db.transaction() as tx:
         assert await checkouts.check_in(tx, SYSTEM, held, "Done.")
     assert await checkouts.tell(db) == 2
-    assert await db.fetchval("SELECT wake_seq FROM instances") == seq + 1, "for its turn, not for the end"
+    assert await db.fetchval(wakes, number) == seq + 1, "for its turn, not for the end"
     settled = await step.settle()
     assert isinstance(settled, Settled)
     assert (settled.status, await statuses(db)) == ("completed", ["ended", "active"])
+
+
+@pytest.mark.parametrize(("approved", "does"), [(True, "holds it"), (False, "waits for it")])
+async def test_an_instance_does_not_wait_for_what_another_of_its_steps_has(
+    bench: MakeBench, db: Database, admin: Actor, approved: bool, does: str
+) -> None:
+    step = await bench(**OUT)
+    wanted = Wanted(step.run.situation.instance_id, "other", 1, "db_admin")
+    if not approved:
+        await ask_first(db, admin)
+    async with db.transaction() as tx:
+        other = await checkouts.request(tx, wanted)
+    await save_identity(SimpleNamespace(db=db), exclusive=True)
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert settled.reason == (
+        f"db_admin is exclusive, and step other of the same instance {does} already: "
+        "it would wait for itself. Check it in first."
+    )
+    assert await db.fetchval("SELECT count(*) FROM checkouts") == 1
+    async with db.transaction() as tx:
+        assert await checkouts.check_in(tx, SYSTEM, other.id, "Done.")
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert settled.status == "completed"
 
 
 async def test_a_step_that_waits_for_its_turn_too_long_fails_and_asks_no_more(
     bench: MakeBench, db: Database
 ) -> None:
     step = await bench(**OUT, timeout_minutes=5)
-    await hold(db, step)
+    await hold(db)
     waiting = await step.begin()
     assert isinstance(waiting, Waiting)
     assert waiting.wake_at is not None

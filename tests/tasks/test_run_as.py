@@ -15,7 +15,7 @@ from store.connection import Database
 from store.engine.situation import StepState
 from tasks.step_run import Settled, Waiting
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
-from tests.tasks.conftest import Bench, MakeBench
+from tests.tasks.conftest import Bench, MakeBench, hold_elsewhere
 
 OVER = "Nothing runs as `dba` any more, its checkout has ended: "
 
@@ -27,17 +27,31 @@ async def identity(db: Database, admin: Actor) -> None:
     await save_identity(org)
 
 
-async def check_out(bench: Bench, step: str = "out") -> int:
+OUT = {"id": "out", "type": "pam_checkout", "identity": "db_admin", "variable_name": "dba"}
+AGAIN = {**OUT, "id": "again"}
+
+
+def after_checkouts(step: dict[str, Any]) -> list[dict[str, Any]]:
+    return [OUT, AGAIN, step]
+
+
+def in_a_branch(step: dict[str, Any]) -> list[dict[str, Any]]:
+    """Beside a branch that checks out by the same name."""
+    branches = [{"steps": [OUT, step]}, {"steps": [AGAIN]}]
+    return [{"id": "p", "type": "parallel", "branches": branches}]
+
+
+async def check_out(bench: Bench, step: str = "out", identity: str = "db_admin") -> int:
     """A checkout step has ended well before, its variable is `dba`."""
     situation = bench.run.situation
     async with bench.run.db.transaction() as tx:
-        made = await checkouts.request(tx, Wanted(situation.instance_id, step, 1, "db_admin", "dba"))
+        made = await checkouts.request(tx, Wanted(situation.instance_id, step, 1, identity, "dba"))
     facts = CheckoutFacts(
         id=made.id,
-        names=("dba", "db_admin"),
+        names=("dba", identity),
         vault="main",
         path="p",
-        username="app",
+        username=f"user of {identity}",
         credential_type="database",
     )
     state = StepState("completed", "success", "", StepFacts(checkout=facts), None, None)
@@ -67,7 +81,7 @@ async def run_by(db: Database) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["dba", "db_admin"])
 async def test_every_job_of_the_step_names_the_checkout(bench: MakeBench, db: Database, name: str) -> None:
-    step = await bench(run_as=f"{{{{{name}}}}}")
+    step = await bench(after_checkouts, run_as=f"{{{{{name}}}}}")
     number = await check_out(step)
     assert isinstance(await step.begin(), Waiting)
     assert await run_by(db) == [number] * 3
@@ -75,18 +89,56 @@ async def test_every_job_of_the_step_names_the_checkout(bench: MakeBench, db: Da
 
 
 async def test_of_two_with_one_name_the_one_that_is_active_counts(bench: MakeBench, db: Database) -> None:
-    step = await bench(run_as="{{dba}}")
+    step = await bench(after_checkouts, run_as="{{dba}}")
     first, second = await check_out(step), await check_out(step, "again")
     await end(db, second)
     await step.begin()
     assert await run_by(db) == [first] * 3
 
 
+async def test_a_name_means_whom_it_was_given_to_last_and_falls_back_to_nobody_else(
+    bench: MakeBench, db: Database
+) -> None:
+    await save_identity(SimpleNamespace(db=db), name="bob")
+    step = await bench(after_checkouts, run_as="{{dba}}")
+    await check_out(step)
+    bob = await check_out(step, "again", "bob")
+    await db.execute("UPDATE checkouts SET deadline = now() WHERE id = $1", bob)
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert (settled.status, settled.reason, await run_by(db)) == ("failed", f"{OVER}Its time is over.", [])
+
+
+@pytest.mark.parametrize("other", ["bob", "db_admin"])
+async def test_what_a_branch_beside_has_checked_out_is_nobody_a_step_runs_as(
+    bench: MakeBench, db: Database, other: str
+) -> None:
+    await save_identity(SimpleNamespace(db=db), name="bob")
+    step = await bench(in_a_branch, run_as="{{dba}}", command="echo {{dba.username}}")
+    own = await check_out(step)
+    await check_out(step, "again", other)
+    assert isinstance(await step.begin(), Waiting)
+    assert await run_by(db) == [own] * 3
+    sent = await db.fetchval("SELECT input -> 'environment' ->> 'OPSGATE_V1' FROM step_results")
+    assert sent == "user of db_admin"
+
+
+async def test_what_is_only_checked_out_in_a_branch_beside_is_not_known(
+    bench: MakeBench, db: Database
+) -> None:
+    step = await bench(in_a_branch, run_as="{{dba}}")
+    await check_out(step, "again")
+    settled = await step.begin()
+    assert isinstance(settled, Settled)
+    assert (settled.status, await run_by(db)) == ("failed", [])
+    assert settled.reason == "{{dba}} has no value: no identity of that name is checked out."
+
+
 @pytest.mark.parametrize("way", ["ended", "late", "never"])
 async def test_without_a_checkout_there_is_no_job_but_a_reason(
     bench: MakeBench, db: Database, way: str
 ) -> None:
-    step = await bench(run_as="{{dba}}")
+    step = await bench(after_checkouts, run_as="{{dba}}")
     if way != "never":
         number = await check_out(step)
     if way == "ended":
@@ -106,7 +158,7 @@ async def test_without_a_checkout_there_is_no_job_but_a_reason(
 async def test_a_host_of_a_later_wave_gets_no_job_by_a_checkout_that_has_ended(
     bench: MakeBench, db: Database
 ) -> None:
-    step = await bench(run_as="{{dba}}", max_parallel=1)
+    step = await bench(after_checkouts, run_as="{{dba}}", max_parallel=1)
     number = await check_out(step)
     await step.begin()
     await move(db, await step.job_id("web-1"), "pending", "running", "completed")
@@ -121,7 +173,7 @@ async def test_a_host_of_a_later_wave_gets_no_job_by_a_checkout_that_has_ended(
 async def test_when_a_checkout_ends_what_waits_by_it_fails_and_what_runs_is_stopped(
     bench: MakeBench, db: Database
 ) -> None:
-    step = await bench(run_as="{{dba}}")
+    step = await bench(after_checkouts, run_as="{{dba}}")
     number = await check_out(step)
     await step.begin()
     await move(db, await step.job_id("web-1"), "pending", "running")
@@ -143,10 +195,6 @@ async def test_when_a_checkout_ends_what_waits_by_it_fails_and_what_runs_is_stop
 
 async def check_out_again(bench: Bench, visit: int = 2) -> int:
     """As resuming the instance does, of a workflow that has the checkout step."""
-    document = await bench.run.db.fetchval("SELECT definition FROM workflow_versions")
-    if not any(step["id"] == "out" for step in document["steps"]):
-        document["steps"].append({"id": "out", "type": "pam_checkout", "identity": "db_admin"})
-        await bench.run.db.execute("UPDATE workflow_versions SET definition = $1", document)
     async with bench.run.db.transaction() as tx:
         wanted = Wanted(bench.run.situation.instance_id, "out", visit, "db_admin", "dba")
         asked = await checkouts.request(tx, wanted)
@@ -164,7 +212,7 @@ async def ask_people(db: Database, admin: Actor) -> None:
 async def test_a_step_of_a_resumed_instance_waits_until_people_let_it_in_again(
     bench: MakeBench, db: Database, admin: Actor
 ) -> None:
-    step = await bench(run_as="{{dba}}")
+    step = await bench(after_checkouts, run_as="{{dba}}")
     await end(db, await check_out(step))
     await ask_people(db, admin)
     again = await check_out_again(step)
@@ -184,7 +232,7 @@ async def test_a_step_of_a_resumed_instance_waits_until_people_let_it_in_again(
 async def test_the_time_of_a_step_runs_while_it_waits_for_its_identity(
     bench: MakeBench, db: Database, admin: Actor
 ) -> None:
-    step = await bench(run_as="{{dba}}", timeout_minutes=5)
+    step = await bench(after_checkouts, run_as="{{dba}}", timeout_minutes=5)
     await end(db, await check_out(step))
     await ask_people(db, admin)
     await check_out_again(step)
@@ -202,12 +250,11 @@ async def test_the_time_of_a_step_runs_while_it_waits_for_its_identity(
 
 
 async def test_it_waits_for_its_turn_and_fails_when_it_is_denied(bench: MakeBench, db: Database) -> None:
-    step = await bench(run_as="{{dba}}")
+    step = await bench(after_checkouts, run_as="{{dba}}")
     await end(db, await check_out(step))
     await save_identity(SimpleNamespace(db=db), exclusive=True)
-    holder = await check_out_again(step, 3)
+    await hold_elsewhere(db, "db_admin")
     again = await check_out_again(step)
-    await db.execute("UPDATE checkouts SET step_id = 'elsewhere' WHERE id = $1", holder)
     waiting = await step.begin()
     assert isinstance(waiting, Waiting)
     assert (waiting.kind, waiting.sentence[:28]) == ("delay", "Waits until db_admin is free")

@@ -7,6 +7,7 @@ from definitions.quorum import digest
 from store import approvals, libraries, scripts, workflows
 from store.approval_plans import StepPlan
 from store.approvals import ApprovalDetail
+from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 GATE = {"id": "gate", "type": "approval", "approvers": ["role:approver"]}
 CHECK = {"type": "script", "script": "disk-check"}
@@ -52,6 +53,39 @@ async def test_the_next_command_shows_what_it_will_be_given(org: Any) -> None:
     first, second = (await asked(org, "deploy", note="release 7")).plan.steps
     assert (text(first), first.hosts, first.when) == ("deploy release 7 at 41 %", ("web-1",), "first")
     assert second.text[-1].unknown == "known when `deploy` has run"
+
+
+async def checked_out(org: Any, instance: int, step: str, number: int, name: str) -> None:
+    """What a checkout leaves under the name `acct`."""
+    about = {"vault": "main", "path": "p", "username": f"{name}_user", "credential_type": "password"}
+    await org.db.execute(
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status, facts, ended_at)
+           VALUES ($1, $2, 1, 'pam_checkout', $2, 'completed', $3, now())""",
+        instance,
+        step,
+        {"checkout": {"id": number, "names": ["acct", name], **about}},
+    )
+
+
+async def test_whom_a_step_runs_as_is_shown_of_its_own_branch_and_as_far_as_it_is_certain(org: Any) -> None:
+    def out(step_id: str, identity: str) -> dict[str, Any]:
+        return {"id": step_id, "type": "pam_checkout", "identity": identity, "variable_name": "acct"}
+
+    def use(step_id: str) -> dict[str, Any]:
+        return {"id": step_id, "type": "command", "command": "true", "run_as": "{{acct}}"}
+
+    give_back = {"id": "in", "type": "pam_checkin"}
+    own = [out("alice", "alice"), GATE, use("use"), give_back, out("eve", "eve"), use("late")]
+    fork = {"id": "p", "type": "parallel", "branches": [{"steps": own}, {"steps": [out("bob", "bob")]}]}
+    await save_vault(org)
+    for name in ("alice", "bob", "eve"):
+        await save_identity(org, name=name)
+    await org.publish_unproved([fork])
+    instance = await org.start("deploy")
+    await checked_out(org, instance.id, "alice", 1, "alice")
+    await checked_out(org, instance.id, "bob", 2, "bob")
+    plan = {step.step: values(step) for step in (await org.open_gate(instance)).plan.steps}
+    assert (plan["use"], plan["late"]) == ({"run as": "acct (alice_user)"}, {"run as": "{{acct}}"})
 
 
 async def test_what_is_shown_is_what_the_digest_covers(org: Any) -> None:
