@@ -5,6 +5,7 @@ Of time it knows the simulation's own clock. Holds no credential; decides no rou
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 
 from definitions.steps import PamCheckinStep
 
@@ -46,6 +47,11 @@ class Sessions:
                 elif not why:
                     found[name] = ""
         return {name: why for name, why in found.items() if why}
+
+    def seconds_left(self, name: str, now: float) -> float:
+        """For how long what begins now can run as that name, by the newest that is open; `inf`: for ever."""
+        until = [one.until for one in self._opened if name in one.names and not self._why_over(one, now)][-1]
+        return inf if until is None else until - now
 
     @staticmethod
     def _why_over(session: _Session, now: float) -> str:

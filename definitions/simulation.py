@@ -8,6 +8,7 @@ import heapq
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from math import inf
 from typing import cast
 
 from pydantic import BaseModel
@@ -25,10 +26,10 @@ from definitions.problems import Problem
 from definitions.rollout import not_in_time
 from definitions.routing import Active, Outcome
 from definitions.scenario import Scenario, read_scenario
-from definitions.simulated_sessions import Sessions
-from definitions.simulated_steps import Plan, World, limit_of, plan
+from definitions.simulated_sessions import TIME_OVER, Sessions
+from definitions.simulated_steps import Plan, World, limit_of, plan, stopped
 from definitions.steps import PamCheckinStep, ParallelStep, Step
-from definitions.variables import HostFacts, Scope, StepFacts
+from definitions.variables import HostFacts, Scope, StepFacts, checkout_over
 from definitions.workflow import Workflow
 
 MAX_SENT = 4 * 1024 * 1024
@@ -191,11 +192,21 @@ class _Walk:
                 late = Plan({}, Outcome.FAILURE, not_in_time(step))
                 heapq.heappush(self.ends, (self.clock + limit, _LAST + len(self.path), active, late))
             return True
-        planned = plan(step, self._scope(), later(self.began, self.clock), self.world)
+        planned = self._while_held(plan(step, self._scope(), later(self.began, self.clock), self.world))
         self._enter(active, step, planned)
         if planned.outcome is not None:
             heapq.heappush(self.ends, (self.clock + planned.seconds, len(self.path), active, planned))
         return True
+
+    def _while_held(self, planned: Plan) -> Plan:
+        """The same, or the failure if what it runs as is taken from it: jobs end with their checkout."""
+        name = planned.sent.get("run_as")
+        left = inf if name is None else self.sessions.seconds_left(str(name), self.clock)
+        return (
+            planned
+            if planned.seconds <= left
+            else stopped(planned, left, checkout_over(str(name), TIME_OVER))
+        )
 
     def _enter(self, active: Active, step: Step, planned: Plan) -> None:
         self._count(len(json.dumps(planned.sent)))

@@ -65,10 +65,11 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
                 ran.ending = word
                 return ran
         else:
+            limit = min(limit_of(step), _held(step, ran.left, began))
             word, values = _one(step, ran.left, scenario, began)
             seconds = scenario["steps"][step["id"]]["seconds"]
-            if word != "no_value" and seconds > _limit(step):
-                word, seconds = "on_failure", _limit(step)
+            if word != "no_value" and seconds > limit:
+                word, seconds = "on_failure", limit
                 if step["type"] == "command":
                     ran.left[step["id"]] = [NEVER for _ in scenario["hosts"]]
             word = "on_failure" if word == "no_value" else word
@@ -98,9 +99,9 @@ def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
     stopped = bool(stops) and (not first_counts or min(stops) < ran.at)
     if stopped:
         ran.at = min(stops)
-    late = ran.at > began + _limit(step)
+    late = ran.at > began + limit_of(step)
     if late:
-        ran.at, stopped = began + _limit(step), False
+        ran.at, stopped = began + limit_of(step), False
     for branch in branches:
         events = _cut(branch.events, ran.at)
         ran.events += events
@@ -115,12 +116,12 @@ NEVER = {"stdout": "", "exit_code": None}
 """What a host leaves whose job has not begun, or was stopped."""
 
 
-def _limit(step: dict[str, Any]) -> float:
+def limit_of(step: dict[str, Any]) -> float:
     """Within how many seconds it has to be over."""
     return 60 * float(step.get("timeout_minutes", 1e9))
 
 
-def _began(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def begun(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Hosts begin in waves of `max_parallel`, and none does once `max_failures` have failed."""
     size = step.get("max_parallel", len(hosts))
     left: list[dict[str, Any]] = []
@@ -146,6 +147,17 @@ def _is_open(session: dict[str, Any], left: Results, now: float) -> bool:
     return not closed and now < session["at"] + 60 * session["pam"].get("duration_minutes", 1e9)
 
 
+def _held(step: dict[str, Any], left: Results, now: float) -> float:
+    """For how many seconds its jobs may run as the identity they run as: they end with its checkout."""
+    sessions = _sessions(step.get("run_as", "").strip("{}"), left)
+    ends = [
+        one["at"] + 60 * one["pam"].get("duration_minutes", 1e9)
+        for one in sessions
+        if _is_open(one, left, now)
+    ]
+    return float(ends[-1] - now) if ends else 1e9
+
+
 def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: float) -> tuple[str, Any]:
     """Which way a step is left, and the values it was given."""
     told = scenario["steps"][step["id"]]
@@ -160,7 +172,7 @@ def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: flo
             if name and not any(_is_open(session, left, now) for session in _sessions(name, left)):
                 raise NoValue
             hosts = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
-            left[step["id"]] = _began(step, hosts)
+            left[step["id"]] = begun(step, hosts)
             good = all(host["exit_code"] == 0 for host in left[step["id"]])
             return ("on_success" if good else "on_failure"), values
         if step["type"] == "approval":

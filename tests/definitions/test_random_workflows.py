@@ -98,6 +98,8 @@ class Author:
             step = {"type": kind, "command": f"echo {command}"}
             if people and self.dice.random() < 0.8:
                 step["run_as"] = f"{{{{{self.dice.choice(people)}}}}}"
+                if self.dice.random() < 0.5:
+                    told["seconds"] *= 30  # longer than the minute for which it may be checked out
             return step
         steps = [root for root in known if root.startswith("step_")]
         if kind == "condition" and steps:
@@ -146,12 +148,12 @@ Walked = tuple[str, dict[str, tuple[float, float | None, str, Any]]]
 def _simulated(document: dict[str, Any], scenario: dict[str, Any]) -> Walked:
     found = simulate(read_workflow(document), scenario, NOW)
     return str(found.status), {
-        step.step: (step.began, step.ended, str(step.status), _values(step.type, step.input))
+        step.step: (step.began, step.ended, str(step.status), values_of(step.type, step.input))
         for step in found.path
     }
 
 
-def _values(kind: str, sent: dict[str, Any]) -> Any:
+def values_of(kind: str, sent: dict[str, Any]) -> Any:
     if kind == "command":
         return list(sent["environment"].values()) if "environment" in sent else None
     # A title that has no value stands as it was written.
