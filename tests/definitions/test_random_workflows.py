@@ -41,11 +41,11 @@ class Author:
 
     def steps(self, depth: int, known: list[str]) -> Steps:
         """A list that only leads onward; `known` are the roots its references may have, and grows."""
-        names = [self.name() for _ in range(self.dice.randint(1, 5))]
+        names = [self.name() for _ in range(self.dice.randint(1, 5 if self.lists else 9))]
         self.lists.append((len(known), f"id_of_{names[0]}"))
         steps: Steps = []
         for number, name in enumerate(names):
-            onward = [*names[number + 1 :], "continue", "continue", "end", "fail"]
+            onward = [*names[number + 1 :], *["continue"] * 6, "end", "fail"]  # mostly on: much happens then
             kinds = [*["command"] * 4, *["condition"] * 2, "approval", "delay", *["parallel"] * depth]
             kinds += [*["pam_checkout"] * 3, "pam_checkin"]
             step = {"id": name, **self.step(self.dice.choice(kinds), name, depth, known)}
@@ -70,7 +70,7 @@ class Author:
             step["config"] = {step["type"]: step.pop(step["type"])}
 
     def maybe(self, step: dict[str, Any], field: str, targets: list[str]) -> None:
-        if self.dice.random() < 0.7:
+        if self.dice.random() < 0.9:
             step[field] = self.dice.choice(targets)
 
     def name(self) -> str:
@@ -90,10 +90,10 @@ class Author:
         self.outcomes[name] = told
         if kind == "command":
             told |= self.left()
-            if self.dice.random() < 0.3:
+            if self.dice.random() < 0.5:
                 told["hosts"] = {self.dice.choice(HOSTS): self.left()}
             command = " ".join(self.reference(known) for _ in range(self.dice.randrange(4)))
-            people = [root for root in known[-4:] if root.startswith("id_")]
+            people = [root for root in known if root.startswith("id_")][-3:]
             known.append(f"step_{name}")
             step = {"type": kind, "command": f"echo {command}"}
             if people and self.dice.random() < 0.8:

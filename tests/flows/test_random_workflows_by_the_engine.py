@@ -1,4 +1,4 @@
-"""The same random workflows as the simulator walks, run by the engine's own loop and the reference interpreter."""
+"""Random workflows, the same as the simulator walks, run by the engine's own loop and the reference alike."""
 
 import random
 from collections import Counter
@@ -23,8 +23,13 @@ from tests.store.jobs.conftest import enrolled as enrolled
 
 NEAR = 1e-3
 """Seconds; the store keeps microseconds."""
-OVER_IN_BETWEEN = (196, 253)
-"""Cases in which the time of a checkout is over while a command runs by it."""
+SELDOM = (
+    *(153, 196),  # the time of a checkout is over while a command runs by it
+    *(177, 386),  # or before one begins that would
+    *(507, 712),  # a host fails that keeps the next wave from beginning
+    *(1462, 11311),  # a name is read by which two are checked out
+)
+"""Cases of what the dice seldom give; an even one waits in memory, an odd one parks."""
 
 
 @pytest.fixture
@@ -85,19 +90,23 @@ async def test_the_path_and_every_value_are_the_reference_interpreters(stage: St
         f"{kind} {word}" for kind in ("run_as", "parallel") for word in ("completed", "failed", "cancelled")
     ]
     assert all(seen[word] for word in [*ran, "pam_checkout failed", "pam_checkin completed"]), seen
-    assert min(seen["parked"], seen["in one segment"]) > 5, seen
+    assert seen["hot"] > seen["hot parks"] > 20 < seen["cold parks"], seen
+    for reason in ("On h_: Nothing runs as%", "Nothing runs as%", "%`max_failures`%Not started on h2.%"):
+        assert await stage.db.fetchval("SELECT count(*) FROM step_results WHERE reason LIKE $1", reason), (
+            reason
+        )
 
 
 def _seeds() -> list[int]:
-    """In the suite about a hundred: the first, and those of the first thousand in which most happens."""
+    """In the suite some seventy: the first, and those of the first thousand in which most happens."""
     if CHAOS:
         return list(range(2_000))
     by_length = sorted(range(1_000), key=lambda seed: -len(interpret(*case(seed))[1]))
-    return list(dict.fromkeys([*range(30), *by_length[:60], *OVER_IN_BETWEEN]))
+    return list(dict.fromkeys([*range(20), *by_length[:45], *SELDOM]))
 
 
 async def _agrees_with_reference(play: Play, which: str) -> None:
-    """Every step, in its branch's order: when it began and ended, how, and with which values its hosts got."""
+    """Every step, in its branch's order: when it began and ended, how, and which values its hosts got."""
     status, found = await play.walked()
     expected_status, events = interpret(play.document, play.scenario)
     expected = {event.step: (event.status, event.values) for event in events}
@@ -129,4 +138,5 @@ async def _what_there_was(play: Play) -> list[str]:
     status, found = await play.walked()
     kinds = {name: "run_as" if "run_as" in step else step["type"] for name, step in play.steps.items()}
     ended = [f"{kinds[step]} {how}" for step, (_, _, how, _) in found.items()]
-    return [status, "parked" if play.seen.segments > 1 else "in one segment", *ended]
+    how = "cold" if play.process is play.stage.cold else "hot"
+    return [status, *ended, *[how] * len(found), *[f"{how} parks"] * (play.seen.segments - 1)]
