@@ -244,9 +244,8 @@ class Play:
         elif isinstance(what, asyncio.Event):
             what.set()
         elif what["kind"] == "command":
-            (job,) = await self.db.fetch(
-                _JOBS.replace("ORDER", "AND j.step_id = $2 ORDER"), self.instance, what["step_id"]
-            )
+            jobs = await self.db.fetch(_JOBS, self.instance)
+            (job,) = (job for job in jobs if job["step_id"] == what["step_id"])
             await self._report(job)
         else:
             await self._vote(what)
