@@ -5,6 +5,7 @@ Of time it knows the simulation's own clock. Holds no credential; decides no rou
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from definitions.parameters import Value
 from definitions.steps import PamCheckinStep, PamCheckoutStep
@@ -59,6 +60,14 @@ class Sessions:
                     of[identity] = self._why_over(session, now)
                 over[name] = of[identity]
         return readable, {name: reason for name, reason in over.items() if reason}
+
+    def seconds_left(self, name: str, now: float, sees: Callable[[str], bool]) -> float:
+        """For how long what begins now can run as that name, by the newest that is open and of the identity
+        that is meant; `inf`: for ever."""
+        known = [one for one in self._opened if name in one.readable and sees(one.step.id)]
+        same = [one for one in known if one.step.identity == known[-1].step.identity]
+        until = [one.until for one in same if not self._why_over(one, now)][-1]
+        return inf if until is None else until - now
 
     @staticmethod
     def _why_over(session: _Session, now: float) -> str:

@@ -94,9 +94,14 @@ def _in_time(step: Step, planned: Plan) -> Plan:
     if limit is None or planned.seconds <= limit:
         return planned
     reason = _EXPIRED if isinstance(step, ApprovalStep) else not_in_time(step)
-    stopped = tuple(HostFacts(host=host.host) for host in planned.facts.hosts) if planned.facts else ()
-    facts = StepFacts(hosts=stopped) if planned.facts else None
-    return Plan(planned.sent, Outcome.FAILURE, reason, facts, limit)
+    return stopped(planned, limit, reason)
+
+
+def stopped(planned: Plan, seconds: float, reason: str) -> Plan:
+    """What comes of it if it is stopped so many seconds after it began; no host leaves anything."""
+    hosts = tuple(HostFacts(host=host.host) for host in planned.facts.hosts) if planned.facts else ()
+    facts = StepFacts(hosts=hosts) if planned.facts else None
+    return Plan(planned.sent, Outcome.FAILURE, reason, facts, seconds)
 
 
 def hosts_of(step: JobStep, world: World) -> list[str]:

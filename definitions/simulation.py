@@ -24,10 +24,10 @@ from definitions.problems import Problem
 from definitions.rollout import not_in_time
 from definitions.routing import Active, Outcome
 from definitions.scenario import Scenario, read_scenario
-from definitions.simulated_sessions import Sessions
-from definitions.simulated_steps import Plan, World, limit_of, plan
+from definitions.simulated_sessions import TIME_OVER, Sessions
+from definitions.simulated_steps import Plan, World, limit_of, plan, stopped
 from definitions.steps import PamCheckinStep, PamCheckoutStep, ParallelStep, Step
-from definitions.variables import HostFacts, Scope, StepFacts
+from definitions.variables import HostFacts, Scope, StepFacts, checkout_over
 from definitions.workflow import Workflow
 
 MAX_SENT = 4 * 1024 * 1024
@@ -190,10 +190,23 @@ class _Walk:
                 heapq.heappush(self.ends, (self.clock + limit, _LAST + len(self.path), active, late))
             return True
         planned = plan(step, self._scope(step.id), later(self.began, self.clock), self.world)
+        planned = self._while_held(step, planned)
         self._enter(active, step, planned)
         if planned.outcome is not None:
             heapq.heappush(self.ends, (self.clock + planned.seconds, len(self.path), active, planned))
         return True
+
+    def _while_held(self, step: Step, planned: Plan) -> Plan:
+        """The same, or the failure if what it runs as is taken from it: jobs end with their checkout."""
+        if "run_as" not in planned.sent:
+            return planned
+        name = str(planned.sent["run_as"])
+        left = self.sessions.seconds_left(name, self.clock, lambda other: self._sees(step.id, other))
+        return planned if planned.seconds <= left else stopped(planned, left, checkout_over(name, TIME_OVER))
+
+    def _sees(self, reader: str | None, step: str) -> bool:
+        """Whether a step knows what another has checked out; the outputs, of which none reads, know all."""
+        return reader is None or not self.workflow.beside(step, reader)
 
     def _enter(self, active: Active, step: Step, planned: Plan) -> None:
         self._count(len(json.dumps(planned.sent)))
@@ -291,9 +304,7 @@ class _Walk:
 
     def _scope(self, reader: str | None) -> Scope:
         """What a step may refer to, or at the end the outputs."""
-        identities, over = self.sessions.known(
-            self.clock, lambda step: reader is None or not self.workflow.beside(step, reader)
-        )
+        identities, over = self.sessions.known(self.clock, lambda step: self._sees(reader, step))
         return variables.scope(
             inputs=self.inputs,
             instance={"id": 1, "started_by": self.world.scenario.started_by},

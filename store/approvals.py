@@ -204,7 +204,7 @@ def _fitting(text: str, most: int) -> str:
 async def _deadline(tx: Tx, rule: ApprovalStep | IdentityApproval) -> datetime | None:
     minutes = float(rule.timeout_minutes) if rule.timeout_minutes is not None else None
     moment: datetime | None = await tx.fetchval(
-        "SELECT clock_timestamp() + make_interval(secs => 60 * $1)", minutes
+        "SELECT clock_timestamp() + make_interval(secs => 60 * $1::float8)", minutes
     )
     return moment
 

@@ -65,10 +65,11 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
                 ran.ending = word
                 return ran
         else:
+            limit = min(limit_of(step), _held(step, ran.left, began))
             word, values = _one(step, ran.left, scenario, began)
             seconds = scenario["steps"][step["id"]]["seconds"]
-            if word != "no_value" and seconds > _limit(step):
-                word, seconds = "on_failure", _limit(step)
+            if word != "no_value" and seconds > limit:
+                word, seconds = "on_failure", limit
                 if step["type"] == "command":
                     ran.left[step["id"]] = [NEVER for _ in scenario["hosts"]]
             word = "on_failure" if word == "no_value" else word
@@ -98,9 +99,9 @@ def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
     stopped = bool(stops) and (not first_counts or min(stops) < ran.at)
     if stopped:
         ran.at = min(stops)
-    late = ran.at > began + _limit(step)
+    late = ran.at > began + limit_of(step)
     if late:
-        ran.at, stopped = began + _limit(step), False
+        ran.at, stopped = began + limit_of(step), False
     for branch in branches:
         events = _cut(branch.events, ran.at)
         ran.events += events
@@ -115,12 +116,12 @@ NEVER = {"stdout": "", "exit_code": None}
 """What a host leaves whose job has not begun, or was stopped."""
 
 
-def _limit(step: dict[str, Any]) -> float:
+def limit_of(step: dict[str, Any]) -> float:
     """Within how many seconds it has to be over."""
     return 60 * float(step.get("timeout_minutes", 1e9))
 
 
-def _began(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def begun(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Hosts begin in waves of `max_parallel`, and none does once `max_failures` have failed."""
     size = step.get("max_parallel", len(hosts))
     left: list[dict[str, Any]] = []
@@ -138,12 +139,26 @@ def _sessions(name: str, left: Results) -> list[dict[str, Any]]:
     return sorted(opened, key=lambda one: float(one["at"]))
 
 
+def _of_one_identity(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the identity that the name means now: the one it was given to last."""
+    return [one for one in sessions if one["pam"]["identity"] == sessions[-1]["pam"]["identity"]]
+
+
 def _is_open(session: dict[str, Any], left: Results, now: float) -> bool:
     """Whether nothing has checked it in since, and its time is not over."""
     found = [hosts[0] for hosts in left.values() if hosts and "pam" in hosts[0]]
     later = [one["pam"] for one in found if one["at"] > session["at"] and one["pam"]["type"] == "pam_checkin"]
     closed = any(not step["checkout"] or session["pam"]["id"] in step["checkout"] for step in later)
     return not closed and now < session["at"] + 60 * session["pam"].get("duration_minutes", 1e9)
+
+
+def _held(step: dict[str, Any], left: Results, now: float) -> float:
+    """For how many seconds its jobs may run as the identity they run as: they end with its checkout."""
+    of_it = _of_one_identity(_sessions(step.get("run_as", "").strip("{}"), left))
+    ends = [
+        one["at"] + 60 * one["pam"].get("duration_minutes", 1e9) for one in of_it if _is_open(one, left, now)
+    ]
+    return float(ends[-1] - now) if ends else 1e9
 
 
 def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: float) -> tuple[str, Any]:
@@ -157,12 +172,11 @@ def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: flo
         if step["type"] == "command":
             values = [_text(_value(path, left, scenario)) for path in dict.fromkeys(_paths(step["command"]))]
             name = step.get("run_as", "").strip("{}")
-            sessions = _sessions(name, left)
-            of_it = [one for one in sessions if one["pam"]["identity"] == sessions[-1]["pam"]["identity"]]
+            of_it = _of_one_identity(_sessions(name, left))
             if name and not any(_is_open(session, left, now) for session in of_it):
                 raise NoValue
             hosts = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
-            left[step["id"]] = _began(step, hosts)
+            left[step["id"]] = begun(step, hosts)
             good = all(host["exit_code"] == 0 for host in left[step["id"]])
             return ("on_success" if good else "on_failure"), values
         if step["type"] == "approval":

@@ -41,11 +41,11 @@ class Author:
 
     def steps(self, depth: int, known: list[str]) -> Steps:
         """A list that only leads onward; `known` are the roots its references may have, and grows."""
-        names = [self.name() for _ in range(self.dice.randint(1, 5))]
+        names = [self.name() for _ in range(self.dice.randint(1, 5 if self.opened else 9))]
         self.opened.append([])
         steps: Steps = []
         for number, name in enumerate(names):
-            onward = [*names[number + 1 :], "continue", "continue", "end", "fail"]
+            onward = [*names[number + 1 :], *["continue"] * 6, "end", "fail"]  # mostly on: much happens then
             kinds = [*["command"] * 4, *["condition"] * 2, "approval", "delay", *["parallel"] * depth]
             kinds += [*["pam_checkout"] * (9 - 3 * depth), "pam_checkin"]
             step = {"id": name, **self.step(self.dice.choice(kinds), name, depth, known)}
@@ -72,7 +72,7 @@ class Author:
             step["config"] = {step["type"]: step.pop(step["type"])}
 
     def maybe(self, step: dict[str, Any], field: str, targets: list[str]) -> None:
-        if self.dice.random() < 0.7:
+        if self.dice.random() < 0.9:
             step[field] = self.dice.choice(targets)
 
     def name(self) -> str:
@@ -92,14 +92,16 @@ class Author:
         self.outcomes[name] = told
         if kind == "command":
             told |= self.left()
-            if self.dice.random() < 0.3:
+            if self.dice.random() < 0.5:
                 told["hosts"] = {self.dice.choice(HOSTS): self.left()}
             command = " ".join(self.reference(known) for _ in range(self.dice.randrange(4)))
-            people = [root for root in known[-4:] if root.startswith("id_")] + ["id_x"] * ("id_x" in known)
+            people = [root for root in known if root.startswith("id_")][-3:] + ["id_x"] * ("id_x" in known)
             known.append(f"step_{name}")
             step = {"type": kind, "command": f"echo {command}"}
             if people and self.dice.random() < 0.8:
                 step["run_as"] = f"{{{{{self.dice.choice(people)}}}}}"
+                if self.dice.random() < 0.5:
+                    told["seconds"] *= 30  # longer than the minute for which it may be checked out
             return step
         steps = [root for root in known if root.startswith("step_")]
         if kind == "condition" and steps:
@@ -120,7 +122,7 @@ class Author:
         step["identity"] = self.dice.choice([f"id_{name}", f"id_{name}", "id_c"])
         step["variable_name"] = self.dice.choice([f"id_{name}", "id_x", "id_x"])
         self.opened[-1].append(name)
-        told["username"] = f"user of {name}"
+        told["username"] = f"user of {step['identity']}"
         known += [root for root in (step["identity"], step["variable_name"]) if root not in known]
         return step if self.dice.random() < 0.5 else {**step, "duration_minutes": 1}
 
@@ -150,12 +152,12 @@ Walked = tuple[str, dict[str, tuple[float, float | None, str, Any]]]
 def _simulated(document: dict[str, Any], scenario: dict[str, Any]) -> Walked:
     found = simulate(read_workflow(document), scenario, NOW)
     return str(found.status), {
-        step.step: (step.began, step.ended, str(step.status), _values(step.type, step.input))
+        step.step: (step.began, step.ended, str(step.status), values_of(step.type, step.input))
         for step in found.path
     }
 
 
-def _values(kind: str, sent: dict[str, Any]) -> Any:
+def values_of(kind: str, sent: dict[str, Any]) -> Any:
     if kind == "command":
         return list(sent["environment"].values()) if "environment" in sent else None
     # A title that has no value stands as it was written.

@@ -73,3 +73,17 @@ def test_its_time_ends_a_checkout() -> None:
 def test_a_check_in_that_fails_ends_nothing() -> None:
     found = _simulate([OUT, {**IN, "on_failure": "use"}, USE], {"steps": {"in": "failure"}})
     assert found.path[-1].status == "completed"
+
+
+def test_what_runs_when_the_time_of_its_checkout_is_over_is_stopped_and_leaves_nothing() -> None:
+    told = {"use": {"seconds": 1201, "exit_code": 0, "stdout": "done"}}
+    steps = [{**OUT, "duration_minutes": 20}, USE]
+    late = _simulate(steps, {"steps": told}, known=KNOWN)
+    used = late.path[1]
+    assert (used.status, used.hosts[0].exit_code, used.hosts[0].stdout) == ("failed", None, "")
+    assert used.reason.startswith(
+        "Nothing runs as `admin` any more, its checkout has ended: Its time is over."
+    )
+    assert (used.ended or 0) - used.began == 1200
+    assert _simulate(steps, {"steps": {"use": {"seconds": 1200}}}, known=KNOWN).status == "completed"
+    assert _simulate([OUT, USE], {"steps": told}).status == "completed"

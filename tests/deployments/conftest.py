@@ -26,7 +26,7 @@ from deployments.stack.data_folder import DataFolder
 from deployments.stack.first_start import Welcome, prepare
 from store.audit_keys import read_signer
 from tests.deployments.private_ca import PrivateCa
-from tests.live.fresh_database import FreshDatabases
+from tests.live.fresh_database import database_of_its_own
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,17 @@ def web_process(
     more: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
     """A web process on a database of its own; with a CA it speaks TLS with a certificate of it."""
-    databases = FreshDatabases(postgres, template)
-    url = asyncio.run(databases.take())
+    with database_of_its_own(postgres, template) as url, _serving(url, folder, ca, more or {}) as running:
+        yield running
+
+
+@contextmanager
+def _serving(url: str, folder: Path, ca: PrivateCa | None, more: Mapping[str, str]) -> Iterator[Server]:
     data = DataFolder(folder / "data")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port), **(more or {})}
+    settings = {"OPSGATE_DATABASE_URL": url, "OPSGATE_WEB_PORT": str(port), **more}
     environment = {**os.environ, **settings}
     address = f"http://127.0.0.1:{port}"
     if ca is not None:
@@ -115,7 +119,6 @@ def web_process(
     finally:
         process.terminate()
         process.wait(20)
-        asyncio.run(databases.drop())
 
 
 def wait_until_ready(address: str, ca: PrivateCa | None = None) -> None:

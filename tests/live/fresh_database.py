@@ -5,7 +5,10 @@ A test can't tell: rows are gone, sequences begin again, what the migrations put
 whoever was still connected is thrown out. Holds no fixture (tests/conftest.py).
 """
 
+import asyncio
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
@@ -97,3 +100,13 @@ class FreshDatabases:
 
     def _url(self) -> str:
         return self._maintenance.replace("/postgres?", f"/{self._name}?")
+
+
+@contextmanager
+def database_of_its_own(maintenance_url: str, template: str) -> Iterator[str]:
+    """The URL of an empty, migrated database for many tests, or for another process; dropped at the end."""
+    databases = FreshDatabases(maintenance_url, template)
+    try:
+        yield asyncio.run(databases.take())
+    finally:
+        asyncio.run(databases.drop())

@@ -1,6 +1,5 @@
 """Every operation called once as it should be; what that leaves behind are real ids for everything else."""
 
-import asyncio
 import base64
 import os
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from agent_api.routes import instances as instance_routes
 from definitions.steps import ApprovalStep
 from store import approvals, checkouts, workflows
 from store.checkouts import Wanted
-from tests.live.fresh_database import FreshDatabases
+from tests.live.fresh_database import database_of_its_own
 from tests.live.served_api import World
 from tests.live.vault import LiveVault
 
@@ -39,9 +38,8 @@ WORKFLOW = {"name": "deploy", "steps": [GATE, WAIT], "inputs": [{"name": "n", "t
 @pytest.fixture(scope="module")
 def fresh_database(postgres: str, migrated_template: str) -> Iterator[str]:
     """A fresh database for the tests of this module."""
-    databases = FreshDatabases(postgres, migrated_template)
-    yield asyncio.run(databases.take())
-    asyncio.run(databases.drop())
+    with database_of_its_own(postgres, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

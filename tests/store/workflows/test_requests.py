@@ -30,6 +30,12 @@ async def test_after_the_deadline_nobody_votes_even_before_the_keeper_came(org: 
         await approvals.vote(org.db, org.bo, request.id, "approve", "", request.digest)
 
 
+async def test_a_part_of_a_minute_counts(org: Any) -> None:
+    request = await org.gated(timeout_minutes=0.75)
+    seconds = "SELECT extract(epoch FROM deadline - created_at) FROM approval_requests WHERE id = $1"
+    assert 45 <= await org.db.fetchval(seconds, request.id) < 60
+
+
 async def test_the_keeper_expires_what_is_due_and_wakes_its_instance(org: Any) -> None:
     request = await org.gated(timeout_minutes=1)
     assert await approvals.expire_due(org.db) == 0
