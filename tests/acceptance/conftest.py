@@ -56,7 +56,7 @@ GATE = {
     "id": "gate",
     "type": "approval",
     "title": "Go on?",
-    "approvers": ["role:approver"],
+    "approvers": ["bob"],
     "timeout_minutes": 60,
 }
 

@@ -77,7 +77,8 @@ def sessions(live: LiveStack) -> Iterator[dict[str, httpx2.Client]]:
 @pytest.fixture(scope="module")
 def two(live: LiveStack, sessions: dict[str, httpx2.Client]) -> LiveStack:
     """A workflow whose gate takes two people, of whom there are enough by now."""
-    gate = {**GATE, "title": "Deploy release 7?", "approval_type": "two_of_many"}
+    two = {"approvers": ["role:approver"], "approval_type": "two_of_many"}
+    gate = {**GATE, "title": "Deploy release 7?", **two}
     live.publish({"name": "two", "inputs": LEDGER_INPUT, "steps": [note("a"), gate, note("b")]})
     return live
 
