@@ -19,7 +19,7 @@ from definitions.identity import Identity
 from definitions.lifecycles.job import ENDED
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.vault import Vault
-from store import audit, checkouts, identities, jobs, notices
+from store import audit, checkouts, identities, job_leaks, jobs, notices
 from store.connection import Database, Row, Tx
 from store.identities import IDENTITIES
 from store.references import listed
@@ -193,6 +193,7 @@ async def done(turn: Turn) -> None:
     `Unavailable`: it names another account by now."""
     async with turn.session.transaction():
         await _refuse_if_moved(turn)
+        await job_leaks.tell_unreplaced(turn.session, turn.identity_id, replaced=turn.identity)
         await turn.session.execute(
             f"""UPDATE identities SET rotated_at = clock_timestamp(), rotation_error = '', {_OVER}
                 WHERE id = $1""",
@@ -204,9 +205,11 @@ async def done(turn: Turn) -> None:
 
 async def let_go(turn: Turn, why: str) -> None:
     """It is none any more that Opsgate rotates: it is neither due nor in quarantine, and whoever waits for it
-    gets it. `Unavailable`: it has changed once more."""
+    gets it; what jobs have printed of it stays in force, and is told. `Unavailable`: it has changed once
+    more."""
     async with turn.session.transaction():
         await _refuse_if_moved(turn)
+        await job_leaks.tell_unreplaced(turn.session, turn.identity_id)
         await turn.session.execute(
             f"UPDATE identities SET rotation_error = '', {_OVER} WHERE id = $1", turn.identity_id
         )
@@ -309,6 +312,9 @@ async def call_off(db: Database, asked: Asked) -> bool:
     """What only a person has asked for, and failed before a host could have a new password, is not tried
     again: says whether it was so. Otherwise asking for what a vault never does would end in a quarantine."""
     async with db.transaction() as tx:
+        await tx.execute("SELECT FROM identities WHERE id = $1 FOR UPDATE", asked.identity_id)
+        if await job_leaks.untold(tx, asked.identity_id):  # an agent has told that meanwhile
+            return False
         row = await tx.fetchrow(
             f"""UPDATE identities SET {_OVER}
                WHERE id = $1 AND $2 AND rotation_due_at IS NOT NULL AND rotation_failures = 1
