@@ -30,7 +30,7 @@ BATCH = 100
 
 _JOB_GOES_ON = f"j.status IS NOT NULL AND NOT j.status = ANY ('{{{','.join(sorted(ENDED))}}}'::text[])"
 _HELD = "EXISTS (SELECT FROM checkouts c WHERE c.identity_id = i.id AND c.status = 'active')"
-_SAVED_ANEW = "i.quarantined_at IS NOT NULL AND v.created_at > i.rotation_failed_at"
+_SAVED_ANEW = "i.quarantined_at IS NOT NULL AND i.version > i.rotation_failed_version"
 """What could not be done for it may be possible now, or need not be done any more."""
 _DUE = f"""(i.rotation_due_at IS NOT NULL OR {_SAVED_ANEW}) AND i.rotation_not_before <= now()
     AND NOT ({_JOB_GOES_ON}) AND NOT {_HELD}"""
@@ -231,7 +231,7 @@ async def failed(turn: Turn, error: str, *, anew: bool = True) -> None:
             pause = timedelta()
         await turn.session.execute(
             """UPDATE identities SET rotation_failures = $2, rotation_error = $3,
-                   rotation_failed_at = clock_timestamp(),
+                   rotation_failed_at = clock_timestamp(), rotation_failed_version = $7,
                    rotation_not_before = now() + coalesce($4, interval '0'),
                    rotation_job_id = CASE WHEN $5 THEN NULL ELSE rotation_job_id END,
                    rotation_version = CASE WHEN $6 THEN NULL ELSE rotation_version END,
@@ -245,6 +245,7 @@ async def failed(turn: Turn, error: str, *, anew: bool = True) -> None:
             pause,
             anew,
             untouched,
+            turn.version,
         )
         await _note(turn, "rotate_failed", why=error, failures=failures)
         if pause is None:
