@@ -59,7 +59,8 @@ async def _leak(tx: Tx, agent: Actor, job_id: int, attempt: int) -> None:
         return
     why = _why(job_id, agent.name)
     # Locks the identity: of two jobs of a checkout one is the first.
-    rotates = await identities.mark_for_rotation(tx, given["identity_id"], why)
+    marked = await identities.mark_for_rotation(tx, given["identity_id"], why)
+    rotates = marked and not (await _newest(tx, given)).moved_from(await _printed(tx, given))
     if not rotates and not await _told(tx, given["identity_id"], given["checkout"]):
         await _tell(tx, agent, given, job_id, why)
     detail = {"identity": given["identity"], "checkout": given["checkout"], "attempt": attempt}
@@ -77,9 +78,18 @@ async def tell_unreplaced(tx: Tx, identity_id: int, replaced: Identity | None = 
     when it was printed may be another account. The caller has locked the identity's row, and notes only
     afterwards that its turn is over."""
     for given in await untold(tx, identity_id):
-        printed = await IDENTITIES.load_version(tx, identity_id, given["version"])
-        if replaced is None or replaced.moved_from(printed):
+        if replaced is None or replaced.moved_from(await _printed(tx, given)):
             await _tell(tx, SYSTEM, given, given["job"], _why(given["job"], given["host"]))
+
+
+async def _printed(tx: Tx, given: Row) -> Identity:
+    """What the identity was when its credential was given, and printed."""
+    return await IDENTITIES.load_version(tx, given["identity_id"], given["version"])
+
+
+async def _newest(tx: Tx, given: Row) -> Identity:
+    row = await IDENTITIES.find(tx, given["identity_id"])
+    return await IDENTITIES.load_version(tx, row["id"], row["version"])
 
 
 def _why(job_id: int, host: str) -> str:
@@ -87,7 +97,7 @@ def _why(job_id: int, host: str) -> str:
 
 
 async def _tell(tx: Tx, actor: Actor, given: Row, job_id: int, why: str) -> None:
-    """`given`: whose credential it is, and by which checkout."""
+    """`given`: whose credential it is, at which version, and by which checkout."""
     await notices.tell(tx, "identity.leaked", given["identity_id"], job_id=job_id)
     detail = {"name": given["identity"], "checkout": given["checkout"], "why": why}
     await audit.record(tx, actor, "identity.leaked", "identity", given["identity_id"], **detail)
@@ -110,7 +120,8 @@ async def _given(tx: Tx, job_id: int, attempt: int) -> Row | None:
     """Whose credential the attempt was given, and by which checkout: the job's next attempt may have
     another. None: it was given none."""
     return await tx.fetchrow(
-        """SELECT i.id AS identity_id, i.name AS identity, (a.detail ->> 'checkout')::bigint AS checkout
+        """SELECT i.id AS identity_id, i.name AS identity, (a.detail ->> 'checkout')::bigint AS checkout,
+               (a.detail ->> 'version')::int AS version
            FROM jobs j JOIN checkouts c ON c.id = j.checkout_id JOIN identities i ON i.id = c.identity_id
            JOIN audit a ON a.subject_kind = 'identity' AND a.subject_id = i.id
            WHERE j.id = $1 AND a.action = 'credential.read' AND a.detail ->> 'job' = $1::bigint::text

@@ -110,18 +110,24 @@ async def test_one_that_is_not_replaced_after_all_is_told_once_for_a_checkout(
     assert why == f"Job {first} of web-1 printed it."
 
 
+@pytest.mark.parametrize("late", [False, True])
 async def test_one_of_another_account_than_is_rotated_is_told(
-    db: Database, host: Host, checkout: MakeCheckout, job_by: Any
+    db: Database, host: Host, checkout: MakeCheckout, job_by: Any, late: bool
 ) -> None:
     number = await checkout(host="web-1")
     job_id = await job_by(number)
-    await host.fake.run(job_id, stderr=LEAKED)
+    await host.fake.poll()
+    await host.fake.start(job_id)
+    if not late:
+        await host.fake.complete(job_id, stderr=LEAKED)
     await come_back(db, number)
     await save_identity(db, host="web-1", username="another")
-    (identity,) = await rotations.due(db)
-    async with rotations.turn(db, identity) as turn:
+    await rotations.ask(db, SYSTEM, "deployer")
+    async with rotations.turn(db, await db.fetchval("SELECT id FROM identities")) as turn:
         assert turn is not None
         await rotations.done(turn)
+    if late:
+        await host.fake.complete(job_id, stderr=LEAKED)
     assert await leaks_told(db) == [job_id]
 
 
