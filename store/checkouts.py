@@ -1,15 +1,17 @@
 """Checkouts: an instance, or jobs of none, may run as an identity, from a moment on and until another.
 
 Holds who, why and which identity at which version, never a secret. Every change locks the identity's
-row: so an exclusive one is held once at most, and its queue moves in order. Whether it is exclusive, its
-newest version says to who comes in; who has got it alone keeps it so. A checkout ends by a step, a person,
-its time, or with its instance or its jobs (`store.job_checkouts`), whichever comes first; whatever waits for
-its turn comes in then, or when the credential has been replaced if it is to be.
+row: so an exclusive one is given to nobody while it is held, and its queue moves in order. Whether it is
+exclusive, its newest version says to who comes in; who has got it alone keeps it so. A checkout ends by a
+step, a person, its time, or with its instance or its jobs (`store.job_checkouts`), whichever comes first;
+whatever waits for its turn comes in then, or when the credential has been replaced if it is to be.
 
-Locks are taken in the order instance, job, request, identity, checkout; so an instance or job whose checkout
-somebody else has changed hears of it afterwards, by `tell`. The end of an instance alone locks identities
-before jobs and requests: they are its own, and whoever locks one of them and then more has locked the
-instance before.
+Locks are taken, everywhere, in the order instance, job, request, identity, checkout, and identities in that
+of their ids; so an instance or job whose checkout somebody else has changed hears of it afterwards, by
+`tell`. What stops work of an instance, or ends it, is the exception: it locks identities before requests
+(`instance_cancel.stop_work`), and before jobs where it ends (`engine.commits`). It has the instance's lock;
+the jobs and requests are the instance's own, and whoever locks one of them and then an identity or a checkout
+has locked the instance before.
 """
 
 from collections.abc import Sequence

@@ -49,7 +49,8 @@ async def stop_work(tx: Tx, instance_id: int, reason: str, actor: Actor, steps: 
     """Cancel the instance's jobs, and withdraw its open requests and what it waits to check out, or those of
     some visits of its steps; the caller holds its lock.
 
-    Also for the engine when it ends an instance: a step may have opened after the person asked.
+    Also for the engine when it ends an instance: a step may have opened after the person asked. It locks
+    identities before requests: see `store.checkouts`.
     """
     await jobs.cancel_of_instance(tx, instance_id, reason, steps)
     await checkouts.end_waiting(tx, instance_id, reason, steps)

@@ -168,7 +168,7 @@ def _message(db: Database, recipient: Recipient, job: Row, credential: Credentia
 
 async def _note_reading(tx: Tx, agent: Actor, job: Row) -> None:
     """Audit that it was read, for a job that is still this agent's and a checkout that is still active."""
-    await job_endings.lock(tx, job["id"])  # before the checkout: what ends its instance has the jobs first
+    await job_endings.lock(tx, job["id"])  # before the checkout: the order of locks is in `store.checkouts`
     row = await tx.fetchrow(
         """SELECT i.id, i.name AS identity, c.identity_version AS version, c.id AS checkout,
                c.reason AS asked_because, u.name AS person, j.instance_id AS instance, j.step_id AS step,

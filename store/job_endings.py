@@ -1,7 +1,7 @@
 """How an attempt of a job ends: the one place that writes it, whoever ended it.
 
-Lock order, everywhere: the instance, then its job. The engine and a cancel take the instance
-first; whoever ends a job wakes its instance, so it takes that row before the job's.
+The instance is locked, then its job: the engine and a cancel take the instance first; whoever ends a job
+wakes its instance, so it takes that row before the job's. The order of all locks is in `store.checkouts`.
 """
 
 from collections.abc import Collection

@@ -37,7 +37,8 @@ _COLUMNS = f"""j.id, j.type, j.status, j.priority, j.host_id, h.name AS host, j.
         END AS checkout_gate,
     CASE WHEN c.status = 'requested' THEN (
         SELECT min(o.id) FROM checkouts o WHERE o.identity_id = c.identity_id AND o.status = 'active')
-        END AS held_by"""
+        END AS held_by,
+    d.rotation_due_at IS NOT NULL AS replaced"""
 
 SELECT = f"""SELECT {_COLUMNS} FROM jobs j JOIN hosts h ON h.id = j.host_id
     LEFT JOIN agents a ON a.host_id = h.id AND a.revoked_at IS NULL

@@ -41,6 +41,8 @@ class NotStarted(NamedTuple):
     """The title of the approval that the checkout waits for; None: it waits for its turn."""
     held_by: int | None = None
     """The checkout that has the identity until then."""
+    replaced: bool = False
+    """Whether the identity's credential is to be replaced before anybody gets it."""
     not_read: str | None = None
     """Why the vault did not give the credential it runs by, the last time it was asked."""
 
@@ -79,11 +81,14 @@ def why(job: NotStarted) -> str:
 
 
 def _not_checked_out(job: NotStarted) -> str:
-    """People or another holder keep it, so no thirty minutes run."""
+    """People, another holder or a rotation keep it, so no thirty minutes run."""
     if job.checkout_gate is not None:
         return _for_approval(job.checkout_gate)
     held = "" if job.held_by is None else f", which checkout {job.held_by} has now"
-    return f"Waits for its turn with {job.run_as}{held}; it begins when that is free."
+    if job.replaced and not held:
+        return f"Waits for {job.run_as}, whose credential is being replaced; it begins when that is done."
+    then = " and has a new credential" if job.replaced else ""
+    return f"Waits for its turn with {job.run_as}{held}; it begins when that is free{then}."
 
 
 def _for_approval(title: str) -> str:

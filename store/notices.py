@@ -172,7 +172,7 @@ async def _of_identity(tx: Tx, event: Event, identity_id: int, job_id: int | Non
     reason: str = row["quarantine_reason"] or ""
     if event == "identity.leaked":
         identity = await IDENTITIES.load_version(tx, identity_id, row["version"])
-        reason = identity.why_not_rotated or "It could not, when that was printed."
+        reason = identity.why_not_rotated or "The identity names another account, or another place, by now."
     path = "/credentials/identities"
     facts = Facts("", None, "", 0, title=row["name"], path=path, reason=reason, job_id=job_id)
     return Audience(facts, row["people"], row["roles"], sees="pam_vaults.view")

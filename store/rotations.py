@@ -19,7 +19,7 @@ from definitions.identity import Identity
 from definitions.lifecycles.job import ENDED
 from definitions.permissions import SYSTEM, Actor, require
 from definitions.vault import Vault
-from store import audit, checkouts, identities, jobs, notices
+from store import audit, checkouts, identities, job_leaks, jobs, notices
 from store.connection import Database, Row, Tx
 from store.identities import IDENTITIES
 from store.references import listed
@@ -30,7 +30,7 @@ BATCH = 100
 
 _JOB_GOES_ON = f"j.status IS NOT NULL AND NOT j.status = ANY ('{{{','.join(sorted(ENDED))}}}'::text[])"
 _HELD = "EXISTS (SELECT FROM checkouts c WHERE c.identity_id = i.id AND c.status = 'active')"
-_SAVED_ANEW = "i.quarantined_at IS NOT NULL AND v.created_at > i.rotation_failed_at"
+_SAVED_ANEW = "i.quarantined_at IS NOT NULL AND i.version > i.rotation_failed_version"
 """What could not be done for it may be possible now, or need not be done any more."""
 _DUE = f"""(i.rotation_due_at IS NOT NULL OR {_SAVED_ANEW}) AND i.rotation_not_before <= now()
     AND NOT ({_JOB_GOES_ON}) AND NOT {_HELD}"""
@@ -193,6 +193,7 @@ async def done(turn: Turn) -> None:
     `Unavailable`: it names another account by now."""
     async with turn.session.transaction():
         await _refuse_if_moved(turn)
+        await job_leaks.tell_unreplaced(turn.session, turn.identity_id, replaced=turn.identity)
         await turn.session.execute(
             f"""UPDATE identities SET rotated_at = clock_timestamp(), rotation_error = '', {_OVER}
                 WHERE id = $1""",
@@ -204,9 +205,11 @@ async def done(turn: Turn) -> None:
 
 async def let_go(turn: Turn, why: str) -> None:
     """It is none any more that Opsgate rotates: it is neither due nor in quarantine, and whoever waits for it
-    gets it. `Unavailable`: it has changed once more."""
+    gets it; what jobs have printed of it stays in force, and is told. `Unavailable`: it has changed once
+    more."""
     async with turn.session.transaction():
         await _refuse_if_moved(turn)
+        await job_leaks.tell_unreplaced(turn.session, turn.identity_id)
         await turn.session.execute(
             f"UPDATE identities SET rotation_error = '', {_OVER} WHERE id = $1", turn.identity_id
         )
@@ -228,7 +231,7 @@ async def failed(turn: Turn, error: str, *, anew: bool = True) -> None:
             pause = timedelta()
         await turn.session.execute(
             """UPDATE identities SET rotation_failures = $2, rotation_error = $3,
-                   rotation_failed_at = clock_timestamp(),
+                   rotation_failed_at = clock_timestamp(), rotation_failed_version = $7,
                    rotation_not_before = now() + coalesce($4, interval '0'),
                    rotation_job_id = CASE WHEN $5 THEN NULL ELSE rotation_job_id END,
                    rotation_version = CASE WHEN $6 THEN NULL ELSE rotation_version END,
@@ -242,6 +245,7 @@ async def failed(turn: Turn, error: str, *, anew: bool = True) -> None:
             pause,
             anew,
             untouched,
+            turn.version,
         )
         await _note(turn, "rotate_failed", why=error, failures=failures)
         if pause is None:
@@ -309,6 +313,9 @@ async def call_off(db: Database, asked: Asked) -> bool:
     """What only a person has asked for, and failed before a host could have a new password, is not tried
     again: says whether it was so. Otherwise asking for what a vault never does would end in a quarantine."""
     async with db.transaction() as tx:
+        await tx.execute("SELECT FROM identities WHERE id = $1 FOR UPDATE", asked.identity_id)
+        if await job_leaks.untold(tx, asked.identity_id):  # an agent has told that meanwhile
+            return False
         row = await tx.fetchrow(
             f"""UPDATE identities SET {_OVER}
                WHERE id = $1 AND $2 AND rotation_due_at IS NOT NULL AND rotation_failures = 1

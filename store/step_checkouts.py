@@ -43,10 +43,12 @@ class Held(NamedTuple):
 
 _OF_INSTANCE = """
 SELECT c.*, i.name AS identity, v.definition, h.instance_id AS holder, h.deadline AS until,
+       i.rotation_due_at IS NOT NULL AS replaced,
        (SELECT count(*) FROM checkouts o WHERE o.identity_id = c.identity_id AND o.id < c.id
-          AND o.status = 'requested' AND o.ready) AS before
+          AND o.status = 'requested' AND o.ready AND (n.definition ->> 'exclusive')::boolean) AS before
 FROM checkouts c JOIN identities i ON i.id = c.identity_id
 JOIN identity_versions v ON v.identity_id = i.id AND v.version = c.identity_version
+JOIN identity_versions n ON n.identity_id = i.id AND n.version = i.version
 LEFT JOIN LATERAL (
     SELECT instance_id, deadline FROM checkouts
     WHERE c.status = 'requested' AND identity_id = c.identity_id AND status = 'active'

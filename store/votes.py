@@ -1,8 +1,8 @@
 """Voting: the one transaction that decides an approval request.
 
 Locks the instance before the request, as the engine does when it opens one, so that the two never
-wait for each other; the identity of a request about a checkout after it. The deadline is judged by the
-database's clock, after the lock is held.
+wait for each other; the identity of a request about a checkout after it (`store.checkouts`). The deadline is
+judged by the database's clock, after the lock is held.
 """
 
 from collections.abc import Sequence

@@ -49,12 +49,17 @@ def for_identity(name: str, identity: str, deadline: datetime | None) -> str:
 
 
 def for_turn(identity: str, row: Row) -> str:
-    """A checkout that waits until nobody else holds the identity: who does, and who comes before. `row` has
-    the holder's instance, until when at the latest, and how many are before it."""
-    held = f"instance {row['holder']} holds it" if row["holder"] is not None else "somebody holds it"
-    until = f", until {_moment(row['until'])} at the latest" if row["until"] is not None else ""
-    before = f" {row['before']} more come first." if row["before"] else ""
-    return f"Waits until {identity} is free: {held}{until}.{before}"
+    """A checkout that waits for its turn with the identity: who holds that, what is to be done before anybody
+    else gets it, and who comes first. `row` has until when it is held at the latest, if it is, and by which
+    instance; whether its credential is to be replaced; how many are before it."""
+    why = []
+    if row["until"] is not None:
+        holder = f"instance {row['holder']}" if row["holder"] is not None else "somebody"
+        why.append(f"{holder} holds it, until {_moment(row['until'])} at the latest")
+    if row["replaced"]:
+        why.append("its credential is replaced then" if why else "its credential is being replaced")
+    before = f" {row['before']} more come{'s' * (row['before'] == 1)} first." if row["before"] else ""
+    return f"Waits until {identity} is free{': ' if why else ''}{'; '.join(why)}.{before}"
 
 
 def _named(names: Sequence[str], last: str) -> str:

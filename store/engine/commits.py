@@ -245,7 +245,7 @@ async def _end(tx: Tx, lease: Lease, status: str, reason: str, outputs: dict[str
         reason,
         outputs if status == InstanceStatus.COMPLETED else None,
     )
-    # First, as it takes the locks of all identities in their order.
+    # Before its jobs: the locks of all identities at once, in their order (`store.checkouts`).
     await checkouts.end_of_instance(tx, lease.instance_id, f"The instance is {status}.")
     await instance_cancel.stop_work(tx, lease.instance_id, f"The instance is {status}.", SYSTEM)
     await audit.record(

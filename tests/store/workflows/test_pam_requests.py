@@ -156,20 +156,26 @@ async def test_cancelling_ends_what_is_asked_for_and_what_a_yes_would_come_too_l
         await approvals.vote(org.db, org.bo, request, "approve", "", digest)
 
 
+async def wait_for_it(org: Any) -> int:
+    """An instance that runs and asks for the identity."""
+    number = int((await org.start(await org.publish([OUT, USE]))).id)
+    await org.db.execute("UPDATE instances SET status = 'running' WHERE id = $1", number)
+    await org.db.execute(
+        """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
+           VALUES ($1, 'out', 1, 'pam_checkout', 'Get in', 'waiting')""",
+        number,
+    )
+    async with org.db.transaction() as tx:
+        await checkouts.request(tx, Wanted(number, "out", 1, "db_admin", "dba"))
+    return number
+
+
 @pytest.mark.parametrize("before", [True, False])
 async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any, before: bool) -> None:
     await save_identity(org, exclusive=before)
-    first, second = [(await org.start(await org.publish([OUT, USE]))).id for _ in range(2)]
-    for number in (first, second):
-        await org.db.execute("UPDATE instances SET status = 'running' WHERE id = $1", number)
-        await org.db.execute(
-            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
-               VALUES ($1, 'out', 1, 'pam_checkout', 'Get in', 'waiting')""",
-            number,
-        )
-        async with org.db.transaction() as tx:
-            await checkouts.request(tx, Wanted(number, "out", 1, "db_admin", "dba"))
-        await save_identity(org, exclusive=True)
+    first = await wait_for_it(org)
+    await save_identity(org, exclusive=True)
+    second = await wait_for_it(org)
     held = (await instances.show(org.db, org.vi, first)).steps[0].checkout
     assert held is not None
     assert (held.identity, held.username, held.status, held.waits) == ("db_admin", "app", "active", None)
@@ -178,3 +184,26 @@ async def test_an_instance_says_what_its_steps_hold_and_wait_for(org: Any, befor
     assert waiting.waits_for.startswith(
         f"Get in: Waits until db_admin is free: instance {first} holds it, until"
     )
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+async def test_an_instance_says_that_the_credential_it_waits_for_is_being_replaced(
+    org: Any, exclusive: bool
+) -> None:
+    await save_identity(org, rotate_after_use=True)
+    holder, other = await wait_for_it(org), await wait_for_it(org)
+    await save_identity(org, rotate_after_use=True, exclusive=exclusive)
+
+    async def come_back(number: int) -> None:
+        async with org.db.transaction() as tx:
+            await checkouts.end_of_steps(tx, number, "Done.", [])
+
+    await come_back(other)
+    first, second = await wait_for_it(org), await wait_for_it(org)
+    sentence = str((await instances.show(org.db, org.vi, first)).waits_for)
+    assert f"is free: instance {holder} holds it, until " in sentence
+    assert sentence.endswith(" UTC at the latest; its credential is replaced then.")
+    await come_back(holder)
+    sentence = str((await instances.show(org.db, org.vi, second)).waits_for)
+    said = "Get in: Waits until db_admin is free: its credential is being replaced."
+    assert sentence == said + (" 1 more comes first." if exclusive else "")

@@ -1,5 +1,6 @@
 """Rotations whose identity is edited meanwhile: nothing is noted of another, a quarantine ends."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from definitions.rotation import PAUSES
 from store import jobs, rotations
 from store.sealing import SealingKeys
 from tasks.rotation import advance
+from tests.live.facts import blocked
 from tests.store.workflows.test_checkouts import ask, check_in, status
 from tests.store.workflows.test_checkouts import instance as instance
 from tests.store.workflows.test_rotations import ACCOUNT, ends, fail, its_turn, trail, view
@@ -97,6 +99,25 @@ async def test_a_quarantined_one_that_is_saved_anew_is_tried_once_more(org: Any,
     async with await its_turn(org) as turn:
         await rotations.done(turn)
     assert (await view(org)).quarantined_at is None
+
+
+async def test_one_whose_save_began_before_it_was_quarantined_is_tried_once_more(
+    org: Any, instance: int
+) -> None:
+    await used(org, instance, rotate_after_use=True)
+    await fail(org, len(PAUSES))
+    await org.db.execute("UPDATE identities SET rotation_not_before = now()")
+    async with await its_turn(org) as turn:
+        async with org.db.transaction() as tx:  # whoever waits for this lock gets it in the order of coming
+            await tx.execute("SELECT FROM identities FOR UPDATE")
+            failing = asyncio.create_task(rotations.failed(turn, "There is nothing at that path."))
+            await blocked(org.db, failing)
+            saving = asyncio.create_task(save_identity(org, rotate_after_use=True, path="database/right"))
+            await blocked(org.db, failing, saving)
+        await asyncio.gather(failing, saving)
+    assert (await view(org)).quarantined_at is not None
+    async with await its_turn(org) as turn:
+        assert turn.identity.path == "database/right"
 
 
 async def test_one_that_opsgate_does_not_rotate_any_more_is_in_no_quarantine(org: Any, instance: int) -> None:

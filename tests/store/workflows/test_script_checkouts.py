@@ -188,6 +188,24 @@ async def test_cancelled_while_it_waits_nobody_has_to_decide_any_more(org: Any, 
     assert (request.status, await status(org, request.checkout_id)) == ("withdrawn", "ended")
 
 
+async def test_a_job_says_that_the_credential_it_waits_for_is_being_replaced(org: Any, tidy: None) -> None:
+    await save_identity(org, rotate_after_use=True)
+    first, second = await run(org), await run(org)
+    one = await look(org, first)
+
+    async def end(made: Made) -> None:
+        await jobs.cancel(org.db, org.ana, made.jobs[0])
+        await keep_up(org)
+
+    await end(second)
+    third = await run(org)
+    said = f"Waits for its turn with db_admin, which checkout {one.checkout_id} has now; "
+    assert (await look(org, third)).waits == said + "it begins when that is free and has a new credential."
+    await end(first)
+    said = "Waits for db_admin, whose credential is being replaced; it begins when that is done."
+    assert (await look(org, third)).waits == said
+
+
 async def test_an_exclusive_identity_is_waited_for_in_turn(org: Any, tidy: None) -> None:
     await save_identity(org, exclusive=True)
     first, second = await run(org), await run(org)
