@@ -14,6 +14,7 @@ from definitions.identity import Identity
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value, text_of
 from definitions.permissions import SYSTEM, Actor
+from definitions.routing import Active
 from definitions.script import Script
 from store import approvals, askers, checkout_requests, checkouts, scripts, votes
 from store.approvals import Question
@@ -93,27 +94,31 @@ def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dic
     }
 
 
-async def of_step(tx: Tx, run: ScriptRun, identity: str, instance_id: int, step_id: str, visit: int) -> int:
+async def of_step(
+    tx: Tx, run: ScriptRun, identity: str, instance_id: int, active: Active, known_from: Sequence[str]
+) -> int:
     """The checkout by which a step's jobs run as the identity of their script: one that jobs of this visit
-    have, or one that the instance has of this identity, or a new one. The caller has locked the instance."""
+    have, or one of this identity that the instance has by the steps `known_from`, or a new one. The caller
+    has locked the instance."""
     known: int | None = await tx.fetchval(
         """SELECT c.id FROM jobs j JOIN checkouts c ON c.id = j.checkout_id
            WHERE j.instance_id = $1 AND j.step_id = $2 AND j.visit = $3
              AND c.status IN ('requested', 'active') ORDER BY c.id DESC LIMIT 1""",
         instance_id,
-        step_id,
-        visit,
+        active.step,
+        active.visit,
     )
     known = known or await tx.fetchval(
         """SELECT c.id FROM checkouts c JOIN identities i ON i.id = c.identity_id
-           WHERE c.instance_id = $1 AND i.name = $2 AND c.status = 'active' AND c.deadline > clock_timestamp()
-           ORDER BY c.id DESC LIMIT 1""",
+           WHERE c.instance_id = $1 AND i.name = $2 AND c.step_id = ANY ($3) AND c.status = 'active'
+             AND c.deadline > clock_timestamp() ORDER BY c.id DESC LIMIT 1""",
         instance_id,
         identity,
+        list(known_from),
     )
     if known is not None:
         return known
-    reason = f"Step {step_id} of instance {instance_id} runs the script {run.script.name}."
+    reason = f"Step {active.step} of instance {instance_id} runs the script {run.script.name}."
     return await check_out(tx, await askers.of_instance(tx, instance_id), run, identity, reason)
 
 

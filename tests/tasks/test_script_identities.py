@@ -8,12 +8,12 @@ import pytest
 
 from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
-from store import approvals, checkout_jobs, checkouts, job_checkouts, jobs, scripts, users
-from store.checkouts import Wanted
+from store import approvals, checkout_jobs, job_checkouts, jobs, scripts, users
 from store.connection import Database
 from tasks.step_run import Settled, Waiting
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 from tests.tasks.conftest import Bench, MakeBench
+from tests.tasks.test_run_as import after_checkouts, check_out, in_a_branch
 
 Begin = Callable[..., Awaitable[Bench]]
 
@@ -73,14 +73,22 @@ async def test_one_checkout_serves_all_its_waves_and_ends_with_the_step(tidy: Be
 
 
 async def test_one_that_the_instance_has_already_serves_them_and_stays(tidy: Begin, db: Database) -> None:
-    step = await tidy()
-    async with db.transaction() as tx:
-        about = Wanted(step.run.situation.instance_id, "out", 1, "db_admin")
-        held = await checkouts.request(tx, about)
+    step = await tidy(place=after_checkouts)
+    held = await check_out(step)
     await step.begin()
-    assert await run_by(db) == [held.id]
+    assert await run_by(db) == [held]
     await done(db)
     assert await job_checkouts.end_unused(db) == 0
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_one_that_a_branch_beside_has_serves_none_of_them(tidy: Begin, db: Database, own: bool) -> None:
+    step = await tidy(place=in_a_branch)
+    held = await check_out(step) if own else None
+    beside = await check_out(step, "again")
+    await step.begin()
+    (checkout,) = await run_by(db)
+    assert checkout == held if own else checkout not in (held, beside)
 
 
 async def test_who_resumed_the_instance_does_not_decide_on_what_its_scripts_run_as(
