@@ -126,9 +126,11 @@ async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
     """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's.
     Only scripts have one of their own."""
     before = await tx.fetchrow(
-        """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters
+        """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters,
+                  c.for_id, coalesce(u.name, '') AS for_name
            FROM jobs j JOIN hosts h ON h.id = j.host_id JOIN checkouts c ON c.id = j.checkout_id
            JOIN identities d ON d.id = c.identity_id LEFT JOIN executions e ON e.id = j.execution_id
+           LEFT JOIN users u ON u.id = c.for_id
            WHERE j.id = $1 AND c.instance_id IS NULL AND j.script_id IS NOT NULL""",
         job["id"],
     )
@@ -144,8 +146,14 @@ async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
         [before["host"]],
     )
     reason = f"Attempt {job['attempt'] + 1} of job {job['id']}, the script {script.name}."
-    others = (await askers.of_instance(tx, job["instance_id"])).people
-    made = await check_out(tx, Asker(actor.person, actor.name, others), run, before["identity"], reason)
+    if job["execution_id"] is None:
+        asker = await askers.of_instance(tx, job["instance_id"])
+    else:
+        asker = await askers.of_execution(tx, job["execution_id"])
+    if before["for_id"] is not None:
+        asker = asker.then(before["for_id"], before["for_name"], "repeated")
+    asker = asker.then(actor.person, actor.name, "repeated")
+    made = await check_out(tx, asker, run, before["identity"], reason)
     await tx.execute("UPDATE jobs SET checkout_id = $2 WHERE id = $1", job["id"], made)
     return made
 
