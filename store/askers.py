@@ -11,6 +11,12 @@ from pydantic import BaseModel, ConfigDict
 
 from store.connection import Tx
 
+SET_GOING = """coalesce(r.frozen #> '{checkout,set_going}', json_build_array(json_build_object(
+    'person', coalesce(i.started_by, c.for_id), 'name', coalesce(i.started_by_name, u.name, ''),
+    'did', 'started')))"""
+"""SQL, of a request `r`, its instance `i`, its checkout `c` and for whom that is, `u`: the hands in what it
+asks for, of a checkout as the request has frozen them."""
+
 
 class Hand(BaseModel):
     """Somebody's part in what is asked for."""
@@ -66,8 +72,8 @@ async def of_instance(tx: Tx, instance_id: int | None) -> Asker:
 
 
 async def of_execution(tx: Tx, execution_id: int) -> Asker:
-    """Who asked for what an execution ran as; before them, who ran it the times before: the first of them gave
-    the parameters."""
+    """Who asked for what an execution ran as; before them, who ran it the times before: the first gave the
+    parameters."""
     rows = await tx.fetch(
         """WITH RECURSIVE before AS (
                SELECT id, rerun_of, created_by, created_by_name FROM executions WHERE id = $1

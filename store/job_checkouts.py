@@ -89,7 +89,7 @@ def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dic
         "libraries": dict[str, Value](script.libraries),
         "parameters": dict(run.parameters),
         "hosts": list[Value](run.hosts),
-        "started_by": asker.name,
+        "started_by": asker.hands[0].name,
         "ahead": [ahead.model_dump(mode="json", exclude_defaults=True)],
     }
 

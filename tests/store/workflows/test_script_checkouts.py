@@ -278,6 +278,23 @@ async def test_who_gave_the_parameters_does_not_decide_when_somebody_else_runs_i
     assert await asked(await look(org, await executions.rerun(org.db, ed, again.id))) == ["bo", "cy", "di"]
 
 
+async def test_what_is_asked_when_somebody_else_runs_it_again_says_who_did_what(org: Any, tidy: None) -> None:
+    ed = await person(org.db, "ed", "operator", "approver")
+    made = await run(org)
+    await save_identity(org, **APPROVAL)
+    await go(org, made.jobs[0], "pending", "running", "failed")
+    job = await jobs.retry(org.db, ed, made.jobs[0])
+    request = await request_of(org, job)
+    assert [(hand.name, hand.did) for hand in request.set_going] == [("ana", "started"), ("ed", "repeated")]
+    assert request.started_by_name == request.frozen["started_by"] == "ana"
+    for actor, did in ((org.ana, "started"), (ed, "repeated")):
+        with pytest.raises(NotPermitted, match=f"You {did} this, and somebody else has to decide on it"):
+            await approvals.vote(org.db, actor, request.id, "approve", "", request.digest)
+        assert [row.id for row in (await approvals.listing(org.db, actor, started=True)).items] == [
+            request.id
+        ]
+
+
 async def test_a_tick_checks_out_for_the_owner_and_is_left_out_when_it_may_not(org: Any, tidy: None) -> None:
     job = {"type": "script", "hosts": ["web-1"], "payload": {"script": "disk-check"}}
     await recurring_jobs.save(org.db, org.ana, {"name": "nightly", "cron": "0 2 * * *", "job": job})
