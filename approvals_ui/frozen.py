@@ -19,13 +19,6 @@ def host_notes(view: ApprovalView) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
-def resumed_by(view: ApprovalView) -> str | None:
-    """Who has resumed the instance that a checkout is asked for; None: it is asked for who started it."""
-    checkout = view.frozen.get("checkout")
-    person = checkout.get("person") if isinstance(checkout, dict) else None
-    return None if person is None or person == view.frozen.get("started_by") else str(person)
-
-
 def _ahead(view: ApprovalView) -> list[dict[str, Any]]:
     ahead = view.frozen.get("ahead")
     return [step for step in ahead if isinstance(step, dict)] if isinstance(ahead, list) else []

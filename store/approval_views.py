@@ -14,6 +14,7 @@ from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import Actor, may
 from store import people, references
+from store.askers import SET_GOING, Hand
 from store.connection import Row, Tx
 
 Decision = Literal["approve", "reject"]
@@ -58,7 +59,9 @@ class ApprovalRow(BaseModel):
     identity: str | None
     """Whose."""
     started_by_name: str
-    """Who started the instance, or asked for the checkout."""
+    """Who started the instance, or ran the script first."""
+    set_going: list[Hand]
+    """They, and who has had it go on since; of a checkout the last is for whom it would be."""
     created_at: datetime
     deadline: datetime | None
     decided_at: datetime | None
@@ -107,20 +110,20 @@ that was not kept yet."""
 
 _ROW = f"""r.id, r.status, r.kind, r.title, r.instance_id, r.step_id, r.created_at, r.deadline, r.decided_at,
     r.decision_reason, r.approval_type, r.eligible, coalesce(w.name, '') AS workflow_name,
-    r.checkout_id, d.name AS identity, coalesce(i.started_by, c.for_id) AS started_by, c.for_id,
-    coalesce(i.started_by_name, u.name, '') AS started_by_name,
+    r.checkout_id, d.name AS identity, {SET_GOING} AS set_going,
     coalesce(r.deadline <= clock_timestamp(), false) AS late, {ASKED} AS asked"""
-_FROM = """FROM approval_requests r
+FROM = """FROM approval_requests r
     LEFT JOIN instances i ON i.id = r.instance_id
     LEFT JOIN workflows w ON w.id = i.workflow_id
     LEFT JOIN checkouts c ON c.id = r.checkout_id
     LEFT JOIN identities d ON d.id = c.identity_id
     LEFT JOIN users u ON u.id = c.for_id"""
+"""Requests `r`, with what is known of each."""
 
 
 async def rows(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalRow]:
     """The requests that `condition` (SQL of ours, over `r`, `i` and `c`) picks, a line each."""
-    found = await tx.fetch(f"SELECT {_ROW} {_FROM} {condition}", *args)
+    found = await tx.fetch(f"SELECT {_ROW} {FROM} {condition}", *args)
     votes = await votes_of(tx, [row["id"] for row in found])
     lost = await _lost(tx, found, actor)
     return [ApprovalRow(**_line(row, votes.get(row["id"], []), actor, lost)) for row in found]
@@ -129,7 +132,7 @@ async def rows(tx: Tx, actor: Actor, condition: str, *args: object) -> list[Appr
 async def select(tx: Tx, actor: Actor, condition: str, *args: object) -> list[ApprovalView]:
     """The requests that `condition` (SQL of ours, over `r` and `i`) picks, as this person sees them."""
     found = await tx.fetch(
-        f"SELECT {_ROW}, r.description, r.quorum, r.frozen, r.digest {_FROM} {condition}", *args
+        f"SELECT {_ROW}, r.description, r.quorum, r.frozen, r.digest {FROM} {condition}", *args
     )
     votes = await votes_of(tx, [row["id"] for row in found])
     names = await people.names(tx, {user for row in found for user in row["eligible"]})
@@ -177,16 +180,15 @@ def tally(row: Row, votes: Sequence[CastVote]) -> quorum.Tally:
 
 
 def not_asked(row: Row, actor: Actor) -> str | None:
-    """None if the person is among those asked; otherwise why not. `row` has eligible and started_by, and
-    for_id: for whom a checkout would be."""
+    """None if the person is among those asked; otherwise why not. `row` has eligible, and set_going as
+    `askers.SET_GOING`."""
     if actor.kind != "user" or actor.id is None:
         return "Only a person may decide."
     if actor.id in row["eligible"]:
         return None
-    if actor.id == row["started_by"]:
-        return "You started this, and somebody else has to decide on it."
-    if actor.id == row["for_id"]:
-        return "You resumed this, and somebody else has to decide on it."
+    for hand in row["set_going"]:
+        if actor.id == hand["person"]:
+            return f"You {hand['did']} this, and somebody else has to decide on it."
     return "You are not among the people asked."
 
 
@@ -208,7 +210,8 @@ def _line(row: Row, votes: list[CastVote], actor: Actor, lost: Collection[int]) 
         sentence = tally(row, votes).sentence
     else:
         sentence = row["decision_reason"] or STATES[ApprovalStatus(row["status"])]
-    fields = {**row, "sentence": sentence, "may_decide": why_not is None, "why_not": why_not}
+    decided = {"sentence": sentence, "may_decide": why_not is None, "why_not": why_not}
+    fields = {**row, **decided, "started_by_name": row["set_going"][0]["name"]}
     return {name: fields[name] for name in ApprovalRow.model_fields}
 
 

@@ -280,7 +280,8 @@ async def listing(
 ) -> Page[ApprovalRow]:
     """Requests, decided ones too, the newest first; `mine`: those this person is asked and has not voted on,
     False: the other ones;
-    `started`: those of what this person started or resumed; `decided`: those that are not open any more."""
+    `started`: those of what this person started, resumed or repeated; `decided`: those that are not open any
+    more."""
     require(actor, "workflows.view")
     async with db.connection() as tx:
         found = await approval_views.rows(
@@ -290,7 +291,9 @@ async def listing(
                  AND ($3::bool IS NULL OR $3 = (
                       r.status = 'pending' AND coalesce($4 = ANY (r.eligible), false)
                       AND NOT EXISTS (SELECT 1 FROM votes v WHERE v.request_id = r.id AND v.user_id = $4)))
-                 AND (NOT $5 OR i.started_by = $4 OR c.for_id = $4) AND (NOT $6 OR r.status <> 'pending')
+                 AND (NOT $5 OR i.started_by = $4 OR c.for_id = $4 OR i.id IS NULL AND EXISTS (
+                      SELECT FROM json_array_elements(r.frozen #> '{checkout,set_going}') hand
+                      WHERE (hand ->> 'person')::bigint = $4)) AND (NOT $6 OR r.status <> 'pending')
                ORDER BY r.id DESC LIMIT $7""",
             pages.before(after),
             status,

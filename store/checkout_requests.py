@@ -54,6 +54,7 @@ def shown(asked: Requested) -> dict[str, Value]:
     return {
         "id": asked.id,
         "person": asked.asker.name,
+        "set_going": [hand.model_dump() for hand in asked.asker.hands],
         "identity": identity.name,
         "version": asked.version,
         "username": identity.username,

@@ -14,7 +14,7 @@ from definitions.lifecycles.job import RETRYABLE
 from definitions.parameters import Value, bound
 from definitions.permissions import Actor, require
 from definitions.secret_values import SecretValues
-from store import audit, job_checkouts, jobs, libraries, references, scripts, sealed_values, targets
+from store import askers, audit, job_checkouts, jobs, libraries, references, scripts, sealed_values, targets
 from store.askers import Asker
 from store.connection import Database, Row, Tx
 from store.job_checkouts import ScriptRun
@@ -67,7 +67,7 @@ async def execute_in(
     shown = secret_values.masked(script.parameters, values)
     secrets = secret_values.by_variable(script.parameters, values)
     run = ScriptRun(row["id"], row["version"], script, ran, shown, [host.name for host in found])
-    checkout = await _checkout(tx, actor, run, reason)
+    checkout = await _checkout(tx, Asker(actor.person, actor.name), run, reason)
     new = [
         _job(row, row["version"], host.id, payload, ran, secrets, checkout)._replace(priority=priority)
         for host in found
@@ -109,7 +109,8 @@ async def rerun(
         hosts = [job["host"] for job in found]
         run = ScriptRun(row["id"], version, script, found[0]["libraries"], before["parameters"], hosts)
         reason = reason or f"Execution {execution_id}, {script.name} again."
-        checkout = await _checkout(tx, actor, run, reason)
+        asker = (await askers.of_execution(tx, execution_id)).then(actor.person, actor.name, "repeated")
+        checkout = await _checkout(tx, asker, run, reason)
         new = [
             _job(
                 row,
@@ -132,11 +133,11 @@ def _opened(db: Database, job: Row) -> SecretValues:
     return SecretValues(sealed_values.of_job(db.keys, job["id"], job["sealed_values"]))
 
 
-async def _checkout(tx: Tx, actor: Actor, run: ScriptRun, reason: str) -> int | None:
+async def _checkout(tx: Tx, asker: Asker, run: ScriptRun, reason: str) -> int | None:
     """The checkout by which the jobs run, if it is as an identity."""
     if run.script.run_as is None:
         return None
-    return await job_checkouts.check_out(tx, Asker(actor.person, actor.name), run, run.script.run_as, reason)
+    return await job_checkouts.check_out(tx, asker, run, run.script.run_as, reason)
 
 
 async def runnable(tx: Tx, ref: int | str) -> Row:

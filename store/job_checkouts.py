@@ -14,6 +14,7 @@ from definitions.identity import Identity
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value, text_of
 from definitions.permissions import SYSTEM, Actor
+from definitions.routing import Active
 from definitions.script import Script
 from store import approvals, askers, checkout_requests, checkouts, scripts, votes
 from store.approvals import Question
@@ -88,32 +89,36 @@ def _facts(asker: Asker, run: ScriptRun, identity: Identity, reason: str) -> dic
         "libraries": dict[str, Value](script.libraries),
         "parameters": dict(run.parameters),
         "hosts": list[Value](run.hosts),
-        "started_by": asker.name,
+        "started_by": asker.hands[0].name,
         "ahead": [ahead.model_dump(mode="json", exclude_defaults=True)],
     }
 
 
-async def of_step(tx: Tx, run: ScriptRun, identity: str, instance_id: int, step_id: str, visit: int) -> int:
+async def of_step(
+    tx: Tx, run: ScriptRun, identity: str, instance_id: int, active: Active, known_from: Sequence[str]
+) -> int:
     """The checkout by which a step's jobs run as the identity of their script: one that jobs of this visit
-    have, or one that the instance has of this identity, or a new one. The caller has locked the instance."""
+    have, or one of this identity that the instance has by the steps `known_from`, or a new one. The caller
+    has locked the instance."""
     known: int | None = await tx.fetchval(
         """SELECT c.id FROM jobs j JOIN checkouts c ON c.id = j.checkout_id
            WHERE j.instance_id = $1 AND j.step_id = $2 AND j.visit = $3
              AND c.status IN ('requested', 'active') ORDER BY c.id DESC LIMIT 1""",
         instance_id,
-        step_id,
-        visit,
+        active.step,
+        active.visit,
     )
     known = known or await tx.fetchval(
         """SELECT c.id FROM checkouts c JOIN identities i ON i.id = c.identity_id
-           WHERE c.instance_id = $1 AND i.name = $2 AND c.status = 'active' AND c.deadline > clock_timestamp()
-           ORDER BY c.id DESC LIMIT 1""",
+           WHERE c.instance_id = $1 AND i.name = $2 AND c.step_id = ANY ($3) AND c.status = 'active'
+             AND c.deadline > clock_timestamp() ORDER BY c.id DESC LIMIT 1""",
         instance_id,
         identity,
+        list(known_from),
     )
     if known is not None:
         return known
-    reason = f"Step {step_id} of instance {instance_id} runs the script {run.script.name}."
+    reason = f"Step {active.step} of instance {instance_id} runs the script {run.script.name}."
     return await check_out(tx, await askers.of_instance(tx, instance_id), run, identity, reason)
 
 
@@ -121,9 +126,11 @@ async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
     """A new checkout for the next attempt of a locked job; None if it runs by none, or by its instance's.
     Only scripts have one of their own."""
     before = await tx.fetchrow(
-        """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters
+        """SELECT d.name AS identity, h.name AS host, coalesce(e.parameters, '{}') AS parameters,
+                  c.for_id, coalesce(u.name, '') AS for_name
            FROM jobs j JOIN hosts h ON h.id = j.host_id JOIN checkouts c ON c.id = j.checkout_id
            JOIN identities d ON d.id = c.identity_id LEFT JOIN executions e ON e.id = j.execution_id
+           LEFT JOIN users u ON u.id = c.for_id
            WHERE j.id = $1 AND c.instance_id IS NULL AND j.script_id IS NOT NULL""",
         job["id"],
     )
@@ -139,8 +146,14 @@ async def once_more(tx: Tx, actor: Actor, job: Row) -> int | None:
         [before["host"]],
     )
     reason = f"Attempt {job['attempt'] + 1} of job {job['id']}, the script {script.name}."
-    others = (await askers.of_instance(tx, job["instance_id"])).people
-    made = await check_out(tx, Asker(actor.person, actor.name, others), run, before["identity"], reason)
+    if job["execution_id"] is None:
+        asker = await askers.of_instance(tx, job["instance_id"])
+    else:
+        asker = await askers.of_execution(tx, job["execution_id"])
+    if before["for_id"] is not None:
+        asker = asker.then(before["for_id"], before["for_name"], "repeated")
+    asker = asker.then(actor.person, actor.name, "repeated")
+    made = await check_out(tx, asker, run, before["identity"], reason)
     await tx.execute("UPDATE jobs SET checkout_id = $2 WHERE id = $1", job["id"], made)
     return made
 

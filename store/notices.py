@@ -12,6 +12,7 @@ from typing import NamedTuple
 from definitions import notices
 from definitions.notices import Event, Facts
 from store import outbox, sealed_values
+from store.askers import SET_GOING
 from store.connection import Database, Row, Tx
 from store.identities import IDENTITIES
 from store.names import normalise
@@ -106,12 +107,11 @@ async def _audience(tx: Tx, event: Event, subject_id: int, job_id: int | None) -
 
 
 async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
-    """Asked and reminded are those who have not voted; of the end everybody hears, and who started it or
-    asked for it."""
+    """Asked and reminded are those who have not voted; of the end everybody hears, and who has set it
+    going."""
     row = await tx.fetchrow(
-        """SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id,
-                  i.started_by, c.for_id, coalesce(w.name, '') AS workflow,
-                  coalesce(i.started_by_name, u.name, '') AS started_by_name,
+        f"""SELECT r.status, r.title, r.deadline, r.eligible, r.asked_roles, r.instance_id,
+                  {SET_GOING} AS set_going, coalesce(w.name, '') AS workflow,
                   coalesce(nullif((SELECT count(DISTINCT host)
                       FROM json_array_elements(r.frozen -> 'ahead') step,
                            json_array_elements_text(step -> 'hosts') host), 0),
@@ -125,12 +125,13 @@ async def _of_request(tx: Tx, event: Event, request_id: int) -> Audience | None:
     open_still = event in ("approval.asked", "approval.reminder")
     if row is None or (open_still and row["status"] != "pending"):
         return None
-    more = {row["started_by"], row["for_id"]} - {None}
+    more = {hand["person"] for hand in row["set_going"]} - {None}
     people = set(row["eligible"]) - set(row["voted"]) if open_still else {*row["eligible"], *more}
     facts = Facts(
         workflow=row["workflow"],
         instance_id=row["instance_id"],
-        started_by=row["started_by_name"],
+        # Of an instance it is said who started it, of jobs alone who asks.
+        started_by=row["set_going"][-1 if row["instance_id"] is None else 0]["name"],
         hosts=row["hosts"],
         title=row["title"],
         status=row["status"],

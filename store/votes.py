@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from definitions import quorum
-from definitions.errors import Conflict, Invalid, NotFound, NotPermitted
+from definitions.errors import Conflict, Invalid, NotPermitted
 from definitions.lifecycles.approval import STATES, ApprovalStatus
 from definitions.permissions import Actor, require
 from definitions.storable import storable
 from store import approval_views, audit, channels, checkouts, notices, outbox, people, references
 from store.approval_views import Decision, VoteView
+from store.askers import SET_GOING
 from store.connection import Database, Row, Tx
 from store.wakes import notify, wake_instance
 
@@ -84,15 +85,11 @@ async def _check(tx: Tx, row: Row, actor: Actor, digest: str) -> datetime:
     if row["status"] != ApprovalStatus.PENDING:
         raise Conflict(f"This request is {row['status']} already. {row['decision_reason']}".strip())
     facts = await tx.fetchrow(
-        """SELECT $1::bigint[] AS eligible, coalesce(i.started_by, c.for_id) AS started_by,
-                  c.for_id, clock_timestamp() AS at
-           FROM (SELECT) one LEFT JOIN instances i ON i.id = $2 LEFT JOIN checkouts c ON c.id = $3""",
-        row["eligible"],
-        row["instance_id"],
-        row["checkout_id"],
+        f"""SELECT r.eligible, {SET_GOING} AS set_going, clock_timestamp() AS at
+            {approval_views.FROM} WHERE r.id = $1""",
+        row["id"],
     )
-    if facts is None:
-        raise NotFound("The request's instance is gone.")
+    assert facts is not None
     at: datetime = facts["at"]
     if row["deadline"] is not None and row["deadline"] <= at:
         raise Conflict("The deadline of this request has passed; it counts as rejected.")

@@ -172,8 +172,9 @@ async def _by_itself(tx: Tx, run: StepRun, plan: Plan) -> int | None:
     situation, active = run.situation, run.active
     work = await host_work.of_step(tx, situation.instance_id, active)
     script = plan.as_itself._replace(hosts=[host.host for host in work.hosts])
-    about = situation.instance_id, active.step, active.visit
-    return await job_checkouts.of_step(tx, script, plan.as_itself.script.run_as, *about)
+    known_from = [step for step, left in situation.left(active.step) if left.checkout is not None]
+    identity = plan.as_itself.script.run_as
+    return await job_checkouts.of_step(tx, script, identity, situation.instance_id, active, known_from)
 
 
 async def _create(tx: Tx, run: StepRun, plan: Plan, hosts: list[HostRef]) -> None:

@@ -37,7 +37,7 @@ async def list_approvals(
     started: bool = False,
 ) -> Page[ApprovalRow]:
     """Approval requests, decided ones too, the newest first; `mine`: those that wait for your vote;
-    `started`: those of instances you started."""
+    `started`: those of what you started, resumed or repeated."""
     return await approvals.listing(
         db, actor, status=status, mine=mine or None, started=started, **vars(window)
     )

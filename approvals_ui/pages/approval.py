@@ -13,7 +13,7 @@ from agent_api.ids import Id
 from agent_api.problem_responses import status_of
 from approvals_ui import outlook
 from approvals_ui.forms import form, text
-from approvals_ui.frozen import host_names, host_notes, resumed_by
+from approvals_ui.frozen import host_names, host_notes
 from approvals_ui.rendering import page
 from approvals_ui.visitor import pages_router
 from definitions.errors import Invalid, OpsgateError
@@ -70,7 +70,6 @@ async def _page(
         host_notes=host_notes(view),
         version=_version(view),
         checkout=view.frozen.get("checkout"),
-        resumed_by=resumed_by(view),
         fixed={name: value for name, value in view.frozen.items() if name != "ahead"},
         comment=comment,
         refused=refused,

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from approvals_ui.frozen import host_names, host_notes, resumed_by
+from approvals_ui.frozen import host_names, host_notes
 from approvals_ui.in_words import moment
 from definitions.errors import Invalid
 from definitions.harmless import markdown, visible
@@ -85,12 +85,12 @@ def _asked(view: ApprovalView, site: str) -> list[str]:
     hosts = ", ".join(markdown(name) for name in host_names(view)) or "none"
     notes = "".join(f" ({markdown(note)})" for note in host_notes(view))
     kind = APPROVAL_TYPES.get(view.approval_type, view.approval_type)
-    resumed = f", resumed by {markdown(person)}" if (person := resumed_by(view)) is not None else ""
+    set_going = ", ".join(f"{hand.did} by {markdown(hand.name)}" for hand in view.set_going)
     return [
         f"**{markdown(view.title)}**",
         markdown(view.description),
-        f"Workflow {markdown(view.workflow_name)}, instance {view.instance_id}, "
-        f"started by {markdown(view.started_by_name)}{resumed}. Hosts: {hosts}{notes}.",
+        f"Workflow {markdown(view.workflow_name)}, instance {view.instance_id}, {set_going}. "
+        f"Hosts: {hosts}{notes}.",
         f"Until: {until}. Decides: {kind}. {markdown(view.sentence)}",
         f"**{markdown(view.why_not)}**" if view.why_not is not None else "",
         f"Everything that will run: [approval {view.id} in Opsgate]({site}/approvals/{view.id})",

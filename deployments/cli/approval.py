@@ -98,8 +98,9 @@ def _looked_at(approval: int) -> str:
 
 
 def _show(found: dict[str, Any]) -> None:
-    print_facts(found, as_json=False, leave_out=("frozen", "plan"))
-    print("\n".join([*approval_plan.credential(found["frozen"]), *approval_plan.lines(found["plan"])]))
+    print_facts(found, as_json=False, leave_out=("frozen", "plan", "set_going"))
+    credential = approval_plan.credential(found["frozen"])
+    print("\n".join([*credential, *approval_plan.went_on(found), *approval_plan.lines(found["plan"])]))
 
 
 def _vote(approval: int, decision: str, comment: str, digest: str | None, as_json: bool) -> None:

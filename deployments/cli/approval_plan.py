@@ -8,8 +8,7 @@ from deployments.cli.output import cell
 
 
 def credential(frozen: Mapping[str, Any]) -> Iterator[str]:
-    """Of a request for a checkout: whose credential it is, for how long, and who has resumed the
-    instance, if it is asked for them."""
+    """Of a request for a checkout: whose credential it is, and for how long."""
     asked = frozen.get("checkout")
     if asked:
         of = "".join(
@@ -17,8 +16,11 @@ def credential(frozen: Mapping[str, Any]) -> Iterator[str]:
         )
         whose = f"{asked['identity']} version {asked['version']}: {asked['credential_type']} of "
         yield visible(f"credential: {whose}{asked['username']}{of}, for {asked['minutes']} minutes at most")
-        if asked.get("person", frozen.get("started_by")) != frozen.get("started_by"):
-            yield visible(f"resumed by {asked['person']}")
+
+
+def went_on(approval: Mapping[str, Any]) -> Iterator[str]:
+    """Who has had it go on since it was started."""
+    return (visible(f"{hand['did']} by {hand['name']}") for hand in approval["set_going"][1:])
 
 
 def lines(plan: Mapping[str, Any]) -> Iterator[str]:

@@ -15,6 +15,7 @@ from approvals_ui.prefect import allowed, places
 from definitions.permissions import SYSTEM
 from store import approvals, users
 from store.approval_views import ApprovalView
+from store.askers import Hand
 from store.connection import Database
 from tests.approvals_ui.conftest import ORIGIN, Seed
 
@@ -194,10 +195,9 @@ async def test_the_form_says_who_resumed_the_instance_that_wants_to_check_out(se
     seeded = await seed()
     anna = await at("anna", seeded.instance_id)
     assert "resumed by" not in await anna.description()
-    await db.execute(
-        """UPDATE approval_requests
-           SET frozen = (frozen::jsonb || '{"checkout": {"person": "bert"}}')::json"""
-    )
+    hands = [Hand(person=1, name="olga", did="started"), Hand(person=2, name="bert", did="resumed")]
+    frozen = {"checkout": {"set_going": [hand.model_dump() for hand in hands]}}
+    await db.execute("UPDATE approval_requests SET frozen = (frozen::jsonb || $1::jsonb)::json", frozen)
     assert "started by olga, resumed by bert. Hosts: web-1." in (await anna.description()).replace(
         "\u2060", ""
     )

@@ -8,9 +8,10 @@ import pytest
 from definitions.permissions import SYSTEM
 from definitions.script import Script
 from definitions.steps import ApprovalStep
-from deployments.cli.approval_plan import credential
+from deployments.cli.approval_plan import credential, went_on
 from deployments.stack.first_start import SECOND_PROFILE
 from store import approvals, instances, scripts, users, workflows
+from store.askers import Hand
 from store.connection import Database
 from tests.deployments.conftest import Opsgate, Server
 
@@ -61,14 +62,13 @@ def gate(server: Server, content: str) -> int:
     return asyncio.run(main())
 
 
-@pytest.mark.parametrize(("person", "more"), [("ana", []), ("bo", ["resumed by bo"])])
-def test_of_a_checkout_it_is_said_whose_credential_it_is_and_who_resumed_for_it(
-    person: str, more: list[str]
-) -> None:
+def test_of_a_checkout_it_is_said_whose_credential_it_is_and_who_resumed_for_it() -> None:
     asked = {"identity": "dba", "version": 2, "credential_type": "database", "username": "app"}
-    asked |= {"domain": "corp", "host": None, "minutes": 5, "person": person}
+    asked |= {"domain": "corp", "host": None, "minutes": 5}
     line = "credential: dba version 2: database of app in corp, for 5 minutes at most"
-    assert list(credential({"started_by": "ana", "checkout": asked})) == [line, *more]
+    assert list(credential({"checkout": asked})) == [line]
+    hands = [Hand(person=1, name="ana", did="started"), Hand(person=2, name="bo", did="resumed")]
+    assert list(went_on({"set_going": [hand.model_dump() for hand in hands]})) == ["resumed by bo"]
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import pytest
 
 from definitions.permissions import SYSTEM, Actor
 from definitions.script import Script
-from store import approvals, checkout_jobs, checkouts, job_checkouts, jobs, scripts, users
-from store.checkouts import Wanted
+from store import approvals, checkout_jobs, job_checkouts, jobs, scripts, users
 from store.connection import Database
 from tasks.step_run import Settled, Waiting
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 from tests.tasks.conftest import Bench, MakeBench
+from tests.tasks.test_run_as import after_checkouts, check_out, in_a_branch
 
 Begin = Callable[..., Awaitable[Bench]]
 
@@ -73,34 +73,47 @@ async def test_one_checkout_serves_all_its_waves_and_ends_with_the_step(tidy: Be
 
 
 async def test_one_that_the_instance_has_already_serves_them_and_stays(tidy: Begin, db: Database) -> None:
-    step = await tidy()
-    async with db.transaction() as tx:
-        about = Wanted(step.run.situation.instance_id, "out", 1, "db_admin")
-        held = await checkouts.request(tx, about)
+    step = await tidy(place=after_checkouts)
+    held = await check_out(step)
     await step.begin()
-    assert await run_by(db) == [held.id]
+    assert await run_by(db) == [held]
     await done(db)
     assert await job_checkouts.end_unused(db) == 0
 
 
-async def test_who_resumed_the_instance_does_not_decide_on_what_its_scripts_run_as(
+@pytest.mark.parametrize("own", [False, True])
+async def test_one_that_a_branch_beside_has_serves_none_of_them(tidy: Begin, db: Database, own: bool) -> None:
+    step = await tidy(place=in_a_branch)
+    held = await check_out(step) if own else None
+    beside = await check_out(step, "again")
+    await step.begin()
+    (checkout,) = await run_by(db)
+    assert checkout == held if own else checkout not in (held, beside)
+
+
+async def test_who_started_and_who_resumed_the_instance_do_not_decide_on_what_its_scripts_run_as(
     tidy: Begin, db: Database, admin: Actor
 ) -> None:
     rule = {"requires_approval": True, "approval": {"approvers": ["role:admin"]}}
     await save_identity(SimpleNamespace(db=db), **rule)
     step = await tidy()
-    await db.execute("UPDATE instances SET resumes = $1", [{"by": "ann", "by_id": admin.id}])
+    dora = await users.create(db, SYSTEM, "dora", None, None, ["admin"])
+    await db.execute(
+        "UPDATE instances SET started_by = $1, started_by_name = 'dora', resumes = $2",
+        dora.id,
+        [{"by": admin.name, "by_id": admin.id}],
+    )
     settled = await step.begin()
     assert isinstance(settled, Settled)
     assert "Nobody could decide at the checkout of 'db_admin'" in settled.reason
     bo = await users.create(db, SYSTEM, "bo", None, None, ["admin"])
     await step.begin()
-    (row,) = (await approvals.listing(db, admin)).items
-    assert (row.started_by_name, row.why_not) == (
-        "ann",
-        "You started this, and somebody else has to decide on it.",
-    )
-    assert (await approvals.show(db, admin, row.id)).eligible[0].id == bo.id
+    for person, did in ((await users.actor_of(db, dora.id), "started"), (admin, "resumed")):
+        (row,) = (await approvals.listing(db, person, started=True)).items
+        assert row.why_not == f"You {did} this, and somebody else has to decide on it."
+    assert [(hand.name, hand.did) for hand in row.set_going] == [("dora", "started"), (admin.name, "resumed")]
+    assert row.started_by_name == "dora"
+    assert [each.id for each in (await approvals.show(db, admin, row.id)).eligible] == [bo.id]
 
 
 async def test_who_started_the_instance_does_not_decide_when_somebody_else_has_a_job_tried_again(

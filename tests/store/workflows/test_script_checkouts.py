@@ -28,6 +28,7 @@ from store.checkout_lists import show as show_checkout
 from store.executions import Made
 from store.job_views import JobView
 from tests.store.jobs.conftest import FakeAgent
+from tests.store.workflows.conftest import person
 from tests.store.workflows.test_vaults_and_identities import save_identity, save_vault
 
 APPROVAL = {"requires_approval": True, "approval": {"approvers": ["user:bo"]}}
@@ -273,6 +274,43 @@ async def test_running_it_again_is_a_new_checkout(org: Any, tidy: None) -> None:
         f"Execution {made.id}, disk-check again.",
         f"Attempt 2 of job {made.jobs[0]}, the script disk-check.",
     ]
+
+
+async def test_who_gave_the_parameters_does_not_decide_when_somebody_else_runs_it_again(
+    org: Any, tidy: None
+) -> None:
+    ed, flo = [await person(org.db, name, "operator", "approver") for name in ("ed", "flo")]
+    made = await run(org)
+    await save_identity(org, **{**APPROVAL, "approval": {"approvers": ["role:approver"]}})
+
+    async def asked(job: JobView) -> list[str]:
+        return sorted(each.name for each in (await request_of(org, job)).eligible)
+
+    for actor, others in ((ed, ["bo", "cy", "di", "flo"]), (flo, ["bo", "cy", "di"])):
+        await go(org, made.jobs[0], "pending", "running", "failed")
+        assert await asked(await jobs.retry(org.db, actor, made.jobs[0])) == others
+    await go(org, made.jobs[0], "failed")
+    again = await executions.rerun(org.db, flo, made.id)
+    assert await asked(await look(org, again)) == ["bo", "cy", "di", "ed"]
+    await go(org, again.jobs[0], "failed")
+    assert await asked(await look(org, await executions.rerun(org.db, ed, again.id))) == ["bo", "cy", "di"]
+
+
+async def test_what_is_asked_when_somebody_else_runs_it_again_says_who_did_what(org: Any, tidy: None) -> None:
+    ed = await person(org.db, "ed", "operator", "approver")
+    made = await run(org)
+    await save_identity(org, **APPROVAL)
+    await go(org, made.jobs[0], "pending", "running", "failed")
+    job = await jobs.retry(org.db, ed, made.jobs[0])
+    request = await request_of(org, job)
+    assert [(hand.name, hand.did) for hand in request.set_going] == [("ana", "started"), ("ed", "repeated")]
+    assert request.started_by_name == request.frozen["started_by"] == "ana"
+    for actor, did in ((org.ana, "started"), (ed, "repeated")):
+        with pytest.raises(NotPermitted, match=f"You {did} this, and somebody else has to decide on it"):
+            await approvals.vote(org.db, actor, request.id, "approve", "", request.digest)
+        assert [row.id for row in (await approvals.listing(org.db, actor, started=True)).items] == [
+            request.id
+        ]
 
 
 async def test_a_tick_checks_out_for_the_owner_and_is_left_out_when_it_may_not(org: Any, tidy: None) -> None:
