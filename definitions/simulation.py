@@ -192,6 +192,8 @@ class _Walk:
         planned = plan(step, self._scope(step.id), later(self.began, self.clock), self.world)
         planned = self._while_held(step, planned)
         self._enter(active, step, planned)
+        if isinstance(step, PamCheckinStep) and planned.outcome is Outcome.SUCCESS:
+            self.sessions.check_in(step, self.clock)  # it never waits: given up, it is done all the same
         if planned.outcome is not None:
             heapq.heappush(self.ends, (self.clock + planned.seconds, len(self.path), active, planned))
         return True
@@ -254,8 +256,10 @@ class _Walk:
         self.frontier = advance.frontier
         self.routed[active.step] = advance.target
         self.results[active.step] = planned.facts
-        if outcome is Outcome.SUCCESS:
-            self._open_and_close(self.workflow.step(active.step), planned)
+        step = self.workflow.step(active.step)
+        if isinstance(step, PamCheckoutStep) and outcome is Outcome.SUCCESS:
+            until = None if planned.held is None else self.clock + planned.held
+            self.sessions.open(step, planned.identities, until)
         reason = " ".join(part for part in (planned.reason, advance.reason) if part)
         status = StepStatus.FAILED if outcome is Outcome.FAILURE else StepStatus.COMPLETED
         self._leave(active, status, reason, outcome, advance.target)
@@ -268,14 +272,6 @@ class _Walk:
                     self._leave(other, StepStatus.CANCELLED, "The instance ended.")
             if self.status is InstanceStatus.COMPLETED:
                 self._put_out()
-
-    def _open_and_close(self, step: Step, planned: Plan) -> None:
-        """What a step that has succeeded checks out, or in."""
-        if isinstance(step, PamCheckoutStep):
-            until = None if planned.held is None else self.clock + planned.held
-            self.sessions.open(step, planned.identities, until)
-        if isinstance(step, PamCheckinStep):
-            self.sessions.check_in(step, self.clock)
 
     def _leave(
         self,

@@ -25,14 +25,16 @@ class Usable(NamedTuple):
 
 async def usable(tx: Tx, name: str, meant: int, steps: Sequence[str]) -> Usable:
     """The checkout that a job of what is known by that name runs by. `meant`: the one that had the name last;
-    when that has ended, another of the same identity, of one of these steps, is as good: as it was asked for
-    again. Of another identity none is. `Conflict` says why there is none."""
+    when that has ended, another of the same identity is as good, as it was asked for again: of these steps,
+    in the order in which they had the name, the last. Of another identity none is. `Conflict` says why there
+    is none."""
     rows = await tx.fetch(
         """SELECT c.id, c.status, c.deadline <= clock_timestamp() AS late, c.end_reason
            FROM checkouts m JOIN checkouts c USING (instance_id, identity_id)
-           WHERE m.id = $1 AND c.step_id = ANY ($2) ORDER BY c.id DESC""",
+           WHERE m.id = $1 AND c.step_id = ANY ($2::text[])
+           ORDER BY array_position($2::text[], c.step_id), c.id DESC""",
         meant,
-        list(steps),
+        list(dict.fromkeys(reversed(steps))),
     )
     active = [row for row in rows if row["status"] == CheckoutStatus.ACTIVE]
     in_time = [row["id"] for row in active if not row["late"]]

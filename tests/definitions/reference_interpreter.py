@@ -28,6 +28,10 @@ class Event:
     ended: float
     status: str
     values: Any = None
+    by: str | None = None
+    """The step that has checked out what its jobs run by."""
+    until: float | None = None
+    """When the time of that is over."""
 
 
 @dataclass
@@ -47,6 +51,12 @@ def interpret(document: dict[str, Any], scenario: dict[str, Any]) -> tuple[str, 
     return status, _cut(ran.events, ran.at)
 
 
+def at_once(events: list[Event]) -> bool:
+    """Whether two steps side by side end at one moment, with what both run by: either may be seen first."""
+    taken = [event.by for event in events if event.until and abs(event.ended - event.until) < 1e-6]
+    return len(taken) > len(set(taken))
+
+
 def _cut(events: list[Event], at: float) -> list[Event]:
     stopped = [replace(e, ended=at, status="cancelled") if e.ended > at else e for e in events]
     return [event for event in stopped if event.began <= at]
@@ -59,14 +69,17 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
         step = steps[index]
         began = ran.at
         if step["type"] == "parallel":
-            word, values = _parallel(step, ran, scenario), None
+            word, values, by, until = _parallel(step, ran, scenario), None, None, None
             if word == "cancelled":
                 ran.events.append(Event(step["id"], began, float("inf"), "cancelled"))
                 ran.ending = word
                 return ran
         else:
-            limit = min(limit_of(step), _held(step, ran.left, began))
-            word, values = _one(step, ran.left, scenario, began)
+            session = _runs_by(step, ran.left, began)
+            until = _over(session) if session else None
+            limit = min(limit_of(step), NEVER_OVER if until is None else until - began)
+            word, values = _one(step, ran.left, scenario, bool(session))
+            by = session["pam"]["id"] if session and values is not None else None
             seconds = scenario["steps"][step["id"]]["seconds"]
             if word != "no_value" and seconds > limit:
                 word, seconds = "on_failure", limit
@@ -76,9 +89,10 @@ def _list(steps: Steps, at: float, known: Results, scenario: dict[str, Any]) -> 
             ran.at += seconds
             if word == "on_success" and step["type"].startswith("pam_"):
                 told = scenario["steps"][step["id"]]
-                ran.left[step["id"]] = [{"pam": step, "at": ran.at, "username": told.get("username")}]
+                at = began if step["type"] == "pam_checkin" else ran.at  # it never waits
+                ran.left[step["id"]] = [{"pam": step, "at": at, "username": told.get("username")}]
         status = "failed" if word == "on_failure" else "completed"
-        ran.events.append(Event(step["id"], began, ran.at, status, values))
+        ran.events.append(Event(step["id"], began, ran.at, status, values, by, until))
         target = step.get(word, "fail" if word in ("on_failure", "on_false") else "continue")
         if target == "continue":
             target = steps[index + 1]["id"] if index + 1 < len(steps) else "end"
@@ -105,20 +119,27 @@ def _parallel(step: dict[str, Any], ran: Ran, scenario: dict[str, Any]) -> str:
     for branch in branches:
         events = _cut(branch.events, ran.at)
         ran.events += events
-        done = {event.step for event in events if event.status != "cancelled"}
+        done = {event.step for event in events if event.status != "cancelled"} | _checked_in(events, branch)
         ran.left |= {name: hosts for name, hosts in branch.left.items() if name in done}
     if stopped:
         return "cancelled"
     return "on_success" if not late and (first_counts or len(ends) == len(branches)) else "on_failure"
 
 
+def _checked_in(events: list[Event], branch: Ran) -> set[str]:
+    """What was checked in, even where the step was given up then."""
+    left = [(event.step, branch.left.get(event.step)) for event in events]
+    return {step for step, hosts in left if hosts and hosts[0].get("pam", {}).get("type") == "pam_checkin"}
+
+
 NEVER = {"stdout": "", "exit_code": None}
 """What a host leaves whose job has not begun, or was stopped."""
+NEVER_OVER = 1e9
 
 
 def limit_of(step: dict[str, Any]) -> float:
     """Within how many seconds it has to be over."""
-    return 60 * float(step.get("timeout_minutes", 1e9))
+    return 60 * float(step.get("timeout_minutes", NEVER_OVER))
 
 
 def begun(step: dict[str, Any], hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -139,30 +160,30 @@ def _sessions(name: str, left: Results) -> list[dict[str, Any]]:
     return sorted(opened, key=lambda one: float(one["at"]))
 
 
-def _of_one_identity(sessions: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those of the identity that the name means now: the one it was given to last."""
-    return [one for one in sessions if one["pam"]["identity"] == sessions[-1]["pam"]["identity"]]
-
-
 def _is_open(session: dict[str, Any], left: Results, now: float) -> bool:
     """Whether nothing has checked it in since, and its time is not over."""
     found = [hosts[0] for hosts in left.values() if hosts and "pam" in hosts[0]]
-    later = [one["pam"] for one in found if one["at"] > session["at"] and one["pam"]["type"] == "pam_checkin"]
-    closed = any(not step["checkout"] or session["pam"]["id"] in step["checkout"] for step in later)
-    return not closed and now < session["at"] + 60 * session["pam"].get("duration_minutes", 1e9)
+    later = [one["pam"] for one in found if one["at"] >= session["at"]]
+    closing = [step["checkout"] for step in later if step["type"] == "pam_checkin"]
+    closed = any(not named or session["pam"]["id"] in named for named in closing)
+    return not closed and now < _over(session)
 
 
-def _held(step: dict[str, Any], left: Results, now: float) -> float:
-    """For how many seconds its jobs may run as the identity they run as: they end with its checkout."""
-    of_it = _of_one_identity(_sessions(step.get("run_as", "").strip("{}"), left))
-    ends = [
-        one["at"] + 60 * one["pam"].get("duration_minutes", 1e9) for one in of_it if _is_open(one, left, now)
-    ]
-    return float(ends[-1] - now) if ends else 1e9
+def _over(session: dict[str, Any]) -> float:
+    """When its time is over."""
+    return float(session["at"] + 60 * session["pam"].get("duration_minutes", NEVER_OVER))
 
 
-def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: float) -> tuple[str, Any]:
-    """Which way a step is left, and the values it was given."""
+def _runs_by(step: dict[str, Any], left: Results, now: float) -> dict[str, Any] | None:
+    """What its jobs run by, and end with: of the identity that the name was given to last, the newest that is
+    open."""
+    sessions = _sessions(step.get("run_as", "").strip("{}"), left)
+    of_it = [one for one in sessions if one["pam"]["identity"] == sessions[-1]["pam"]["identity"]]
+    return next((one for one in reversed(of_it) if _is_open(one, left, now)), None)
+
+
+def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], known: bool) -> tuple[str, Any]:
+    """Which way a step is left, and the values it was given. `known`: whom it runs as is checked out."""
     told = scenario["steps"][step["id"]]
     step = {**step, **step.get("config", {})}
     values: Any = None
@@ -171,9 +192,7 @@ def _one(step: dict[str, Any], left: Results, scenario: dict[str, Any], now: flo
             return ("on_true" if _holds(step["condition"], left, scenario) else "on_false"), None
         if step["type"] == "command":
             values = [_text(_value(path, left, scenario)) for path in dict.fromkeys(_paths(step["command"]))]
-            name = step.get("run_as", "").strip("{}")
-            of_it = _of_one_identity(_sessions(name, left))
-            if name and not any(_is_open(session, left, now) for session in of_it):
+            if "run_as" in step and not known:
                 raise NoValue
             hosts = [{**told, **told.get("hosts", {}).get(host, {})} for host in scenario["hosts"]]
             left[step["id"]] = begun(step, hosts)

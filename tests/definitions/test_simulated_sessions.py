@@ -75,6 +75,17 @@ def test_a_check_in_that_fails_ends_nothing() -> None:
     assert found.path[-1].status == "completed"
 
 
+def test_a_check_in_that_is_given_up_with_its_branch_has_happened() -> None:
+    branches = [{"steps": [IN]}, {"steps": [{"id": "nap", "type": "delay", "seconds": 1}]}]
+    fork = {"id": "p", "type": "parallel", "join": "any", "branches": branches}
+    found = _simulate([OUT, fork, USE], {"steps": {"in": {"seconds": 2}}})
+    assert [(step.step, step.status) for step in found.path[2:]] == [
+        ("in", "cancelled"),
+        ("nap", "completed"),
+        ("use", "failed"),
+    ]
+
+
 def test_what_runs_when_the_time_of_its_checkout_is_over_is_stopped_and_leaves_nothing() -> None:
     told = {"use": {"seconds": 1201, "exit_code": 0, "stdout": "done"}}
     steps = [{**OUT, "duration_minutes": 20}, USE]

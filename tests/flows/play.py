@@ -101,6 +101,15 @@ class Play:
             found[step] = (self._seconds(self.seen.began[step]), self._seconds(at), "cancelled", None)
         return await self._status(), found
 
+    async def ran_by(self) -> list[tuple[str, str]]:
+        """Steps whose jobs ran as somebody, each with the step that has checked that out."""
+        rows = await self.db.fetch(
+            """SELECT DISTINCT j.step_id, c.step_id AS by FROM jobs j JOIN checkouts c ON c.id = j.checkout_id
+               WHERE j.instance_id = $1""",
+            self.instance,
+        )
+        return [(row["step_id"], row["by"]) for row in rows]
+
     def _seconds(self, moment: datetime) -> float:
         return (moment - self.began).total_seconds()
 
@@ -175,15 +184,15 @@ class Play:
 
     async def _take_up(self, queued: list[Row]) -> None:
         for host in {job["host"] for job in queued}:
-            agent, left = self.stage.agents[host], sum(job["host"] == host for job in queued)
-            while left > 0:
+            agent, left = self.stage.agents[host], {job["id"] for job in queued if job["host"] == host}
+            while left:  # it may be given others, too, that need not begin
                 jobs = (await agent.poll(slots=64)).jobs
-                assert jobs, f"{left} jobs on {host} are not handed over"
+                assert jobs, f"jobs {left} on {host} are not handed over"
                 for job in jobs:
                     assert (await agent.start(job.job_id, job.attempt)).accepted
                     step = await self.db.fetchval("SELECT step_id FROM jobs WHERE id = $1", job.job_id)
                     self.given[step].append([*job.payload.environment.values()])  # type: ignore[union-attr]
-                left -= len(jobs)
+                left -= {job.job_id for job in jobs}
 
     def _told(self, step: str, host: str) -> dict[str, Any]:
         told = self.scenario["steps"][step]

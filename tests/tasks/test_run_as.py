@@ -96,6 +96,18 @@ async def test_of_two_with_one_name_the_one_that_is_active_counts(bench: MakeBen
     assert await run_by(db) == [first] * 3
 
 
+async def test_of_two_that_are_active_the_one_counts_that_had_the_name_last(
+    bench: MakeBench, db: Database
+) -> None:
+    step = await bench(after_checkouts, run_as="{{dba}}")
+    asked_first = await check_out(step)
+    await check_out(step, "again")
+    results = step.run.situation.results
+    results[Active("out", 1)] = results.pop(Active("out", 1))  # of two branches, its people took longer
+    await step.begin()
+    assert await run_by(db) == [asked_first] * 3
+
+
 async def test_a_name_means_whom_it_was_given_to_last_and_falls_back_to_nobody_else(
     bench: MakeBench, db: Database
 ) -> None:
