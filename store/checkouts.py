@@ -218,8 +218,10 @@ async def held_at_end(tx: Tx, instance_id: int) -> list[Row]:
     """What an instance held when it ended, and ended with it; or had asked for again, in a visit that the
     step itself did not have, and was not given. The caller holds its lock."""
     return await tx.fetch(
-        """SELECT c.step_id, c.identity_id, d.name AS identity, c.variable_name, c.reason, c.minutes
+        """SELECT c.step_id, c.identity_id, d.name AS identity, c.variable_name, c.reason, c.minutes,
+                  coalesce((v.definition ->> 'exclusive')::bool, false) AS exclusive
            FROM checkouts c JOIN instances i ON i.id = c.instance_id JOIN identities d ON d.id = c.identity_id
+           JOIN identity_versions v ON v.identity_id = d.id AND v.version = d.version
            WHERE c.instance_id = $1 AND CASE WHEN c.active_at IS NOT NULL THEN c.ended_at = i.ended_at
                ELSE NOT EXISTS (SELECT FROM step_results s WHERE s.instance_id = c.instance_id
                                 AND s.step_id = c.step_id AND s.visit = c.visit)

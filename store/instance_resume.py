@@ -5,7 +5,7 @@ Where it goes on is `definitions.resuming`. The keeper sees an instance that nob
 crash, and sets its flow run going.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from definitions import ahead, resuming, secret_values
 from definitions.errors import Conflict, Invalid
@@ -14,6 +14,7 @@ from definitions.lifecycles.moves import allows
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.resuming import Left, Resumption
+from definitions.steps import Step
 from definitions.workflow import Workflow
 from store import (
     askers,
@@ -60,9 +61,7 @@ async def resume(
         to_come = ahead.to_come(workflow, (step.id for step in found.points), found.begun)
         asker = await askers.of_instance(tx, instance_id)
         await checkouts_ahead.confirm(tx, to_come, row["pinned_scripts"], asker)
-        names = ahead.may_run_as(to_come)
-        needed = [each for each in held if names & {each["identity"], each["variable_name"]}]
-        await _check_out_again(tx, instance_id, workflow, needed, found.visit)
+        await _check_out_again(tx, instance_id, workflow, _needed(held, to_come), found.visit)
         if secret := secret_values.given(workflow.inputs, inputs):
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
         await wake_instance(tx, instance_id)
@@ -114,6 +113,30 @@ async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
         begun = left[step_id].begun if row["goes_on"] and step_id in left else row["visit"]
         left[step_id] = Left(row["visit"], begun, row["status"], row["outcome"], row["routed_to"])
     return left
+
+
+def _needed(held: Iterable[Row], to_come: Iterable[Step]) -> list[Row]:
+    """What is asked for at once: what steps to come may run as, and no step to come asks for itself when the
+    path gets there. `Conflict` when that is an exclusive identity twice: it would wait for itself."""
+    steps = {step.id: step for step in to_come}
+    names = ahead.may_run_as(steps.values())
+    needed = [
+        each
+        for each in held
+        if each["step_id"] not in steps and names & {each["identity"], each["variable_name"]}
+    ]
+    by_identity: dict[str, list[str]] = {}
+    for each in needed:
+        if each["exclusive"]:
+            by_identity.setdefault(each["identity"], []).append(each["step_id"])
+    for identity, holders in by_identity.items():
+        if len(holders) > 1:
+            raise Conflict(
+                f"{identity} is exclusive now, and steps {' and '.join(holders)} held it side by side when "
+                "the instance ended: it could not have it twice. Resume it when the identity is exclusive no "
+                "more, or run it again."
+            )
+    return needed
 
 
 async def _check_out_again(

@@ -187,3 +187,62 @@ async def test_what_was_asked_for_again_and_not_given_is_asked_for_at_the_next_r
     rows = await org.db.fetch("SELECT visit, status FROM checkouts ORDER BY id")
     second = "denied" if denied else "ended"
     assert [tuple(row) for row in rows] == [(1, "ended"), (2, second), (3, "requested")]
+
+
+def runs_as(step: str, name: str = "dba", **more: Any) -> dict[str, Any]:
+    return {"id": step, "type": "command", "command": "true", "run_as": f"{{{{{name}}}}}", **more}
+
+
+async def open_ones(org: Any) -> list[tuple[str, int, str]]:
+    """What is checked out or asked for: the step, its visit, and how it stands."""
+    rows = await org.db.fetch(
+        """SELECT step_id, visit, status FROM checkouts WHERE status IN ('requested', 'active')
+           ORDER BY id"""
+    )
+    return [tuple(row) for row in rows]
+
+
+async def take(org: Any, engine: Engine, step: str, visit: int, name: str = "dba") -> None:
+    """As its step does: the instance checks the identity out."""
+    async with org.db.transaction() as tx:
+        await checkouts.request(tx, Wanted(engine.instance_id, step, visit, "db_admin", name))
+    await engine.end(step, Outcome.SUCCESS)
+
+
+async def test_what_a_step_to_come_checks_out_itself_is_not_asked_for_ahead_of_it(org: Any) -> None:
+    await save_identity(org, exclusive=True)
+    steps = [
+        {"id": "deploy", "type": "command", "command": "true", "on_success": "out", "on_failure": "out2"},
+        OUT,
+        runs_as("migrate", on_success="end"),
+        {**OUT, "id": "out2"},
+        runs_as("rollback", on_success="fail"),
+    ]
+    number = (await org.start(await org.publish(steps))).id
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.FAILURE)
+    await take(org, engine, "out2", 1)
+    await engine.end("rollback", Outcome.SUCCESS)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == []
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.SUCCESS)
+    await take(org, engine, "out", 2)
+    assert await open_ones(org) == [("out", 2, "active")]
+
+
+async def test_what_two_steps_held_and_is_exclusive_since_is_refused_in_words(org: Any) -> None:
+    steps = [OUT, {**OUT, "id": "out2", "variable_name": "other"}, runs_as("use"), runs_as("last", "other")]
+    number = (await org.start(await org.publish(steps))).id
+    engine = await Engine.take(org, number)
+    await take(org, engine, "out", 1)
+    await take(org, engine, "out2", 1, "other")
+    await engine.end("use", Outcome.FAILURE)
+    await engine.leave()
+    await save_identity(org, exclusive=True)
+    with pytest.raises(Conflict, match="db_admin is exclusive now, and steps out and out2 held it side by"):
+        await instances.resume(org.db, org.ana, number)
+    await save_identity(org)
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == [("out", 2, "active"), ("out2", 2, "active")]
