@@ -61,7 +61,7 @@ async def resume(
         to_come = ahead.to_come(workflow, (step.id for step in found.points), found.begun)
         asker = await askers.of_instance(tx, instance_id)
         await checkouts_ahead.confirm(tx, to_come, row["pinned_scripts"], asker)
-        await _check_out_again(tx, instance_id, workflow, _needed(held, to_come), found.visit)
+        await _check_out_again(tx, instance_id, workflow, _needed(held, to_come), found)
         if secret := secret_values.given(workflow.inputs, inputs):
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
         await wake_instance(tx, instance_id)
@@ -140,7 +140,7 @@ def _needed(held: Iterable[Row], to_come: Iterable[Step]) -> list[Row]:
 
 
 async def _check_out_again(
-    tx: Tx, instance_id: int, workflow: Workflow, held: Sequence[Row], visit: int
+    tx: Tx, instance_id: int, workflow: Workflow, held: Sequence[Row], found: Resumption
 ) -> None:
     """Ask for what the instance held when it ended and may need, in the order of the identities' locks; ask
     people too, where that takes their yes. What runs as it waits."""
@@ -148,7 +148,7 @@ async def _check_out_again(
         wanted = Wanted(
             instance_id=instance_id,
             step_id=row["step_id"],
-            visit=visit,
+            visit=found.visit,
             identity=row["identity_id"],
             variable_name=row["variable_name"],
             reason=row["reason"],
@@ -157,7 +157,7 @@ async def _check_out_again(
         asked = await checkouts.request(tx, wanted)
         if asked.needs_approval:
             branch = workflow.branch(row["step_id"])
-            await checkout_requests.ask(tx, asked, wanted, branch=branch)
+            await checkout_requests.ask(tx, asked, wanted, branch=branch, resumption=found)
 
 
 async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:

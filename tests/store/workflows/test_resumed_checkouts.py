@@ -246,3 +246,26 @@ async def test_what_two_steps_held_and_is_exclusive_since_is_refused_in_words(or
     await save_identity(org)
     await instances.resume(org.db, org.ana, number)
     assert await open_ones(org) == [("out", 2, "active"), ("out2", 2, "active")]
+
+
+async def test_people_are_shown_what_runs_again_and_not_what_the_path_has_behind_it(org: Any) -> None:
+    await save_identity(org, **ASKED)
+    gate = {"id": "gate", "type": "approval", "approvers": ["role:approver"]}
+    number = (await org.start(await org.publish([OUT, runs_as("use"), gate, runs_as("use2")]))).id
+    engine = await Engine.take(org, number)
+    wanted = Wanted(number, "out", 1, "db_admin", "dba")
+    async with org.db.transaction() as tx:
+        first = await checkout_requests.ask(tx, await checkouts.request(tx, wanted), wanted)
+    request = await approvals.show(org.db, org.bo, first)
+    assert [step.step for step in request.plan.steps] == ["use", "gate"]
+    await approvals.vote(org.db, org.bo, first, "approve", "", request.digest)
+    for passed in ("out", "use", "gate"):
+        await engine.end(passed, Outcome.SUCCESS)
+    await engine.end("use2", Outcome.FAILURE)
+    await engine.leave()
+    (again,) = (await instances.resume(org.db, org.ana, number)).approvals
+    request = await approvals.show(org.db, org.bo, again.id)
+    assert [(step.step, step.when) for step in request.plan.steps] == [("use2", "first")]
+    assert request.plan.compared_with is not None
+    assert (request.plan.compared_with.request_id, request.plan.gone) == (first, [])
+    assert (request.frozen["goes_on"], request.frozen["step"]) == (["use2"], "out")
