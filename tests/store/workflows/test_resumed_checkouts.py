@@ -9,7 +9,7 @@ from agent.payloads import CommandPayload
 from definitions.errors import Conflict, NotPermitted
 from definitions.permissions import Actor
 from definitions.routing import Outcome
-from store import approvals, checkout_requests, checkouts, instances, jobs
+from store import approvals, checkout_requests, checkouts, instances, job_checkouts, jobs
 from store.approvals import ApprovalDetail
 from store.checkouts import Wanted
 from store.jobs import NewJob
@@ -269,3 +269,23 @@ async def test_people_are_shown_what_runs_again_and_not_what_the_path_has_behind
     assert request.plan.compared_with is not None
     assert (request.plan.compared_with.request_id, request.plan.gone) == (first, [])
     assert (request.frozen["goes_on"], request.frozen["step"]) == (["use2"], "out")
+
+
+async def test_a_check_in_ends_what_was_asked_for_again_and_not_given_but_not_what_a_step_waits_for(
+    org: Any,
+) -> None:
+    await save_identity(org, **ASKED)
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, org.ana, number)
+    async with org.db.transaction() as tx:
+        await checkouts.request(tx, Wanted(number, "beside", 2, "db_admin"))
+        await tx.execute(
+            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
+               VALUES ($1, 'beside', 2, 'pam_checkout', '', 'waiting')""",
+            number,
+        )
+    async with org.db.transaction() as tx:
+        assert await checkouts.end_of_steps(tx, number, "Checked in by step in.", []) == ["db_admin"]
+    assert await open_ones(org) == [("beside", 2, "requested")]
+    assert await job_checkouts.withdraw_moot(org.db) == 1
+    assert (await instances.show(org.db, org.bo, number)).approvals == []
