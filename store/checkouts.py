@@ -218,18 +218,27 @@ async def end_waiting(tx: Tx, instance_id: int, reason: str, steps: Visits | Non
 
 
 async def held_at_end(tx: Tx, instance_id: int) -> list[Row]:
-    """What an instance held when it ended, and ended with it; or had asked for again, in a visit that the
-    step itself did not have, and was not given. The caller holds its lock."""
+    """The newest checkout of each step that an instance held when it ended, or until the checkout's time was
+    over; or had asked for again, and was not given. None that a person or a check-in has ended. The caller
+    holds the instance's lock."""
     return await tx.fetch(
         f"""SELECT c.step_id, c.identity_id, d.name AS identity, c.variable_name, c.reason, c.minutes,
-                  coalesce((v.definition ->> 'exclusive')::bool, false) AS exclusive
-           FROM checkouts c JOIN instances i ON i.id = c.instance_id JOIN identities d ON d.id = c.identity_id
-           JOIN identity_versions v ON v.identity_id = d.id AND v.version = d.version
-           WHERE c.instance_id = $1 AND CASE WHEN c.active_at IS NOT NULL THEN c.ended_at = i.ended_at
-               ELSE {_ASKED_AGAIN} AND NOT EXISTS (SELECT FROM checkouts n WHERE n.instance_id = c.instance_id
-                                AND n.step_id = c.step_id AND n.visit > c.visit) END
-           ORDER BY c.id""",
+                   coalesce((v.definition ->> 'exclusive')::bool, false) AS exclusive
+            FROM checkouts c JOIN instances i ON i.id = c.instance_id
+            JOIN identities d ON d.id = c.identity_id
+            JOIN identity_versions v ON v.identity_id = d.id AND v.version = d.version
+            WHERE c.instance_id = $1
+              AND CASE WHEN c.active_at IS NULL THEN {_ASKED_AGAIN}
+                  ELSE c.ended_at = i.ended_at OR c.end_reason = $2 END
+              AND NOT EXISTS (SELECT FROM checkouts n WHERE n.instance_id = c.instance_id
+                              AND n.step_id = c.step_id AND n.visit > c.visit)
+              AND NOT EXISTS (SELECT FROM step_results s WHERE s.instance_id = c.instance_id
+                              AND s.kind = 'pam_checkin' AND s.started_at > c.created_at
+                              AND (json_array_length(s.input -> 'checkout') = 0
+                                   OR (s.input -> 'checkout')::jsonb ? c.step_id))
+            ORDER BY c.id""",
         instance_id,
+        TIME_OVER,
     )
 
 

@@ -5,7 +5,7 @@ Where it goes on is `definitions.resuming`. The keeper sees an instance that nob
 crash, and sets its flow run going.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from definitions import ahead, resuming, secret_values
 from definitions.errors import Conflict, Invalid
@@ -61,7 +61,7 @@ async def resume(
         to_come = ahead.to_come(workflow, (step.id for step in found.points), found.begun)
         asker = await askers.of_instance(tx, instance_id)
         await checkouts_ahead.confirm(tx, to_come, row["pinned_scripts"], asker)
-        await _check_out_again(tx, instance_id, workflow, _needed(held, to_come), found)
+        await _check_out_again(tx, instance_id, workflow, _needed(held, to_come, found.path), found)
         if secret := secret_values.given(workflow.inputs, inputs):
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
         await wake_instance(tx, instance_id)
@@ -115,15 +115,18 @@ async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
     return left
 
 
-def _needed(held: Iterable[Row], to_come: Iterable[Step]) -> list[Row]:
-    """What is asked for at once: what steps to come may run as, and no step to come asks for itself when the
-    path gets there. `Conflict` when that is an exclusive identity twice: it would wait for itself."""
+def _needed(held: Iterable[Row], to_come: Iterable[Step], path: Collection[str]) -> list[Row]:
+    """What is asked for at once: what steps to come may run as, if it was checked out on the path that goes
+    on, and by no step to come, which asks for itself. `Conflict` when that is an exclusive identity twice: it
+    would wait for itself."""
     steps = {step.id: step for step in to_come}
     names = ahead.may_run_as(steps.values())
     needed = [
         each
         for each in held
-        if each["step_id"] not in steps and names & {each["identity"], each["variable_name"]}
+        if each["step_id"] in path
+        and each["step_id"] not in steps
+        and names & {each["identity"], each["variable_name"]}
     ]
     by_identity: dict[str, list[str]] = {}
     for each in needed:

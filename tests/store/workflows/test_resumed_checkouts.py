@@ -7,7 +7,7 @@ import pytest
 
 from agent.payloads import CommandPayload
 from definitions.errors import Conflict, NotPermitted
-from definitions.permissions import Actor
+from definitions.permissions import SYSTEM, Actor
 from definitions.routing import Outcome
 from store import approvals, checkout_requests, checkouts, instances, job_checkouts, jobs
 from store.approvals import ApprovalDetail
@@ -193,6 +193,16 @@ def runs_as(step: str, name: str = "dba", **more: Any) -> dict[str, Any]:
     return {"id": step, "type": "command", "command": "true", "run_as": f"{{{{{name}}}}}", **more}
 
 
+FORKED: list[dict[str, Any]] = [
+    {"id": "deploy", "type": "command", "command": "true", "on_success": "out", "on_failure": "out2"},
+    OUT,
+    runs_as("migrate", on_success="end"),
+    {**OUT, "id": "out2"},
+    runs_as("rollback", on_success="fail"),
+]
+"""Either way on from the first step checks the identity out by a step of its own."""
+
+
 async def open_ones(org: Any) -> list[tuple[str, int, str]]:
     """What is checked out or asked for: the step, its visit, and how it stands."""
     rows = await org.db.fetch(
@@ -211,14 +221,7 @@ async def take(org: Any, engine: Engine, step: str, visit: int, name: str = "dba
 
 async def test_what_a_step_to_come_checks_out_itself_is_not_asked_for_ahead_of_it(org: Any) -> None:
     await save_identity(org, exclusive=True)
-    steps = [
-        {"id": "deploy", "type": "command", "command": "true", "on_success": "out", "on_failure": "out2"},
-        OUT,
-        runs_as("migrate", on_success="end"),
-        {**OUT, "id": "out2"},
-        runs_as("rollback", on_success="fail"),
-    ]
-    number = (await org.start(await org.publish(steps))).id
+    number = (await org.start(await org.publish(FORKED))).id
     engine = await Engine.take(org, number)
     await engine.end("deploy", Outcome.FAILURE)
     await take(org, engine, "out2", 1)
@@ -289,3 +292,56 @@ async def test_a_check_in_ends_what_was_asked_for_again_and_not_given_but_not_wh
     assert await open_ones(org) == [("beside", 2, "requested")]
     assert await job_checkouts.withdraw_moot(org.db) == 1
     assert (await instances.show(org.db, org.bo, number)).approvals == []
+
+
+async def pass_its_time(org: Any) -> None:
+    await org.db.execute("UPDATE checkouts SET deadline = now() WHERE status = 'active'")
+    assert await checkouts.end_overdue(org.db) == 1
+
+
+@pytest.mark.parametrize("ended_by", ["its time", "a person", "a check-in"])
+async def test_what_ended_by_its_time_is_asked_for_again_but_not_what_somebody_ended(
+    org: Any, ended_by: str
+) -> None:
+    # Not proved: `use` would run as what has been checked in.
+    await org.publish_unproved([OUT, {"id": "in", "type": "pam_checkin"}, runs_as("use")])
+    number = (await org.start("deploy")).id
+    engine = await Engine.take(org, number)
+    await take(org, engine, "out", 1)
+    if ended_by == "a person":
+        await checkouts.end_by_hand(org.db, SYSTEM, await org.db.fetchval("SELECT id FROM checkouts"))
+    else:
+        await pass_its_time(org)
+    await engine.end("in", Outcome.SUCCESS)
+    if ended_by == "a check-in":
+        await org.db.execute(
+            """UPDATE step_results SET kind = 'pam_checkin', input = '{"checkout": ["out"]}'
+               WHERE step_id = 'in'"""
+        )
+    await engine.end("use", Outcome.FAILURE)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == ([("out", 2, "active")] if ended_by == "its time" else [])
+
+
+async def test_what_ended_by_its_time_is_asked_for_at_every_resume_but_not_off_the_path(org: Any) -> None:
+    await save_identity(org, exclusive=True)
+    number = (await org.start(await org.publish(FORKED))).id
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.FAILURE)
+    await take(org, engine, "out2", 1)
+    await pass_its_time(org)
+    await engine.end("rollback", Outcome.SUCCESS)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == []
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.SUCCESS)
+    await take(org, engine, "out", 2)
+    for visit in (3, 4):
+        await pass_its_time(org)
+        await engine.end("migrate", Outcome.FAILURE)
+        await engine.leave()
+        await instances.resume(org.db, org.ana, number)
+        assert await open_ones(org) == [("out", visit, "active")]
+        engine = await Engine.take(org, number)
