@@ -135,9 +135,9 @@ def _needed(held: Iterable[Row], to_come: Iterable[Step], path: Collection[str])
     for identity, holders in by_identity.items():
         if len(holders) > 1:
             raise Conflict(
-                f"{identity} is exclusive now, and steps {' and '.join(holders)} held it side by side when "
-                "the instance ended: it could not have it twice. Resume it when the identity is exclusive no "
-                "more, or run it again."
+                f"{identity} is exclusive, and the instance would ask for it again for each of the steps "
+                f"{' and '.join(holders)}: it would wait for itself. Resume it when the identity is "
+                "exclusive no more, or run it again."
             )
     return needed
 

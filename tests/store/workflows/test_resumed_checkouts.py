@@ -244,7 +244,7 @@ async def test_what_two_steps_held_and_is_exclusive_since_is_refused_in_words(or
     await engine.end("use", Outcome.FAILURE)
     await engine.leave()
     await save_identity(org, exclusive=True)
-    with pytest.raises(Conflict, match="db_admin is exclusive now, and steps out and out2 held it side by"):
+    with pytest.raises(Conflict, match="for each of the steps out and out2: it would wait"):
         await instances.resume(org.db, org.ana, number)
     await save_identity(org)
     await instances.resume(org.db, org.ana, number)
