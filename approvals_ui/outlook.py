@@ -36,6 +36,14 @@ def of_gate(workflow: Workflow, step_id: str, visit: int = 1) -> Outlook:
     return Outlook(_ahead(workflow, gate, Outcome.SUCCESS), _ahead(workflow, gate, Outcome.FAILURE))
 
 
+def of_resumed(identity: str) -> Outlook:
+    """What a decision leads to about what a resumed instance asks for again, which waits at no gate."""
+    return Outlook(
+        f"The steps that run as {identity} go on; the instance was resumed, and the others don't wait.",
+        f"The steps that run as {identity} fail.",
+    )
+
+
 def of_script(identity: str) -> Outlook:
     """What a decision about a checkout for jobs alone leads to."""
     return Outlook(f"The script runs as {identity}.", "Its jobs fail; nothing runs.")

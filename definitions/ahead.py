@@ -84,16 +84,39 @@ def reached(workflow: Workflow, gate: str) -> list[tuple[Step, str]]:
     """The steps that may run once the gate has been approved, the likeliest way first, each with what brings
     it about. The next gate ends a way and is its last step. What a join waits for is not weighed: rather one
     step too many than one too few."""
+    begin = [("first", target) for _, outcome, target in edges(workflow, gate) if outcome is Outcome.SUCCESS]
+    around = reversed([parallel for parallel, _ in workflow.place(gate).branches])
+    return _onward(workflow, begin + _joins(workflow, around))
+
+
+def reached_anew(
+    workflow: Workflow, points: Sequence[str], begun: Collection[str] = ()
+) -> list[tuple[Step, str]]:
+    """The same of an instance that goes on at these steps: they come first. `begun`: those of them that are
+    parallel steps of which no branch begins anew, each before what lies in it."""
+    begin = [("first", point) for point in points if point not in begun]
+    return _onward(workflow, begin + _joins(workflow, [each for each in reversed(points) if each in begun]))
+
+
+def _joins(workflow: Workflow, parallels: Iterable[str]) -> list[tuple[str, str]]:
+    """What comes once parallel steps are over, by what."""
+    return [
+        (_WAYS[outcome].format(parallel), target)
+        for each in parallels
+        for parallel, outcome, target in edges(workflow, each)
+        if outcome is not None
+    ]
+
+
+def _onward(workflow: Workflow, begin: Sequence[tuple[str, str]]) -> list[tuple[Step, str]]:
+    """From there on: what brings a step about, and the step."""
     ways: dict[str, list[str]] = {}
-    around = reversed(workflow.place(gate).branches)
-    to_do = [edge for edge in edges(workflow, gate) if edge[1] is Outcome.SUCCESS]
-    to_do += [edge for parallel, _ in around for edge in edges(workflow, parallel) if edge[1] is not None]
-    to_do.reverse()
+    to_do = list(reversed(begin))
     while to_do:
-        source, outcome, target = to_do.pop()
+        way, target = to_do.pop()
         if target not in ways and not isinstance(workflow.step(target), ApprovalStep):
-            to_do += list(edges(workflow, target))[::-1]
-        way = "first" if source == gate else _WAYS[outcome].format(source)
+            ways_on = edges(workflow, target)
+            to_do += [(_WAYS[outcome].format(target), then) for _, outcome, then in ways_on][::-1]
         ways.setdefault(target, []).append(way)
     return [(workflow.step(step), " or ".join(found)) for step, found in ways.items()]
 

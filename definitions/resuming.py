@@ -4,7 +4,7 @@ Pure. The path is walked as it was taken last. Of each step its newest visit cou
 than the one of the step before it: then it lies on a path that an earlier resume has left.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from definitions.errors import Conflict
@@ -38,6 +38,8 @@ class Resumption:
     """Those of them that are parallel steps and have begun: what of their branches is left goes on."""
     led_to: Mapping[str, str]
     """Where steps lead to that ended while the instance was being stopped, which took their route."""
+    path: frozenset[str] = frozenset()
+    """The steps on the path taken last, of branches too."""
 
     @property
     def frontier(self) -> tuple[Active, ...]:
@@ -70,7 +72,8 @@ def resume(workflow: Workflow, left: Mapping[str, Left]) -> Resumption:
         raise Conflict("Every step has ended well: there is nothing to go on with.")
     newest = max((each.visit for each in left.values()), default=0)
     begun = walk.begun.intersection(step.id for step in points)
-    return Resumption(newest + 1, tuple(points), frozenset(begun), walk.led_to)
+    path = frozenset(_Walk(workflow, left).path(workflow.steps, 0))
+    return Resumption(newest + 1, tuple(points), frozenset(begun), walk.led_to, path)
 
 
 class _Decided(Exception):
@@ -100,6 +103,15 @@ class _Walk:
             return [step]
         self.begun.add(step.id)
         return [step, *self._inside(step, failed=ending is not None)]
+
+    def path(self, steps: tuple[Step, ...], since: int) -> Iterator[str]:
+        """The steps of a list that began in the visit `since` as they were taken, and those of branches."""
+        taken, _, visit = self._taken(steps, since)
+        for step in taken:
+            yield step.id
+            if isinstance(step, ParallelStep) and (step is not taken[-1] or self._reached(step, visit)):
+                for branch in step.branches:
+                    yield from self.path(branch.steps, self.left[step.id].begun)
 
     def _inside(self, parallel: ParallelStep, *, failed: bool) -> list[Step]:
         """Where its branches go on. One that has failed by a decision stays so: if the step has `failed` too,

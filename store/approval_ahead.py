@@ -13,6 +13,7 @@ from definitions.ahead import Piece, ScriptAhead, StepAhead
 from definitions.errors import Conflict, Invalid
 from definitions.parameters import Value, text_of
 from definitions.references import references
+from definitions.resuming import Resumption
 from definitions.step_documents import write_step
 from definitions.steps import JobStep, ScriptStep, Step
 from definitions.variables import StepFacts
@@ -23,18 +24,22 @@ from store.references import listed
 from store.targets import HostRef
 
 
-async def freeze(tx: Tx, instance: Row, gate: str) -> list[Value]:
+async def freeze(tx: Tx, instance: Row, gate: str, resumption: Resumption | None = None) -> list[Value]:
     """The steps up to the next gate with the values and hosts they have now, as JSON. `instance` is the
-    whole row."""
+    whole row. `resumption`: how it goes on, where that does not wait at the gate."""
     workflow = await workflows.load_version(tx, instance["workflow_id"], instance["workflow_version"])
-    reached = ahead.reached(workflow, gate)
+    points = [gate] if resumption is None else [step.id for step in resumption.points]
+    if resumption is None:
+        reached = ahead.reached(workflow, gate)
+    else:
+        reached = ahead.reached_anew(workflow, points, resumption.begun)
     results = await _results(tx, instance["id"], [step for step, _ in reached])
     scope = variables.scope(
         inputs=instance["inputs"],
         instance={"id": instance["id"], "started_by": instance["started_by_name"]},
         results=results,
     )
-    beside = {step.id for step in all_steps(_around(workflow, gate))} - results.keys()
+    beside = {step.id for step in all_steps(_around(workflow, points))} - results.keys()
     later = beside | {step.id for step, _ in reached}
     checked_out = await _checked_out(tx, instance["id"])
     identities = ahead.identities(workflow, [step.id for step, _ in reached], checked_out, later)
@@ -48,9 +53,10 @@ async def freeze(tx: Tx, instance: Row, gate: str) -> list[Value]:
     return frozen
 
 
-def _around(workflow: Workflow, gate: str) -> tuple[Step, ...]:
-    """The parallel steps the gate lies in: what runs beside it has no results yet."""
-    return tuple(workflow.step(parallel) for parallel, _ in workflow.place(gate).branches[:1])
+def _around(workflow: Workflow, points: Sequence[str]) -> tuple[Step, ...]:
+    """The parallel steps these lie in: what runs beside them may have no results yet."""
+    found = [parallel for point in points for parallel, _ in workflow.place(point).branches[:1]]
+    return tuple(workflow.step(parallel) for parallel in dict.fromkeys(found))
 
 
 async def _results(tx: Tx, instance_id: int, steps: list[Step]) -> dict[str, StepFacts | None]:

@@ -64,7 +64,8 @@ class Plan(BaseModel):
     steps: list[StepPlan] = []
     compared_with: Earlier | None = None
     gone: list[str] = []
-    """Steps that ran, or could have, behind the gate then, and can't now."""
+    """Steps that ran, or could have, behind the gate then, and can't now; none of an instance that was
+    resumed behind it, as some of them have run."""
 
 
 class _Run:
@@ -113,7 +114,8 @@ async def show(tx: Tx, actor: Actor, request: Row) -> Plan:
     hidden = may(actor, "scripts.view")
     shown = [await _step(step, now, then, hidden) for step in steps]
     ids = {step.step for step in steps}
-    before = [] if then is None else ahead.reached(then.workflow, request["step_id"])
+    resumed = "goes_on" in request["frozen"]
+    before = [] if then is None or resumed else ahead.reached(then.workflow, request["step_id"])
     gone = [step.label for step, _ in before if step.id not in ids]
     return Plan(steps=shown, compared_with=earlier, gone=gone)
 

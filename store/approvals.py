@@ -14,6 +14,7 @@ from definitions.identity import IdentityApproval
 from definitions.lifecycles.approval import ApprovalStatus
 from definitions.parameters import Value
 from definitions.permissions import SYSTEM, Actor, require
+from definitions.resuming import Resumption
 from definitions.steps.approval import ApprovalStep
 from definitions.storable import storable
 from store import (
@@ -80,6 +81,9 @@ class Question:
     """What a yes makes active; without one it is the step that goes on."""
     about: Mapping[str, Value] = field(default_factory=dict)
     """What else is frozen, beyond the instance's facts and the rule."""
+    resumption: Resumption | None = None
+    """How the instance goes on, where it asks again for what it held: the step it held that by does not run
+    then, and what follows that step does not wait."""
 
 
 class Electorate(NamedTuple):
@@ -191,7 +195,7 @@ async def _of_step(tx: Tx, question: Question) -> dict[str, Value]:
     """The facts of the instance, and of the visit, that waits; none when jobs alone do."""
     if question.instance_id is None or question.step_id is None:
         return {}
-    facts = await frozen_facts.of_instance(tx, question.instance_id, question.step_id)
+    facts = await frozen_facts.of_instance(tx, question.instance_id, question.step_id, question.resumption)
     return {**facts, "step": question.step_id, "visit": question.visit}
 
 

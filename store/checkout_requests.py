@@ -5,6 +5,7 @@ It is a request as any other (`store.approvals`); what a vote makes of the check
 
 from definitions.identity import Identity
 from definitions.parameters import Value
+from definitions.resuming import Resumption
 from store import approvals
 from store.approvals import Question
 from store.checkouts import Requested, Wanted
@@ -18,9 +19,11 @@ async def ask(
     *,
     branch: str = "",
     limit_minutes: float | None = None,
+    resumption: Resumption | None = None,
 ) -> int:
     """Open the request for a checkout, or find the one it has; its id. The caller holds the instance's
-    lock. `limit_minutes`: how long the step may take, if that is shorter than people have by the rule."""
+    lock. `limit_minutes`: how long the step may take, if that is shorter than people have by the rule.
+    `resumption`: how the instance goes on that asks again for what it held, before any step does."""
     identity = asked.identity
     if identity.approval is None:
         raise ValueError(f"{identity.name} takes no approval")
@@ -39,6 +42,7 @@ async def ask(
         branch=branch,
         checkout_id=asked.id,
         about={"checkout": shown(asked)},
+        resumption=resumption,
     )
     return await approvals.ask(tx, question)
 

@@ -33,6 +33,9 @@ from store.wakes import wake_instance
 MANAGE = "pam_vaults.manage"
 TIME_OVER = "Its time is over."
 BATCH = 500
+_ASKED_AGAIN = """NOT EXISTS (SELECT FROM step_results s WHERE s.instance_id = c.instance_id
+                             AND s.step_id = c.step_id AND s.visit = c.visit)"""
+"""It was asked for when its instance was resumed, in a visit that the step itself did not have."""
 
 
 @dataclass(frozen=True)
@@ -217,25 +220,36 @@ async def end_waiting(tx: Tx, instance_id: int, reason: str, steps: Visits | Non
 
 
 async def held_at_end(tx: Tx, instance_id: int) -> list[Row]:
-    """What an instance held when it ended, and ended with it; or had asked for again, in a visit that the
-    step itself did not have, and was not given. The caller holds its lock."""
+    """The newest checkout of each step that an instance held when it ended, or until the checkout's time was
+    over; or had asked for again, and was not given. None that a person or a check-in has ended. The caller
+    holds the instance's lock."""
     return await tx.fetch(
-        """SELECT c.step_id, c.identity_id, d.name AS identity, c.variable_name, c.reason, c.minutes
-           FROM checkouts c JOIN instances i ON i.id = c.instance_id JOIN identities d ON d.id = c.identity_id
-           WHERE c.instance_id = $1 AND CASE WHEN c.active_at IS NOT NULL THEN c.ended_at = i.ended_at
-               ELSE NOT EXISTS (SELECT FROM step_results s WHERE s.instance_id = c.instance_id
-                                AND s.step_id = c.step_id AND s.visit = c.visit)
-                AND NOT EXISTS (SELECT FROM checkouts n WHERE n.instance_id = c.instance_id
-                                AND n.step_id = c.step_id AND n.visit > c.visit) END
-           ORDER BY c.id""",
+        f"""SELECT c.step_id, c.identity_id, d.name AS identity, c.variable_name, c.reason, c.minutes,
+                   coalesce((v.definition ->> 'exclusive')::bool, false) AS exclusive
+            FROM checkouts c JOIN instances i ON i.id = c.instance_id
+            JOIN identities d ON d.id = c.identity_id
+            JOIN identity_versions v ON v.identity_id = d.id AND v.version = d.version
+            WHERE c.instance_id = $1
+              AND CASE WHEN c.active_at IS NULL THEN {_ASKED_AGAIN}
+                  ELSE c.ended_at = i.ended_at OR c.end_reason = $2 END
+              AND NOT EXISTS (SELECT FROM checkouts n WHERE n.instance_id = c.instance_id
+                              AND n.step_id = c.step_id AND n.visit > c.visit)
+              AND NOT EXISTS (SELECT FROM step_results s WHERE s.instance_id = c.instance_id
+                              AND s.kind = 'pam_checkin' AND s.started_at > c.created_at
+                              AND (json_array_length(s.input -> 'checkout') = 0
+                                   OR (s.input -> 'checkout')::jsonb ? c.step_id))
+            ORDER BY c.id""",
         instance_id,
+        TIME_OVER,
     )
 
 
 async def end_of_steps(tx: Tx, instance_id: int, reason: str, steps: Sequence[str]) -> list[str]:
     """Check in what those steps of an instance have checked out, none named: all it holds; the names of the
-    identities. The caller holds the instance's lock."""
-    condition = "status = 'active' AND (cardinality($2::text[]) = 0 OR step_id = ANY ($2))"
+    identities. What it asked for again when it was resumed, and has not got, is waited for no more; what a
+    step waits for itself stays. The caller holds the instance's lock."""
+    condition = f"""(c.status = 'active' OR c.status = 'requested' AND {_ASKED_AGAIN})
+                    AND (cardinality($2::text[]) = 0 OR c.step_id = ANY ($2))"""
     return await _end_some(tx, instance_id, reason, condition, list(steps))
 
 

@@ -5,12 +5,15 @@ Of secret inputs an instance has a mark only; it never changes its inputs.
 """
 
 from definitions.parameters import Value
+from definitions.resuming import Resumption
 from store import approval_ahead
 from store.connection import Tx
 
 
-async def of_instance(tx: Tx, instance_id: int, step_id: str) -> dict[str, Value]:
-    """The facts at a gate of the instance, as JSON."""
+async def of_instance(
+    tx: Tx, instance_id: int, step_id: str, resumption: Resumption | None = None
+) -> dict[str, Value]:
+    """The facts at a gate of the instance, as JSON; or as it goes on beside that, by `resumption`."""
     row = await tx.fetchrow(
         "SELECT i.*, w.name FROM instances i JOIN workflows w ON w.id = i.workflow_id WHERE i.id = $1",
         instance_id,
@@ -30,5 +33,6 @@ async def of_instance(tx: Tx, instance_id: int, step_id: str) -> dict[str, Value
         "inputs": row["inputs"],
         "hosts": [host["name"] for host in hosts],
         "started_by": row["started_by_name"],
-        "ahead": await approval_ahead.freeze(tx, row, step_id),
+        "ahead": await approval_ahead.freeze(tx, row, step_id, resumption),
+        **({} if resumption is None else {"goes_on": list[Value](resumption.again)}),
     }

@@ -5,7 +5,7 @@ Where it goes on is `definitions.resuming`. The keeper sees an instance that nob
 crash, and sets its flow run going.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from definitions import ahead, resuming, secret_values
 from definitions.errors import Conflict, Invalid
@@ -14,6 +14,7 @@ from definitions.lifecycles.moves import allows
 from definitions.parameters import Value, bind
 from definitions.permissions import Actor, require
 from definitions.resuming import Left, Resumption
+from definitions.steps import Step
 from definitions.workflow import Workflow
 from store import (
     askers,
@@ -60,9 +61,7 @@ async def resume(
         to_come = ahead.to_come(workflow, (step.id for step in found.points), found.begun)
         asker = await askers.of_instance(tx, instance_id)
         await checkouts_ahead.confirm(tx, to_come, row["pinned_scripts"], asker)
-        names = ahead.may_run_as(to_come)
-        needed = [each for each in held if names & {each["identity"], each["variable_name"]}]
-        await _check_out_again(tx, instance_id, workflow, needed, found.visit)
+        await _check_out_again(tx, instance_id, workflow, _needed(held, to_come, found.path), found)
         if secret := secret_values.given(workflow.inputs, inputs):
             await sealed_values.keep_of_instance(tx, db.keys, instance_id, secret)
         await wake_instance(tx, instance_id)
@@ -116,8 +115,35 @@ async def _left(tx: Tx, instance_id: int) -> dict[str, Left]:
     return left
 
 
+def _needed(held: Iterable[Row], to_come: Iterable[Step], path: Collection[str]) -> list[Row]:
+    """What is asked for at once: what steps to come may run as, if it was checked out on the path that goes
+    on, and by no step to come, which asks for itself. `Conflict` when that is an exclusive identity twice: it
+    would wait for itself."""
+    steps = {step.id: step for step in to_come}
+    names = ahead.may_run_as(steps.values())
+    needed = [
+        each
+        for each in held
+        if each["step_id"] in path
+        and each["step_id"] not in steps
+        and names & {each["identity"], each["variable_name"]}
+    ]
+    by_identity: dict[str, list[str]] = {}
+    for each in needed:
+        if each["exclusive"]:
+            by_identity.setdefault(each["identity"], []).append(each["step_id"])
+    for identity, holders in by_identity.items():
+        if len(holders) > 1:
+            raise Conflict(
+                f"{identity} is exclusive, and the instance would ask for it again for each of the steps "
+                f"{' and '.join(holders)}: it would wait for itself. Resume it when the identity is "
+                "exclusive no more, or run it again."
+            )
+    return needed
+
+
 async def _check_out_again(
-    tx: Tx, instance_id: int, workflow: Workflow, held: Sequence[Row], visit: int
+    tx: Tx, instance_id: int, workflow: Workflow, held: Sequence[Row], found: Resumption
 ) -> None:
     """Ask for what the instance held when it ended and may need, in the order of the identities' locks; ask
     people too, where that takes their yes. What runs as it waits."""
@@ -125,7 +151,7 @@ async def _check_out_again(
         wanted = Wanted(
             instance_id=instance_id,
             step_id=row["step_id"],
-            visit=visit,
+            visit=found.visit,
             identity=row["identity_id"],
             variable_name=row["variable_name"],
             reason=row["reason"],
@@ -134,7 +160,7 @@ async def _check_out_again(
         asked = await checkouts.request(tx, wanted)
         if asked.needs_approval:
             branch = workflow.branch(row["step_id"])
-            await checkout_requests.ask(tx, asked, wanted, branch=branch)
+            await checkout_requests.ask(tx, asked, wanted, branch=branch, resumption=found)
 
 
 async def _go_on(tx: Tx, actor: Actor, row: Row, found: Resumption) -> None:

@@ -80,7 +80,8 @@ async def settle(run: StepRun) -> Settled | Waiting:
     gate = await facts.gate_of_step(run.db, situation.instance_id, active)
     if gate is None:
         raise RuntimeError(f"{active.step} waits for people, and nobody was asked")
-    # The request's own deadline, which the keeper sees to, is not after the step's.
+    # The request's own deadline, which the keeper sees to, is not after the step's: it was opened with the
+    # step, as a resume asks for nothing that a step to come asks for.
     return Waiting("gate", f"Waits for a decision: {gate.title}", request_id=gate.request_id)
 
 

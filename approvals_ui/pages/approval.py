@@ -94,8 +94,11 @@ async def _around(db: Database, actor: Actor, view: ApprovalView) -> dict[str, A
     instance = await instances.show(db, actor, view.instance_id)
     workflow = await workflows.load_version(db, instance.workflow_id, instance.workflow_version)
     gates = [position for position, step in enumerate(instance.steps) if step.approval_id == view.id]
+    ways = outlook.of_gate(workflow, view.step_id)
+    if "goes_on" in view.frozen:
+        ways = outlook.of_resumed(view.identity or "")
     return {
         "inputs": outlook.in_order(workflow, inputs),
         "before": instance.steps[: gates[0]] if gates else [],
-        "outlook": outlook.of_gate(workflow, view.step_id),
+        "outlook": ways,
     }

@@ -52,6 +52,19 @@ async def test_who_approves_sees_whose_credential_it_is_and_for_how_long(
     assert voted.status_code == 303
 
 
+async def test_who_approves_what_a_resumed_instance_asks_for_again_sees_what_goes_on(
+    browser: Any, asked: tuple[Seeded, int], db: Database
+) -> None:
+    anna = browser()
+    await anna.enter("anna")
+    goes_on = "The steps that run as db_admin go on"
+    assert goes_on not in (await anna.get(f"/approvals/{asked[1]}")).text
+    await db.execute(
+        "UPDATE approval_requests SET frozen = (frozen::jsonb || $1::jsonb)::json", {"goes_on": ["deploy"]}
+    )
+    assert goes_on in (await anna.get(f"/approvals/{asked[1]}")).text
+
+
 TRACE = {"at": "2030-01-01T00:00:00Z", "steps": ["deploy"], "visit": 1, "was": "failed", "reason": ""}
 
 

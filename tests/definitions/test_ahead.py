@@ -13,6 +13,7 @@ from definitions.ahead import (
     identities,
     may_run_as,
     reached,
+    reached_anew,
     shown,
     to_come,
 )
@@ -88,6 +89,22 @@ def test_a_gate_in_a_branch_opens_the_rest_of_its_branch_and_what_comes_after_th
         "z": "after `p`",
         "undo": "after `z` or if `p` fails",
     }
+
+
+def test_of_an_instance_that_is_resumed_it_is_what_runs_again_and_what_follows() -> None:
+    found = workflow({"id": "a"}, {"id": "b"}, {"id": "c"}, {**GATE, "id": "second"}, {"id": "d"})
+    ways = {step.id: when for step, when in reached_anew(found, ["b"])}
+    assert ways == {"b": "first", "c": "after `b`", "second": "after `c`"}
+    assert [step.id for step, _ in reached_anew(found, ["second"])] == ["second"]
+
+
+def test_of_branches_that_go_on_it_is_their_rest_and_what_comes_after_they_have_joined() -> None:
+    inside = [{"steps": [step({"id": "w"})]}, {"steps": [step({"id": "done"})]}]
+    inner = {"id": "q", "type": "parallel", "branches": inside}
+    branches = [{"steps": [inner, step({"id": "v"})]}, {"steps": [step({"id": "x"}), step({"id": "y"})]}]
+    found = workflow({"id": "p", "type": "parallel", "branches": branches}, {"id": "z"})
+    ways = {step.id: when for step, when in reached_anew(found, ["p", "q", "w", "y"], {"p", "q"})}
+    assert ways == {"w": "first", "y": "first", "v": "after `q`", "z": "after `p`"}
 
 
 SCOPE = scope(

@@ -321,3 +321,22 @@ def _on_the_way(workflow: Workflow, instance: _Instance) -> set[str]:
     """The steps whose newest visit lies on the path taken last."""
     newest = max(found.visit for found in instance.left.values())
     return {step.id for step in all_steps(workflow.steps) if instance.left.get(step.id, OK).visit == newest}
+
+
+def path(workflow: Workflow, **states: Left) -> list[str]:
+    return sorted(resume(workflow, states).path)
+
+
+def test_the_path_taken_last_is_known_and_one_that_was_left_is_no_part_of_it() -> None:
+    a, b = _step("a", on_success="b", on_failure="undo"), _step("b", on_success="end")
+    workflow = _workflow(a, b, _step("undo", on_success="fail"))
+    assert path(workflow, a=BAD, undo=OK) == ["a", "undo"]
+    assert path(workflow, a=left("success", 2), undo=OK, b=left("failure", 2)) == ["a", "b"]
+
+
+def test_of_branches_that_were_taken_their_steps_are_on_it() -> None:
+    p = _parallel([_step("x")], [_step("y"), _step("z")])
+    assert path(_workflow(p, _step("a")), p=OK, x=OK, y=OK, z=OK, a=BAD) == ["a", "p", "x", "y", "z"]
+    assert path(_workflow(p), p=BAD, x=OK, y=BAD) == ["p", "x", "y"]
+    workflow = _workflow(_step("a"), p)
+    assert path(workflow, a=left("success", 2), p=STOPPED, x=OK, y=STOPPED) == ["a", "p"]

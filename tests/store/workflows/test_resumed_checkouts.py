@@ -7,9 +7,9 @@ import pytest
 
 from agent.payloads import CommandPayload
 from definitions.errors import Conflict, NotPermitted
-from definitions.permissions import Actor
+from definitions.permissions import SYSTEM, Actor
 from definitions.routing import Outcome
-from store import approvals, checkout_requests, checkouts, instances, jobs
+from store import approvals, checkout_requests, checkouts, instances, job_checkouts, jobs
 from store.approvals import ApprovalDetail
 from store.checkouts import Wanted
 from store.jobs import NewJob
@@ -187,3 +187,161 @@ async def test_what_was_asked_for_again_and_not_given_is_asked_for_at_the_next_r
     rows = await org.db.fetch("SELECT visit, status FROM checkouts ORDER BY id")
     second = "denied" if denied else "ended"
     assert [tuple(row) for row in rows] == [(1, "ended"), (2, second), (3, "requested")]
+
+
+def runs_as(step: str, name: str = "dba", **more: Any) -> dict[str, Any]:
+    return {"id": step, "type": "command", "command": "true", "run_as": f"{{{{{name}}}}}", **more}
+
+
+FORKED: list[dict[str, Any]] = [
+    {"id": "deploy", "type": "command", "command": "true", "on_success": "out", "on_failure": "out2"},
+    OUT,
+    runs_as("migrate", on_success="end"),
+    {**OUT, "id": "out2"},
+    runs_as("rollback", on_success="fail"),
+]
+"""Either way on from the first step checks the identity out by a step of its own."""
+
+
+async def open_ones(org: Any) -> list[tuple[str, int, str]]:
+    """What is checked out or asked for: the step, its visit, and how it stands."""
+    rows = await org.db.fetch(
+        """SELECT step_id, visit, status FROM checkouts WHERE status IN ('requested', 'active')
+           ORDER BY id"""
+    )
+    return [tuple(row) for row in rows]
+
+
+async def take(org: Any, engine: Engine, step: str, visit: int, name: str = "dba") -> None:
+    """As its step does: the instance checks the identity out."""
+    async with org.db.transaction() as tx:
+        await checkouts.request(tx, Wanted(engine.instance_id, step, visit, "db_admin", name))
+    await engine.end(step, Outcome.SUCCESS)
+
+
+async def test_what_a_step_to_come_checks_out_itself_is_not_asked_for_ahead_of_it(org: Any) -> None:
+    await save_identity(org, exclusive=True)
+    number = (await org.start(await org.publish(FORKED))).id
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.FAILURE)
+    await take(org, engine, "out2", 1)
+    await engine.end("rollback", Outcome.SUCCESS)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == []
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.SUCCESS)
+    await take(org, engine, "out", 2)
+    assert await open_ones(org) == [("out", 2, "active")]
+
+
+async def test_what_two_steps_held_and_is_exclusive_since_is_refused_in_words(org: Any) -> None:
+    steps = [OUT, {**OUT, "id": "out2", "variable_name": "other"}, runs_as("use"), runs_as("last", "other")]
+    number = (await org.start(await org.publish(steps))).id
+    engine = await Engine.take(org, number)
+    await take(org, engine, "out", 1)
+    await take(org, engine, "out2", 1, "other")
+    await engine.end("use", Outcome.FAILURE)
+    await engine.leave()
+    await save_identity(org, exclusive=True)
+    with pytest.raises(Conflict, match="for each of the steps out and out2: it would wait"):
+        await instances.resume(org.db, org.ana, number)
+    await save_identity(org)
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == [("out", 2, "active"), ("out2", 2, "active")]
+
+
+async def test_people_are_shown_what_runs_again_and_not_what_the_path_has_behind_it(org: Any) -> None:
+    await save_identity(org, **ASKED)
+    gate = {"id": "gate", "type": "approval", "approvers": ["role:approver"]}
+    number = (await org.start(await org.publish([OUT, runs_as("use"), gate, runs_as("use2")]))).id
+    engine = await Engine.take(org, number)
+    wanted = Wanted(number, "out", 1, "db_admin", "dba")
+    async with org.db.transaction() as tx:
+        first = await checkout_requests.ask(tx, await checkouts.request(tx, wanted), wanted)
+    request = await approvals.show(org.db, org.bo, first)
+    assert [step.step for step in request.plan.steps] == ["use", "gate"]
+    await approvals.vote(org.db, org.bo, first, "approve", "", request.digest)
+    for passed in ("out", "use", "gate"):
+        await engine.end(passed, Outcome.SUCCESS)
+    await engine.end("use2", Outcome.FAILURE)
+    await engine.leave()
+    (again,) = (await instances.resume(org.db, org.ana, number)).approvals
+    request = await approvals.show(org.db, org.bo, again.id)
+    assert [(step.step, step.when) for step in request.plan.steps] == [("use2", "first")]
+    assert request.plan.compared_with is not None
+    assert (request.plan.compared_with.request_id, request.plan.gone) == (first, [])
+    assert (request.frozen["goes_on"], request.frozen["step"]) == (["use2"], "out")
+
+
+async def test_a_check_in_ends_what_was_asked_for_again_and_not_given_but_not_what_a_step_waits_for(
+    org: Any,
+) -> None:
+    await save_identity(org, **ASKED)
+    number = await failed_at(org, "use")
+    await instances.resume(org.db, org.ana, number)
+    async with org.db.transaction() as tx:
+        await checkouts.request(tx, Wanted(number, "beside", 2, "db_admin"))
+        await tx.execute(
+            """INSERT INTO step_results (instance_id, step_id, visit, kind, name, status)
+               VALUES ($1, 'beside', 2, 'pam_checkout', '', 'waiting')""",
+            number,
+        )
+    async with org.db.transaction() as tx:
+        assert await checkouts.end_of_steps(tx, number, "Checked in by step in.", []) == ["db_admin"]
+    assert await open_ones(org) == [("beside", 2, "requested")]
+    assert await job_checkouts.withdraw_moot(org.db) == 1
+    assert (await instances.show(org.db, org.bo, number)).approvals == []
+
+
+async def pass_its_time(org: Any) -> None:
+    await org.db.execute("UPDATE checkouts SET deadline = now() WHERE status = 'active'")
+    assert await checkouts.end_overdue(org.db) == 1
+
+
+@pytest.mark.parametrize("ended_by", ["its time", "a person", "a check-in"])
+async def test_what_ended_by_its_time_is_asked_for_again_but_not_what_somebody_ended(
+    org: Any, ended_by: str
+) -> None:
+    # Not proved: `use` would run as what has been checked in.
+    await org.publish_unproved([OUT, {"id": "in", "type": "pam_checkin"}, runs_as("use")])
+    number = (await org.start("deploy")).id
+    engine = await Engine.take(org, number)
+    await take(org, engine, "out", 1)
+    if ended_by == "a person":
+        await checkouts.end_by_hand(org.db, SYSTEM, await org.db.fetchval("SELECT id FROM checkouts"))
+    else:
+        await pass_its_time(org)
+    await engine.end("in", Outcome.SUCCESS)
+    if ended_by == "a check-in":
+        await org.db.execute(
+            """UPDATE step_results SET kind = 'pam_checkin', input = '{"checkout": ["out"]}'
+               WHERE step_id = 'in'"""
+        )
+    await engine.end("use", Outcome.FAILURE)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == ([("out", 2, "active")] if ended_by == "its time" else [])
+
+
+async def test_what_ended_by_its_time_is_asked_for_at_every_resume_but_not_off_the_path(org: Any) -> None:
+    await save_identity(org, exclusive=True)
+    number = (await org.start(await org.publish(FORKED))).id
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.FAILURE)
+    await take(org, engine, "out2", 1)
+    await pass_its_time(org)
+    await engine.end("rollback", Outcome.SUCCESS)
+    await engine.leave()
+    await instances.resume(org.db, org.ana, number)
+    assert await open_ones(org) == []
+    engine = await Engine.take(org, number)
+    await engine.end("deploy", Outcome.SUCCESS)
+    await take(org, engine, "out", 2)
+    for visit in (3, 4):
+        await pass_its_time(org)
+        await engine.end("migrate", Outcome.FAILURE)
+        await engine.leave()
+        await instances.resume(org.db, org.ana, number)
+        assert await open_ones(org) == [("out", visit, "active")]
+        engine = await Engine.take(org, number)
