@@ -60,6 +60,19 @@ async def test_an_identity_named_by_its_id_is_published_by_its_name(org: Any) ->
     assert await org.db.fetchval(stored) == "db_admin"
 
 
+async def does_not_start(
+    org: Any, workflow: Any, change: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    """Once the identity has been changed, the workflow that wants it is refused, and nothing was made."""
+    if "name" in change:
+        await org.db.execute("UPDATE identities SET name = 'renamed'")
+    else:
+        await save_identity(org, **change)
+    with pytest.raises(error, match=words):
+        await org.start(workflow)
+    assert await org.db.fetchval("SELECT count(*) FROM instances") == 0
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
@@ -76,13 +89,7 @@ async def test_what_could_not_be_checked_out_does_not_start(
     org: Any, change: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     workflow = await org.publish([OUT, USE])
-    if "name" in change:
-        await org.db.execute("UPDATE identities SET name = 'renamed'")
-    else:
-        await save_identity(org, **change)
-    with pytest.raises(error, match=words):
-        await org.start(workflow)
-    assert await org.db.fetchval("SELECT count(*) FROM instances") == 0
+    await does_not_start(org, workflow, change, error, words)
 
 
 @pytest.mark.parametrize(
@@ -98,13 +105,7 @@ async def test_what_the_script_of_a_step_could_not_run_as_does_not_start_either(
 ) -> None:
     script = await save_script(run_as="db_admin")
     workflow = await org.publish([{"id": "tidy", "type": "script", "script": script}])
-    if "name" in change:
-        await org.db.execute("UPDATE identities SET name = 'renamed'")
-    else:
-        await save_identity(org, **change)
-    with pytest.raises(error, match=words):
-        await org.start(workflow)
-    assert await org.db.fetchval("SELECT count(*) FROM instances") == 0
+    await does_not_start(org, workflow, change, error, words)
 
 
 async def test_whom_a_script_runs_as_is_not_asked_where_its_step_says_whom(

@@ -219,12 +219,15 @@ async def take(org: Any, engine: Engine, step: str, visit: int, name: str = "dba
     await engine.end(step, Outcome.SUCCESS)
 
 
-async def test_what_a_step_to_come_checks_out_itself_is_not_asked_for_ahead_of_it(org: Any) -> None:
+async def on_the_other_path(org: Any, *, in_time: bool) -> Engine:
+    """An exclusive identity was held on the one path of a fork; resumed, the instance has taken the other."""
     await save_identity(org, exclusive=True)
     number = (await org.start(await org.publish(FORKED))).id
     engine = await Engine.take(org, number)
     await engine.end("deploy", Outcome.FAILURE)
     await take(org, engine, "out2", 1)
+    if not in_time:
+        await pass_its_time(org)
     await engine.end("rollback", Outcome.SUCCESS)
     await engine.leave()
     await instances.resume(org.db, org.ana, number)
@@ -232,6 +235,11 @@ async def test_what_a_step_to_come_checks_out_itself_is_not_asked_for_ahead_of_i
     engine = await Engine.take(org, number)
     await engine.end("deploy", Outcome.SUCCESS)
     await take(org, engine, "out", 2)
+    return engine
+
+
+async def test_what_a_step_to_come_checks_out_itself_is_not_asked_for_ahead_of_it(org: Any) -> None:
+    await on_the_other_path(org, in_time=True)
     assert await open_ones(org) == [("out", 2, "active")]
 
 
@@ -325,19 +333,8 @@ async def test_what_ended_by_its_time_is_asked_for_again_but_not_what_somebody_e
 
 
 async def test_what_ended_by_its_time_is_asked_for_at_every_resume_but_not_off_the_path(org: Any) -> None:
-    await save_identity(org, exclusive=True)
-    number = (await org.start(await org.publish(FORKED))).id
-    engine = await Engine.take(org, number)
-    await engine.end("deploy", Outcome.FAILURE)
-    await take(org, engine, "out2", 1)
-    await pass_its_time(org)
-    await engine.end("rollback", Outcome.SUCCESS)
-    await engine.leave()
-    await instances.resume(org.db, org.ana, number)
-    assert await open_ones(org) == []
-    engine = await Engine.take(org, number)
-    await engine.end("deploy", Outcome.SUCCESS)
-    await take(org, engine, "out", 2)
+    engine = await on_the_other_path(org, in_time=False)
+    number = engine.instance_id
     for visit in (3, 4):
         await pass_its_time(org)
         await engine.end("migrate", Outcome.FAILURE)
